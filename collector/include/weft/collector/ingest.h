@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/status/status.h>
+
+#include <weft/collector/log.h>
+#include <weft/collector/record.h>
+
+namespace weft::collector {
+
+/// An operation or body that was not accepted, for the answer and for the parked file.
+struct RejectedOp {
+  std::size_t index = 0;  ///< Place among the operations of the request.
+  std::string reason;     ///< Names the field.
+  std::string bytes;      ///< What arrived, cut at 1 MiB.
+};
+
+/// A request that was decoded and validated by a receiver.
+struct IngestBatch {
+  RecordHeader header;
+  std::string payload;  ///< As it goes to the log; see RecordHeader::coding.
+  std::vector<RejectedOp> rejected;
+  std::string api_key;  ///< The caller's, for pass-through; empty = none.
+};
+
+/// Conservation: received = logged + refused + parked, at quiescence. Counted in runs' operations.
+struct IngestStats {
+  std::atomic<std::uint64_t> received{0};
+  std::atomic<std::uint64_t> logged{0};
+  std::atomic<std::uint64_t> refused{0};
+  std::atomic<std::uint64_t> parked{0};
+};
+
+/// The door to the log, shared by all receivers: counts, parks what is invalid, appends the rest.
+///
+/// Threads: any. `done` runs once the batch is durable (on the log's thread) or at once with the
+/// error: Unavailable = try again later, ResourceExhausted = too much in flight, try again.
+class Ingest {
+ public:
+  using Done = std::function<void(absl::Status)>;
+  virtual ~Ingest() = default;
+  virtual void Accept(IngestBatch batch, Done done) = 0;
+  /// Counts a request that was refused before it could be decoded.
+  virtual void CountRefused(Receiver receiver, std::string_view reason, std::uint64_t operations) = 0;
+  virtual absl::Status Ready() const = 0;
+  virtual const IngestStats& stats(Receiver receiver) const = 0;
+};
+
+}  // namespace weft::collector

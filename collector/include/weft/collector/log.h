@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <absl/status/statusor.h>
+
+#include <weft/collector/record.h>
+
+namespace weft::collector {
+
+struct LogOptions {
+  std::filesystem::path directory;
+  std::uint64_t segment_bytes = 64ull << 20;
+  std::chrono::microseconds max_group_wait{2000};
+  std::uint64_t max_group_bytes = 1ull << 20;
+  /// Bytes appended but not yet on disk; over it Append answers ResourceExhausted at once.
+  std::uint64_t max_pending_bytes = 256ull << 20;
+  /// Free space below which Append answers Unavailable; absent: the smaller of 1 GiB and 5 % of
+  /// the file system.
+  std::optional<std::uint64_t> min_free_bytes;
+  /// Oldest segments go when the log is larger or they are older, once no required reader needs
+  /// them; 0 = no limit.
+  std::uint64_t retention_bytes = 20ull << 30;
+  std::chrono::hours retention_age{14 * 24};
+};
+
+struct LogStats {
+  std::uint64_t bytes = 0;  ///< On disk, all segments.
+  std::uint64_t segments = 0;
+  std::uint64_t appended_records = 0;  ///< Since the log was opened.
+  std::uint64_t syncs = 0;
+  double sync_seconds = 0;
+  std::uint64_t quarantined_bytes = 0;
+  std::uint64_t oldest_received_us = 0;
+  bool writable = false;
+};
+
+/// The append-only segment log: the single copy of what was acknowledged.
+///
+/// Append hands a record to the writer thread; `done` is called once `fdatasync` has returned for
+/// the group that holds it, so whoever answers a client from `done` never loses what it answered.
+///
+/// Lifetime: one process per directory (a lock file; Open says who holds it).
+/// Threads: Append and the readers from any thread; `done` runs on the writer's thread and must be
+///   short and must not throw.
+/// Errors: a failed sync makes the log read-only until it is opened again: every later Append
+///   answers Unavailable and no group is reported as written.
+class Log {
+ public:
+  using Done = std::function<void(absl::StatusOr<Position>)>;
+
+  /// Recovers and opens. A torn tail is cut; a bad range with valid records behind it is moved to a
+  /// side file and counted. Errors name the path.
+  static absl::StatusOr<std::unique_ptr<Log>> Open(LogOptions options);
+
+  virtual ~Log() = default;
+
+  virtual void Append(RecordHeader header, std::string payload, Done done) = 0;
+
+  /// Why Append would refuse now (disk low, sync failed, stopping), or OK.
+  virtual absl::Status Ready() const = 0;
+
+  /// Reads one record. NotFound when the segment was deleted, DataLoss when it is damaged.
+  virtual absl::StatusOr<Record> Read(Position position) const = 0;
+
+  /// Reads the record's header only; `position` and `next` are filled, `payload` is empty.
+  virtual absl::StatusOr<Record> ReadHeader(Position position) const = 0;
+
+  /// The oldest record that is kept, and where the next durable one will be. Equal when empty.
+  virtual Position Begin() const = 0;
+  virtual Position DurableEnd() const = 0;
+
+  /// Waits until a record at or after `position` is durable. False: `timeout` passed or stopping.
+  virtual bool WaitForRecord(Position position, std::chrono::milliseconds timeout) const = 0;
+
+  /// A reader that retention must wait for (a destination) announces how far it is.
+  virtual void SetRequired(const std::string& reader, Position position) = 0;
+
+  /// Writes what was appended, answers it, and refuses everything later.
+  virtual void Close() = 0;
+
+  virtual LogStats Stats() const = 0;
+};
+
+/// A reader's place, kept in a small file that is replaced by rename and synced.
+class Cursor {
+ public:
+  /// Loads `<directory>/cursors/<name>`; starts at `start` when there is none.
+  static absl::StatusOr<Cursor> Load(const std::filesystem::path& directory, const std::string& name,
+                                     Position start);
+  Position position() const { return position_; }
+  absl::Status Save(Position position);
+
+ private:
+  std::filesystem::path path_;
+  Position position_;
+};
+
+}  // namespace weft::collector

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include <weft/tracing/run_id.h>
+
+namespace weft::collector {
+
+/// What a part of an operation holds. The numbers are on disk: never reuse one.
+enum class PartField : std::uint8_t {
+  kRun = 0,  ///< The run object; fields that stand in it may be split out into the parts below.
+  kInputs = 1,
+  kOutputs = 2,
+  kEvents = 3,
+  kExtra = 4,
+  kError = 5,
+  kSerialized = 6,
+  kAttachment = 7,
+  kFeedback = 8,
+};
+
+/// LangSmith's name of the field: `inputs`, ... ; empty for kRun.
+std::string_view PartFieldName(PartField field) noexcept;
+
+/// A slice of a record's decoded payload. JSON, but for attachments.
+struct Part {
+  PartField field = PartField::kRun;
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+  std::string name;       ///< Attachments only.
+  std::string mime_type;  ///< Attachments only.
+};
+
+/// The numbers are on disk.
+enum class OpKind : std::uint8_t { kPost = 0, kPatch = 1, kFeedback = 2 };
+
+/// One operation on one run, as slices of the payload it arrived in.
+struct RunOp {
+  OpKind kind = OpKind::kPost;
+  RunId run_id;
+  RunId trace_id;  ///< Nil when the operation named none (PATCH /runs/{id}).
+  bool is_root = false;
+  bool has_error = false;
+  bool keep = false;
+  std::string project;  ///< As the operation says; empty = not said.
+  std::vector<Part> parts;
+};
+
+enum class Receiver : std::uint8_t { kLangSmith = 0, kWeft = 1, kOtlp = 2 };
+enum class PayloadCoding : std::uint8_t { kIdentity = 0, kZstd = 1 };
+
+/// What the log keeps about a request besides its payload, so that readers need not parse it.
+struct RecordHeader {
+  Receiver receiver = Receiver::kLangSmith;
+  PayloadCoding coding = PayloadCoding::kIdentity;
+  std::uint64_t decoded_size = 0;
+  std::uint64_t received_us = 0;  ///< Unix time in microseconds.
+  /// Names the caller's API key (KeyRing); 0 = none. The key itself is never in the log.
+  std::uint64_t key_id = 0;
+  std::vector<RunOp> ops;
+
+  std::string Encode() const;
+  static absl::StatusOr<RecordHeader> Decode(std::string_view bytes);
+};
+
+/// Where a record lies in the log. Sequence numbers have no gaps and start at 1.
+struct Position {
+  std::uint64_t segment = 0;  ///< First sequence number of the segment.
+  std::uint64_t offset = 0;
+  std::uint64_t seq = 0;
+
+  friend auto operator<=>(const Position&, const Position&) = default;
+};
+
+/// A record as it was read back.
+struct Record {
+  Position position;
+  Position next;  ///< Where the next record begins or will begin.
+  RecordHeader header;
+  std::string payload;  ///< As stored: see RecordHeader::coding.
+
+  /// The payload without its coding; offsets of parts count in it.
+  absl::StatusOr<std::string> Decoded() const;
+};
+
+}  // namespace weft::collector

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include <weft/collector/log.h>
+#include <weft/collector/record.h>
+#include <weft/tracing/json.h>
+
+namespace weft::collector {
+
+struct RunStoreOptions {
+  /// Bytes of index in memory; beyond it the traces that were touched longest ago are found by a
+  /// scan of the log's headers instead.
+  std::uint64_t max_index_bytes = 48ull << 20;
+};
+
+/// A project ("session" in LangSmith's API). The id is derived from the name.
+struct Project {
+  RunId id;
+  std::string name;
+  std::uint64_t first_seen_us = 0;
+  std::uint64_t last_seen_us = 0;
+};
+
+struct TraceQuery {
+  std::optional<std::string> project;
+  std::size_t limit = 100;
+};
+
+struct AttachmentContent {
+  std::string mime_type;
+  std::string content;
+};
+
+/// Finds runs in the log and folds their operations into runs as they are read.
+///
+/// The index holds only where things are; payloads stay in the log. A reader thread follows the log,
+/// so a run is visible a moment after it was acknowledged (WaitUntilIndexed), and the index is
+/// rebuilt from the log at start.
+///
+/// Merge (docs/collector.md): PATCH fields win over POST fields whatever the arrival order, between
+/// PATCHes the later; `null` and `{}` never replace something; `extra.metadata` and `extra.runtime`
+/// merge key by key; attachments unite.
+///
+/// Threads: any.
+class RunStore {
+ public:
+  static std::unique_ptr<RunStore> Start(std::shared_ptr<Log> log, RunStoreOptions options);
+  virtual ~RunStore() = default;
+
+  /// The run in the read shape (docs/contracts: status, 6-digit times, session_name, s3_urls), or
+  /// NotFound.
+  virtual absl::StatusOr<JsonObject> FindRun(RunId id) const = 0;
+
+  /// All runs of a trace in the read shape, ordered by dotted_order; empty for an unknown one.
+  virtual absl::StatusOr<std::vector<JsonObject>> FindTrace(RunId trace_id) const = 0;
+
+  /// Root runs, newest first.
+  virtual absl::StatusOr<std::vector<JsonObject>> ListTraces(const TraceQuery& query) const = 0;
+
+  virtual absl::StatusOr<AttachmentContent> FindAttachment(RunId id, std::string_view name) const = 0;
+
+  virtual std::vector<Project> Projects() const = 0;
+
+  /// Waits until everything that was durable at the call is indexed.
+  virtual bool WaitUntilIndexed(std::chrono::milliseconds timeout) const = 0;
+
+  virtual std::uint64_t lag_records() const = 0;
+  virtual std::uint64_t index_bytes() const = 0;
+  virtual void Stop() = 0;
+};
+
+}  // namespace weft::collector

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+#include <weft/tracing/exporter.h>
+#include <weft/tracing/run_context.h>
+
+namespace weft {
+inline namespace v0 {
+
+/// Where times come from; replaced in tests (weft/testing/manual_clock.h).
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  virtual std::chrono::system_clock::time_point Now() const noexcept = 0;      ///< Wall clock.
+  virtual std::chrono::steady_clock::time_point Steady() const noexcept = 0;  ///< For durations.
+};
+
+/// Where ids come from; replaced in tests (weft/testing/seeded_ids.h).
+class IdGenerator {
+ public:
+  virtual ~IdGenerator() = default;
+  virtual RunId New(std::chrono::system_clock::time_point start) noexcept = 0;
+};
+
+struct TracerOptions {
+  bool enabled = true;
+  /// Project of runs whose parent names none.
+  std::string project = "default";
+  /// Agent address; replaces the project. See TraceBaggage::address.
+  std::optional<std::string> address;
+  /// Share of traces that are sent, 0 ... 1, by LangSmith's hash of the trace id; absent = all.
+  std::optional<double> sampling_rate;
+  /// Becomes metadata `service.name` of every run.
+  std::string service_name;
+  bool hide_inputs = false;
+  bool hide_outputs = false;
+  bool hide_metadata = false;
+  /// A run still open after this is sent as it is, so that viewers see it; zero = at once.
+  std::chrono::milliseconds open_run_delay{2000};
+  std::vector<std::shared_ptr<Exporter>> exporters;
+  std::shared_ptr<const Clock> clock;       ///< Null: the system's.
+  std::shared_ptr<IdGenerator> ids;         ///< Null: UUIDv7.
+};
+
+/// Counts since the tracer was made.
+struct TracerStats {
+  std::uint64_t created = 0;
+  std::uint64_t sampled_out = 0;
+  std::uint64_t ended = 0;
+  std::uint64_t setter_after_end = 0;
+  std::vector<ExporterStats> exporters;
+};
+
+/// Turns work into runs: configuration, sampling and exporters, made once and shared.
+///
+///     auto tracer = weft::Tracer::FromEnvironment();
+///     if (!tracer.ok()) { std::cerr << tracer.status().message() << "\n"; return 2; }
+///
+/// Lifetime: runs hold the tracer; the last owner's destructor shuts it down (2 s at most).
+/// Threads: any.
+class Tracer : public std::enable_shared_from_this<Tracer> {
+ public:
+  /// Errors: InvalidArgument names the option and the value.
+  static absl::StatusOr<std::shared_ptr<Tracer>> Create(TracerOptions options);
+
+  /// Reads LANGSMITH_*, OTEL_* and WEFT_* variables (docs/environment.md). With tracing off it
+  /// succeeds and costs nothing. Errors: InvalidArgument names the variable and the value.
+  static absl::StatusOr<std::shared_ptr<Tracer>> FromEnvironment();
+
+  ~Tracer();
+
+  bool enabled() const noexcept;
+  const TracerOptions& options() const noexcept;
+
+  bool Flush(std::chrono::steady_clock::duration timeout) noexcept;
+  bool Shutdown(std::chrono::steady_clock::duration timeout) noexcept;
+  TracerStats Stats() const noexcept;
+
+  struct Impl;
+  Impl& impl() noexcept { return *impl_; }
+
+ private:
+  explicit Tracer(TracerOptions options);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The tracer used where none is given: what SetGlobalTracer was told, else null.
+std::shared_ptr<Tracer> GlobalTracer() noexcept;
+void SetGlobalTracer(std::shared_ptr<Tracer> tracer) noexcept;
+
+}  // namespace v0
+}  // namespace weft
