@@ -3,6 +3,8 @@
 #
 # Makes the target weft_NAME with the alias weft::NAME. HEADERS are paths below include/ of the
 # calling folder; they are installed, and every one must compile alone (weft_header_checks).
+set(CMAKE_VERIFY_INTERFACE_HEADER_SETS ${WEFT_CHECK_HEADERS})
+
 function(weft_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;HEADERS;LINK;PRIVATE_LINK" ${ARGN})
   set(target weft_${name})
