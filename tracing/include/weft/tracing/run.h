@@ -35,6 +35,8 @@ struct RunOptions {
   std::vector<std::string> tags;
   JsonObject metadata;
   std::optional<std::string> project;
+  /// When the run began; absent: now. For a run whose record is made after its work started.
+  std::optional<std::chrono::system_clock::time_point> start;
   std::shared_ptr<Tracer> tracer;  ///< Null: the current run's, else GlobalTracer().
   /// Makes the run current from its construction to its end. Off for runs that end elsewhere.
   bool make_current = true;
