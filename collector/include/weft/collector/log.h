@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
@@ -38,8 +39,18 @@ struct LogStats {
   std::uint64_t syncs = 0;
   double sync_seconds = 0;
   std::uint64_t quarantined_bytes = 0;
+  /// Records that a required reader had not read when the hard limit deleted them, summed over the
+  /// readers.
+  std::uint64_t expired_records = 0;
   std::uint64_t oldest_received_us = 0;
   bool writable = false;
+};
+
+/// A file of the log. All but the last are sealed: nothing is written to them any more.
+struct SegmentInfo {
+  Position begin;
+  Position end;  ///< One past the last durable record.
+  bool sealed = false;
 };
 
 /// The append-only segment log: the single copy of what was acknowledged.
@@ -67,20 +78,29 @@ class Log {
   /// Why Append would refuse now (disk low, sync failed, stopping), or OK.
   virtual absl::Status Ready() const = 0;
 
-  /// Reads one record. NotFound when the segment was deleted, DataLoss when it is damaged.
+  /// Reads the first intact record at or after `position`: a damaged one is stepped over, copied to
+  /// the side files and counted, so look at the record's own `position`. A reader that follows the
+  /// log goes on at `next`. NotFound: the segment was deleted (go on at Begin()); OutOfRange:
+  /// nothing durable is there yet.
   virtual absl::StatusOr<Record> Read(Position position) const = 0;
 
-  /// Reads the record's header only; `position` and `next` are filled, `payload` is empty.
+  /// The same without the payload, which stays empty.
   virtual absl::StatusOr<Record> ReadHeader(Position position) const = 0;
 
   /// The oldest record that is kept, and where the next durable one will be. Equal when empty.
   virtual Position Begin() const = 0;
   virtual Position DurableEnd() const = 0;
 
+  /// Oldest first; the last is the one that is written to.
+  virtual std::vector<SegmentInfo> Segments() const = 0;
+
+  virtual const std::filesystem::path& directory() const = 0;
+
   /// Waits until a record at or after `position` is durable. False: `timeout` passed or stopping.
   virtual bool WaitForRecord(Position position, std::chrono::milliseconds timeout) const = 0;
 
-  /// A reader that retention must wait for (a destination) announces how far it is.
+  /// A reader that retention must wait for (a destination) announces how far it is: the first
+  /// record that it still needs. Only a log of twice `retention_bytes` deletes what a reader needs.
   virtual void SetRequired(const std::string& reader, Position position) = 0;
 
   /// Writes what was appended, answers it, and refuses everything later.
@@ -93,8 +113,8 @@ class Log {
 class Cursor {
  public:
   /// Loads `<directory>/cursors/<name>`; starts at `start` when there is none.
-  static absl::StatusOr<Cursor> Load(const std::filesystem::path& directory, const std::string& name,
-                                     Position start);
+  static absl::StatusOr<Cursor> Load(const std::filesystem::path& directory,
+                                     const std::string& name, Position start);
   Position position() const { return position_; }
   absl::Status Save(Position position);
 

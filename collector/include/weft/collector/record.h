@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -35,6 +36,8 @@ struct Part {
   std::uint64_t length = 0;
   std::string name;       ///< Attachments only.
   std::string mime_type;  ///< Attachments only.
+
+  friend bool operator==(const Part&, const Part&) = default;
 };
 
 /// The numbers are on disk.
@@ -50,6 +53,8 @@ struct RunOp {
   bool keep = false;
   std::string project;  ///< As the operation says; empty = not said.
   std::vector<Part> parts;
+
+  friend bool operator==(const RunOp&, const RunOp&) = default;
 };
 
 enum class Receiver : std::uint8_t { kLangSmith = 0, kWeft = 1, kOtlp = 2 };
@@ -65,17 +70,26 @@ struct RecordHeader {
   std::uint64_t key_id = 0;
   std::vector<RunOp> ops;
 
+  /// A compact form (docs/log-format.md): about 45 bytes an operation.
   std::string Encode() const;
+
+  /// Reads what Encode made. Anything else is DataLoss: every length is checked, and no part may
+  /// reach beyond `decoded_size`.
   static absl::StatusOr<RecordHeader> Decode(std::string_view bytes);
+
+  friend bool operator==(const RecordHeader&, const RecordHeader&) = default;
 };
 
-/// Where a record lies in the log. Sequence numbers have no gaps and start at 1.
+/// Where a record lies in the log. Sequence numbers start at 1 and have no gaps but for records
+/// that were damaged on disk. Positions are ordered, and equal, by `seq`; the rest says where to
+/// look.
 struct Position {
   std::uint64_t segment = 0;  ///< First sequence number of the segment.
   std::uint64_t offset = 0;
   std::uint64_t seq = 0;
 
-  friend auto operator<=>(const Position&, const Position&) = default;
+  friend auto operator<=>(const Position& a, const Position& b) { return a.seq <=> b.seq; }
+  friend bool operator==(const Position& a, const Position& b) { return a.seq == b.seq; }
 };
 
 /// A record as it was read back.
@@ -85,7 +99,8 @@ struct Record {
   RecordHeader header;
   std::string payload;  ///< As stored: see RecordHeader::coding.
 
-  /// The payload without its coding; offsets of parts count in it.
+  /// The payload without its coding; offsets of parts count in it. DataLoss when it is not
+  /// `decoded_size` bytes.
   absl::StatusOr<std::string> Decoded() const;
 };
 

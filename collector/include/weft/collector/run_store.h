@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,7 +13,7 @@
 
 #include <weft/collector/log.h>
 #include <weft/collector/record.h>
-#include <weft/tracing/json.h>
+#include <weft/tracing/run_id.h>
 
 namespace weft::collector {
 
@@ -30,6 +31,26 @@ struct Project {
   std::uint64_t last_seen_us = 0;
 };
 
+RunId ProjectId(std::string_view name);
+
+/// A run as it is read: all its operations folded into one object.
+struct StoredRun {
+  RunId id;
+  RunId trace_id;
+  RunId parent_run_id;  ///< Nil for a root.
+  RunId session_id;     ///< The project's id.
+  std::string session_name;
+  std::string name;
+  std::string run_type;
+  std::string status;  ///< `success`, `error` or `pending`.
+  std::string start_time;
+  std::string end_time;  ///< Empty while it runs.
+  std::string dotted_order;
+  /// The whole run in the read shape, one line of JSON. It is put together from the bytes that
+  /// arrived, so numbers are as they were written and unknown fields are there.
+  std::string json;
+};
+
 struct TraceQuery {
   std::optional<std::string> project;
   std::size_t limit = 100;
@@ -42,9 +63,10 @@ struct AttachmentContent {
 
 /// Finds runs in the log and folds their operations into runs as they are read.
 ///
-/// The index holds only where things are; payloads stay in the log. A reader thread follows the log,
-/// so a run is visible a moment after it was acknowledged (WaitUntilIndexed), and the index is
-/// rebuilt from the log at start.
+/// The index holds only where things are; payloads stay in the log. A reader thread follows the
+/// log, so a run is visible a moment after it was acknowledged (WaitUntilIndexed). The index is
+/// rebuilt from the log at start, newest first; what it does not hold is found by the summaries of
+/// the segments (`index/` beside the log; they are caches and may be deleted).
 ///
 /// Merge (docs/collector.md): PATCH fields win over POST fields whatever the arrival order, between
 /// PATCHes the later; `null` and `{}` never replace something; `extra.metadata` and `extra.runtime`
@@ -56,23 +78,24 @@ class RunStore {
   static std::unique_ptr<RunStore> Start(std::shared_ptr<Log> log, RunStoreOptions options);
   virtual ~RunStore() = default;
 
-  /// The run in the read shape (docs/contracts: status, 6-digit times, session_name, s3_urls), or
-  /// NotFound.
-  virtual absl::StatusOr<JsonObject> FindRun(RunId id) const = 0;
+  /// The run, or NotFound.
+  virtual absl::StatusOr<StoredRun> FindRun(RunId id) const = 0;
 
-  /// All runs of a trace in the read shape, ordered by dotted_order; empty for an unknown one.
-  virtual absl::StatusOr<std::vector<JsonObject>> FindTrace(RunId trace_id) const = 0;
+  /// All runs of a trace, ordered by dotted_order; empty for an unknown one.
+  virtual absl::StatusOr<std::vector<StoredRun>> FindTrace(RunId trace_id) const = 0;
 
   /// Root runs, newest first.
-  virtual absl::StatusOr<std::vector<JsonObject>> ListTraces(const TraceQuery& query) const = 0;
+  virtual absl::StatusOr<std::vector<StoredRun>> ListTraces(const TraceQuery& query) const = 0;
 
-  virtual absl::StatusOr<AttachmentContent> FindAttachment(RunId id, std::string_view name) const = 0;
+  virtual absl::StatusOr<AttachmentContent> FindAttachment(RunId id,
+                                                           std::string_view name) const = 0;
 
   virtual std::vector<Project> Projects() const = 0;
 
   /// Waits until everything that was durable at the call is indexed.
   virtual bool WaitUntilIndexed(std::chrono::milliseconds timeout) const = 0;
 
+  /// Durable records that are not indexed yet.
   virtual std::uint64_t lag_records() const = 0;
   virtual std::uint64_t index_bytes() const = 0;
   virtual void Stop() = 0;
