@@ -4,48 +4,41 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
-#include <weft/tracing/json.h>
 #include <weft/tracing/run_id.h>
+#include <weft/tracing/trace_baggage.h>
 
 namespace weft {
 inline namespace v0 {
 
-/// What a run hands to its descendants besides its identity; travels in the header `baggage`.
-/// Immutable once a RunContext holds it, and shared by all runs of a trace that do not change it.
-struct TraceBaggage {
-  std::optional<std::string> project;  ///< Absent: the receiver's own default.
-  std::optional<std::string> address;  ///< `lrn:agents/<id>/environments/<environment>`.
-  std::vector<std::string> tags;
-  JsonObject metadata;
-  /// Members of `baggage` that are not LangSmith's, decoded; passed on as they came.
-  std::vector<std::pair<std::string, std::string>> foreign;
-  std::string tracestate;  ///< W3C; passed on.
-};
-
 /// The identity of a run and what its descendants inherit. Immutable; a copy costs one reference.
+///
+///     RunContext root = RunContext::Root(RunId::New(now), now, baggage);
+///     RunContext step = root.Child(RunId::New(later), later);
+///     metadata.emplace("langsmith-trace", step.dotted_order());
+///     if (!step.baggage_header().empty()) metadata.emplace("baggage", step.baggage_header());
 ///
 /// The empty RunContext stands for "no run": every accessor returns an empty value.
 ///
 /// Threads: as safe as `std::shared_ptr<const T>`.
+/// Cost: Root, Remote and Child make one allocation.
 class RunContext {
  public:
   RunContext() noexcept = default;
 
-  /// The context of a new root run that starts at `start`.
+  /// The context of a new root run that starts at `start`. `baggage` null: none.
   static RunContext Root(RunId id, std::chrono::system_clock::time_point start,
                          std::shared_ptr<const TraceBaggage> baggage);
 
-  /// A run of another process, known by its dotted order (already validated by TraceHeaders).
-  static RunContext Remote(std::string dotted_order, RunId id, RunId trace_id,
+  /// A run of another process, known by its dotted order. What is no dotted order (see
+  /// TraceHeaders::Parse) gives the empty context.
+  static RunContext Remote(std::string_view dotted_order,
                            std::shared_ptr<const TraceBaggage> baggage);
 
-  /// The context of a child. Segment times of the children of one parent are made distinct, and
-  /// never lie before the parent's. `baggage` null: inherits the parent's.
+  /// The context of a child. Its segment's time never lies before the parent's, and differs from
+  /// those of the parent's other children: later ones are moved up by a microsecond. The id may say
+  /// another time. `baggage` null: inherits the parent's. A child of the empty context is a root.
   RunContext Child(RunId id, std::chrono::system_clock::time_point start,
                    std::shared_ptr<const TraceBaggage> baggage = nullptr) const;
 
@@ -59,17 +52,27 @@ class RunContext {
   std::string_view dotted_order() const noexcept;
   const TraceBaggage& baggage() const noexcept;
   std::shared_ptr<const TraceBaggage> shared_baggage() const noexcept;
+  /// The value of the header `baggage`, empty for none. Rendered once per TraceBaggage, by its
+  /// first user; valid as long as this context or its baggage.
+  std::string_view baggage_header() const;
   bool is_remote() const noexcept;
 
   /// Whether runs of this trace are sent. Decided once, at the root or on arrival.
-  bool sampled() const noexcept;
-  /// The same run with another sampling decision.
-  RunContext WithSampled(bool sampled) const;
+  bool sampled() const noexcept { return sampled_; }
+  /// The same run with another sampling decision; its children inherit that.
+  RunContext WithSampled(bool sampled) const noexcept;
+
+  /// Whether both are the same run (of the same context, or of equal dotted orders).
+  friend bool operator==(const RunContext& a, const RunContext& b) noexcept {
+    return a.state_ == b.state_ || a.dotted_order() == b.dotted_order();
+  }
 
  private:
   struct State;
-  explicit RunContext(std::shared_ptr<const State> state) noexcept;
+  explicit RunContext(std::shared_ptr<const State> state, bool sampled) noexcept;
+
   std::shared_ptr<const State> state_;
+  bool sampled_ = true;
 };
 
 }  // namespace v0

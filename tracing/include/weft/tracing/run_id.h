@@ -19,12 +19,16 @@ inline namespace v0 {
 ///     RunId id = RunId::New(std::chrono::system_clock::now());
 ///     id.ToString();  // "01a0b35e-7a00-7a11-9a22-0123456789ab"
 ///
-/// New ids are of version 7: the first 48 bits are the run's start in milliseconds, the rest is a
-/// counter and random bits. Ids of any version are accepted from others.
+/// New ids are of version 7: 48 bits of the run's start in milliseconds, 12 bits that count up
+/// within a millisecond of a thread, 62 random bits. The last 8 bytes alone tell runs apart: they
+/// are the span id in `traceparent`. Ids of any version are accepted from others.
 struct RunId {
+  static constexpr std::size_t kTextSize = 36;
+
   std::array<std::uint8_t, 16> bytes{};
 
-  /// An id for a run that starts at `start`. Threads: any.
+  /// An id for a run that starts at `start`.
+  /// Threads: any; a process made by fork() makes other ids than its parent.
   static RunId New(std::chrono::system_clock::time_point start) noexcept;
 
   /// Reads the hyphenated form of 36 characters, in either case.

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dotted_order.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+constexpr std::int64_t kMicrosPerSecond = 1'000'000;
+constexpr std::int64_t kMicrosPerDay = 86'400 * kMicrosPerSecond;
+
+void WriteDigits(std::uint32_t value, std::size_t count, char* out) noexcept {
+  for (std::size_t i = count; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
+}
+
+// -1: not all of them are ASCII digits.
+std::int32_t ReadDigits(std::string_view text) noexcept {
+  std::int32_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return -1;
+    value = value * 10 + (c - '0');
+  }
+  return value;
+}
+
+// `text` is YYYYMMDDTHHMMSSf...f.
+std::optional<std::int64_t> ParseTimestamp(std::string_view text) noexcept {
+  const std::int32_t year = ReadDigits(text.substr(0, 4));
+  const std::int32_t month = ReadDigits(text.substr(4, 2));
+  const std::int32_t day = ReadDigits(text.substr(6, 2));
+  const std::int32_t hour = ReadDigits(text.substr(9, 2));
+  const std::int32_t minute = ReadDigits(text.substr(11, 2));
+  const std::int32_t second = ReadDigits(text.substr(13, 2));
+  std::int32_t fraction = ReadDigits(text.substr(15));
+  if (year < 1 || month < 1 || day < 1 || hour < 0 || minute < 0 || second < 0 || fraction < 0 ||
+      hour > 23 || minute > 59 || second > 59 || (text[8] != 'T' && text[8] != 't')) {
+    return std::nullopt;
+  }
+  const std::chrono::year_month_day date{std::chrono::year(year),
+                                         std::chrono::month(static_cast<unsigned>(month)),
+                                         std::chrono::day(static_cast<unsigned>(day))};
+  if (!date.ok()) return std::nullopt;
+  for (std::size_t digits = text.size() - 15; digits < 6; ++digits) fraction *= 10;
+  const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
+  return days * kMicrosPerDay + ((hour * 60 + minute) * 60 + second) * kMicrosPerSecond + fraction;
+}
+
+}  // namespace
+
+void WriteSegment(std::int64_t micros, const RunId& id, char* out) noexcept {
+  micros = std::clamp(micros, kMinSegmentMicros, kMaxSegmentMicros);
+  const auto day = std::chrono::floor<std::chrono::days>(
+      std::chrono::sys_time<std::chrono::microseconds>(std::chrono::microseconds(micros)));
+  const std::chrono::year_month_day date(day);
+  const std::int64_t in_day = micros - day.time_since_epoch().count() * kMicrosPerDay;
+  const auto seconds = static_cast<std::uint32_t>(in_day / kMicrosPerSecond);
+  WriteDigits(static_cast<std::uint32_t>(static_cast<int>(date.year())), 4, out);
+  WriteDigits(static_cast<unsigned>(date.month()), 2, out + 4);
+  WriteDigits(static_cast<unsigned>(date.day()), 2, out + 6);
+  out[8] = 'T';
+  WriteDigits(seconds / 3600, 2, out + 9);
+  WriteDigits(seconds / 60 % 60, 2, out + 11);
+  WriteDigits(seconds % 60, 2, out + 13);
+  WriteDigits(static_cast<std::uint32_t>(in_day % kMicrosPerSecond), 6, out + 15);
+  out[21] = 'Z';
+  id.Write(out + 22);
+}
+
+std::optional<DottedOrder> ParseDottedOrder(std::string_view text) noexcept {
+  constexpr std::size_t kShortest = kSegmentSize - 5;  // One digit of a fraction.
+  DottedOrder result;
+  for (bool first = true;; first = false) {
+    const std::size_t dot = std::min(text.find('.'), text.size());
+    const std::string_view segment = text.substr(0, dot);
+    if (segment.size() < kShortest || segment.size() > kSegmentSize) return std::nullopt;
+    const std::size_t zulu = segment.size() - RunId::kTextSize - 1;
+    const std::optional<RunId> id = RunId::Parse(segment.substr(zulu + 1));
+    const std::optional<std::int64_t> micros = ParseTimestamp(segment.substr(0, zulu));
+    if (segment[zulu] != 'Z' || !id || !micros) return std::nullopt;
+    if (first) {
+      result.trace_id = *id;
+    } else {
+      result.parent_id = result.id;
+    }
+    result.id = *id;
+    result.micros = *micros;
+    if (dot == text.size()) return result;
+    text.remove_prefix(dot + 1);
+  }
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

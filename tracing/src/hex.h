@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// 0 ... 15, or -1 for what is no hexadecimal digit.
+inline constexpr std::array<std::int8_t, 256> kHexValues = [] {
+  std::array<std::int8_t, 256> table{};
+  table.fill(-1);
+  for (int i = 0; i < 10; ++i)
+    table[static_cast<std::size_t>('0' + i)] = static_cast<std::int8_t>(i);
+  for (int i = 0; i < 6; ++i) {
+    table[static_cast<std::size_t>('a' + i)] = static_cast<std::int8_t>(10 + i);
+    table[static_cast<std::size_t>('A' + i)] = static_cast<std::int8_t>(10 + i);
+  }
+  return table;
+}();
+
+inline int HexValue(char c) noexcept { return kHexValues[static_cast<unsigned char>(c)]; }
+
+/// Reads two digits a byte, either case. False: other characters, or not the right length.
+inline bool ReadHex(std::string_view text, std::span<std::uint8_t> out) noexcept {
+  if (text.size() != out.size() * 2) return false;
+  int bad = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const int value = HexValue(text[2 * i]) * 16 | HexValue(text[2 * i + 1]);
+    bad |= value;  // A digit of -1 makes the value negative.
+    out[i] = static_cast<std::uint8_t>(value);
+  }
+  return bad >= 0;
+}
+
+/// Two lower-case digits of every byte value.
+inline constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
+  std::array<std::array<char, 2>, 256> table{};
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (std::size_t i = 0; i < table.size(); ++i) table[i] = {kDigits[i >> 4], kDigits[i & 15]};
+  return table;
+}();
+
+/// Writes two lower-case digits a byte and returns the end.
+inline char* WriteHex(std::span<const std::uint8_t> bytes, char* out) noexcept {
+  for (const std::uint8_t byte : bytes) {
+    *out++ = kHexPairs[byte][0];
+    *out++ = kHexPairs[byte][1];
+  }
+  return out;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/tracing/run_id.h>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <span>
+
+#include "hex.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+// A child of fork() has its parent's generators; the generation tells it to seed them again.
+constinit std::atomic<std::uint32_t> fork_generation{1};
+[[maybe_unused]] const int fork_handler = pthread_atfork(
+    nullptr, nullptr, [] { fork_generation.fetch_add(1, std::memory_order_relaxed); });
+
+struct Generator {
+  std::array<std::uint64_t, 4> state;  // xoshiro256++
+  std::int64_t millisecond;
+  std::uint32_t counter;
+  std::uint32_t generation;  // 0: never seeded
+};
+
+std::uint64_t SplitMix(std::uint64_t& state) noexcept {
+  std::uint64_t z = (state += 0x9E3779B97F4A7C15);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+void Seed(Generator& generator, std::uint32_t generation) noexcept {
+  if (getentropy(generator.state.data(), sizeof(generator.state)) != 0) {
+    // No system call in a sandbox: time, process and thread still make it different from others.
+    auto mixed =
+        static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()) ^
+        static_cast<std::uint64_t>(getpid()) << 40 ^ reinterpret_cast<std::uintptr_t>(&generator);
+    for (std::uint64_t& word : generator.state) word = SplitMix(mixed);
+  }
+  generator.state[0] |= 1;  // The all-zero state is a fixed point.
+  generator.millisecond = -1;
+  generator.generation = generation;
+}
+
+std::uint64_t Next(std::array<std::uint64_t, 4>& s) noexcept {
+  const std::uint64_t result = std::rotl(s[0] + s[3], 23) + s[0];
+  const std::uint64_t t = s[1] << 17;
+  s[2] ^= s[0];
+  s[3] ^= s[1];
+  s[1] ^= s[2];
+  s[0] ^= s[3];
+  s[2] ^= t;
+  s[3] = std::rotl(s[3], 45);
+  return result;
+}
+
+// Not inlined: a fiber may have moved to another thread since its last call, and a compiler may
+// keep the address of a thread-local variable across the switch.
+[[gnu::noinline]] Generator& ThisThreadsGenerator() noexcept {
+  thread_local constinit Generator generator{};
+  const std::uint32_t generation = fork_generation.load(std::memory_order_relaxed);
+  if (generator.generation != generation) [[unlikely]]
+    Seed(generator, generation);
+  return generator;
+}
+
+void StoreBigEndian(std::uint64_t value, std::uint8_t* out) noexcept {
+  if constexpr (std::endian::native == std::endian::little) value = __builtin_bswap64(value);
+  std::memcpy(out, &value, sizeof(value));
+}
+
+constexpr std::size_t kHyphens[] = {8, 13, 18, 23};
+
+}  // namespace
+
+RunId RunId::New(std::chrono::system_clock::time_point start) noexcept {
+  Generator& generator = ThisThreadsGenerator();
+  const std::int64_t millisecond = std::max<std::int64_t>(
+      0, std::chrono::floor<std::chrono::milliseconds>(start).time_since_epoch().count());
+  const std::uint64_t random = Next(generator.state);
+  if (millisecond == generator.millisecond) {
+    ++generator.counter;
+  } else {
+    generator.millisecond = millisecond;
+    // Starts in the lower half, so that a thread's next 2048 ids of this millisecond sort as made.
+    generator.counter = static_cast<std::uint32_t>(random >> 53);
+  }
+  RunId id;
+  StoreBigEndian(
+      static_cast<std::uint64_t>(millisecond) << 16 | 0x7000 | (generator.counter & 0xFFF),
+      id.bytes.data());
+  StoreBigEndian((Next(generator.state) >> 2) | std::uint64_t{1} << 63, id.bytes.data() + 8);
+  return id;
+}
+
+std::optional<RunId> RunId::Parse(std::string_view text) noexcept {
+  if (text.size() != kTextSize) return std::nullopt;
+  for (const std::size_t at : kHyphens) {
+    if (text[at] != '-') return std::nullopt;
+  }
+  RunId id;
+  const std::span<std::uint8_t> out(id.bytes);
+  const bool ok = internal::ReadHex(text.substr(0, 8), out.subspan(0, 4)) &&
+                  internal::ReadHex(text.substr(9, 4), out.subspan(4, 2)) &&
+                  internal::ReadHex(text.substr(14, 4), out.subspan(6, 2)) &&
+                  internal::ReadHex(text.substr(19, 4), out.subspan(8, 2)) &&
+                  internal::ReadHex(text.substr(24, 12), out.subspan(10, 6));
+  return ok ? std::optional<RunId>(id) : std::nullopt;
+}
+
+std::string RunId::ToString() const {
+  std::string text(kTextSize, '\0');
+  Write(text.data());
+  return text;
+}
+
+void RunId::Write(char* out) const noexcept {
+  const std::span<const std::uint8_t> in(bytes);
+  out = internal::WriteHex(in.subspan(0, 4), out);
+  *out++ = '-';
+  out = internal::WriteHex(in.subspan(4, 2), out);
+  *out++ = '-';
+  out = internal::WriteHex(in.subspan(6, 2), out);
+  *out++ = '-';
+  out = internal::WriteHex(in.subspan(8, 2), out);
+  *out++ = '-';
+  internal::WriteHex(in.subspan(10, 6), out);
+}
+
+}  // namespace v0
+}  // namespace weft
+
+std::size_t std::hash<weft::RunId>::operator()(const weft::RunId& id) const noexcept {
+  std::uint64_t head = 0;
+  std::uint64_t tail = 0;
+  std::memcpy(&head, id.bytes.data(), sizeof(head));
+  std::memcpy(&tail, id.bytes.data() + sizeof(head), sizeof(tail));
+  // Ids of others may be counters in either half.
+  std::uint64_t mixed = (head ^ std::rotl(tail, 32)) * 0x9E3779B97F4A7C15;
+  mixed ^= tail;
+  mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93;
+  return static_cast<std::size_t>(mixed ^ mixed >> 32);
+}
