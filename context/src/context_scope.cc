@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/context/context_scope.h>
+
+#include <atomic>
+#include <utility>
+
+#include <weft/context/context_stats.h>
+
+#include "context_counters.h"
+#include "slot_pool.h"
+#include "stack_slot.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+constinit ContextCounters counters;
+
+namespace {
+
+void Report(ContextMisuse misuse, std::atomic<std::uint64_t>& counter) noexcept {
+  counter.fetch_add(1, std::memory_order_relaxed);
+  if (ContextMisuseHandler handler = counters.misuse_handler.load()) handler(misuse);
+}
+
+}  // namespace
+}  // namespace internal
+
+// A fiber without a slot has the root as its context: a scope of the root needs none either.
+ContextScope::ContextScope(Context context) noexcept
+    : context_(std::move(context)), slot_(internal::FindSlot(static_cast<bool>(context_))) {
+  if (slot_ == nullptr) return;
+  previous_ = std::exchange(slot_->current, context_.node_);
+  number_ = ++slot_->last_number;
+  previous_number_ = std::exchange(slot_->innermost, number_);
+}
+
+ContextScope::~ContextScope() {
+  if (slot_ == nullptr) return;
+  if (internal::FindSlot(false) != slot_) {
+    CloseElsewhere();
+  } else if (slot_->innermost == number_) [[likely]] {
+    Restore();
+  } else {
+    CloseOutOfTurn();
+  }
+}
+
+void ContextScope::Restore() noexcept {
+  slot_->current = previous_;
+  slot_->innermost = previous_number_;
+}
+
+[[gnu::cold]] void ContextScope::CloseElsewhere() noexcept {
+  internal::Reference(context_.node_);
+  internal::Report(ContextMisuse::kWrongStack, internal::counters.wrong_stack);
+}
+
+[[gnu::cold]] void ContextScope::CloseOutOfTurn() noexcept {
+  if (number_ > slot_->innermost || number_ <= slot_->cut_off) {
+    // Once something was cut off, an open scope may have this context to return to.
+    internal::Reference(context_.node_);
+    internal::Report(ContextMisuse::kStale, internal::counters.stale);
+    return;
+  }
+  Restore();
+  slot_->cut_off = slot_->last_number;
+  internal::Report(ContextMisuse::kOutOfOrder, internal::counters.out_of_order);
+}
+
+ContextStats ContextStats::Read() noexcept {
+  const auto& counters = internal::counters;
+  return {.wrong_stack = counters.wrong_stack.load(std::memory_order_relaxed),
+          .out_of_order = counters.out_of_order.load(std::memory_order_relaxed),
+          .stale = counters.stale.load(std::memory_order_relaxed),
+          .foreign_stack = counters.foreign_stack.load(std::memory_order_relaxed),
+          .failed_allocations = counters.failed_allocations.load(std::memory_order_relaxed),
+          .slots_live = internal::slot_pool.live(),
+          .slots_total = internal::slot_pool.total()};
+}
+
+ContextMisuseHandler SetContextMisuseHandler(ContextMisuseHandler handler) noexcept {
+  return internal::counters.misuse_handler.exchange(handler);
+}
+
+}  // namespace v0
+}  // namespace weft

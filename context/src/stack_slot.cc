@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stack_slot.h"
+
+#include <pthread.h>
+
+#include <cstddef>
+
+#include <boost/fiber/context.hpp>
+
+#include "context_counters.h"
+#include "slot_pool.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+namespace fibers = boost::fibers;
+
+// Constant-initialised and trivially destroyed: usable from before main to the last destructor of a
+// thread, without a guard.
+struct ThreadState {
+  StackSlot* last = nullptr;  // the slot that this thread used last
+  std::uintptr_t native_low = 0;
+  std::uintptr_t native_length = 0;  // 0: not known yet
+  StackSlot native;
+  StackSlot dispatcher;  // of the thread's Boost.Fiber scheduler
+};
+constinit thread_local ThreadState this_thread;
+
+void FindNativeStack(ThreadState& thread) noexcept {
+  void* low = nullptr;
+  std::size_t length = 0;
+  pthread_attr_t attributes;
+  if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+    pthread_attr_getstack(&attributes, &low, &length);
+    pthread_attr_destroy(&attributes);
+  }
+  thread.native_low = reinterpret_cast<std::uintptr_t>(low);
+  // Unknown bounds: every stack counts as the thread's, so that no scheduler comes into being.
+  thread.native_length = length != 0 ? length : ~std::uintptr_t{0};
+  thread.native.range.store(
+      StackRange::Pack(thread.native_low, thread.native_low + thread.native_length),
+      std::memory_order_relaxed);
+}
+
+// On the main thread FindNativeStack parses the process map (58 us): better now than in a request.
+[[maybe_unused]] const bool main_thread_is_known = (FindNativeStack(this_thread), true);
+
+// The address of this object is the key of our fiber-specific value.
+char fiber_key;
+
+// Runs while the fiber holds its own spin lock: must be short, and must not run foreign code.
+class GiveBack final : public fibers::detail::fss_cleanup_function {
+ public:
+  void operator()(void* slot) override {
+    if (slot != nullptr) slot_pool.Give(static_cast<StackSlot*>(slot));
+  }
+};
+
+// Never destroyed: fibers may end in static destructors.
+const GiveBack::ptr_t& Cleanup() {
+  static const auto* const cleanup = new GiveBack::ptr_t(new GiveBack);
+  return *cleanup;
+}
+
+StackSlot* CreateFiberSlot(fibers::context* fiber) noexcept {
+  StackSlot* const slot = slot_pool.Take(fiber);
+  try {
+    if (slot != nullptr) {
+      fiber->set_fss_data(&fiber_key, Cleanup(), slot, false);
+      return slot;
+    }
+  } catch (...) {
+    slot_pool.Give(slot);
+  }
+  CountFailedAllocation();
+  return nullptr;
+}
+
+StackSlot* FindFiberSlot(fibers::context* fiber, bool create) noexcept {
+  auto* const slot = static_cast<StackSlot*>(fiber->get_fss_data(&fiber_key));
+  if (slot == nullptr) return create ? CreateFiberSlot(fiber) : nullptr;
+  // Another owner: this fiber is ending, our cleanup has run, and somebody else's asks.
+  return slot->owner.load(std::memory_order_relaxed) == fiber ? slot : nullptr;
+}
+
+// The stack of `address` is not the thread's own. Only here Boost.Fiber is asked: on a thread that
+// runs no fibers the question alone would create a scheduler (130 KiB).
+StackSlot* FindOnOtherStack(ThreadState& thread, std::uintptr_t address, bool create) noexcept {
+  fibers::context* const fiber = fibers::context::active();
+  if (fiber == nullptr || fiber->is_context(fibers::type::main_context)) {
+    counters.foreign_stack.fetch_add(1, std::memory_order_relaxed);
+    return &thread.native;
+  }
+  StackSlot* const slot = fiber->is_context(fibers::type::dispatcher_context)
+                              ? &thread.dispatcher
+                              : FindFiberSlot(fiber, create);
+  if (slot == nullptr) return nullptr;
+  if (!StackRange::Contains(slot->range.load(std::memory_order_relaxed), address)) {
+    // The context of a fiber lies at the upper end of its stack. Our own frame is below `address`.
+    slot->range.store(StackRange::Pack(address - 64, reinterpret_cast<std::uintptr_t>(fiber)),
+                      std::memory_order_relaxed);
+  }
+  return thread.last = slot;
+}
+
+[[gnu::noinline]] StackSlot* FindSlow(std::uintptr_t address, bool create) noexcept {
+  asm volatile("");
+  ThreadState& thread = this_thread;  // nothing below suspends
+  if (thread.native_length == 0) FindNativeStack(thread);
+  if (address - thread.native_low < thread.native_length) return thread.last = &thread.native;
+  return FindOnOtherStack(thread, address, create);
+}
+
+inline StackSlot* Lookup(std::uintptr_t address, bool create) noexcept {
+  StackSlot* const slot = this_thread.last;
+  if (slot != nullptr && StackRange::Contains(slot->range.load(std::memory_order_relaxed), address))
+      [[likely]] {
+    return slot;
+  }
+  return FindSlow(address, create);
+}
+
+}  // namespace
+
+[[gnu::noinline]] StackSlot* FindSlot(bool create) noexcept {
+  asm volatile("");
+  return Lookup(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), create);
+}
+
+[[gnu::noinline]] ContextNode* CurrentNode() noexcept {
+  asm volatile("");
+  StackSlot* const slot =
+      Lookup(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), false);
+  return slot != nullptr ? slot->current : nullptr;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <weft/context/internal/context_node.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+// Where frames of one stack lie, in one word: two words could be read torn across two owners.
+// Start in units of 16 bytes above bit 20, length in units of 16 bytes below; so at most 16 MiB of
+// the upper end. What lies below is found the slow way.
+class StackRange {
+ public:
+  static std::uint64_t Pack(std::uintptr_t low, std::uintptr_t high) noexcept {
+    constexpr std::uintptr_t kMaxLength = kLengthMask << 4;
+    if (high <= low) return 0;
+    if (high - low > kMaxLength) low = high - kMaxLength;
+    low = (low + 15) & ~std::uintptr_t{15};
+    return (std::uint64_t{low >> 4} << kLengthBits) | ((high - low) >> 4);
+  }
+  static bool Contains(std::uint64_t range, std::uintptr_t address) noexcept {
+    return (address >> 4) - (range >> kLengthBits) < (range & kLengthMask);
+  }
+
+ private:
+  static constexpr int kLengthBits = 20;
+  static constexpr std::uint64_t kLengthMask = (1U << kLengthBits) - 1;
+};
+
+// The mutable cell of one stack: a thread's own, or a fiber's. One cache line.
+//
+// The memory of a slot goes back to a pool and is never unmapped. So the pointer that another
+// thread has cached may be read at any time, and the range says whether it still means the same
+// stack.
+struct alignas(64) StackSlot {
+  std::atomic<std::uint64_t> range{0};
+  ContextNode* current = nullptr;  // borrowed from the innermost scope
+  // Scopes are numbered through the life of the slot, over all its owners, so that no two can be
+  // taken for one another.
+  std::uint64_t innermost = 0;    // number of the innermost open scope, 0 for none
+  std::uint64_t last_number = 0;  // of any scope so far
+  // Scopes up to this number may have been cut off: by an outer one that was closed first, or since
+  // their fiber ended.
+  std::uint64_t cut_off = 0;
+  std::atomic<const void*> owner{nullptr};  // the fiber, for slots of the pool
+  StackSlot* next_free = nullptr;
+};
+static_assert(sizeof(StackSlot) == 64);
+
+// The slot of the calling stack. Null when it is a fiber that has none, or, with `create`, when
+// memory is out. Must not be inlined: see CurrentNode().
+StackSlot* FindSlot(bool create) noexcept;
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
