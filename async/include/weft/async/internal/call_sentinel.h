@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <string>
+
+#include <grpcpp/support/string_ref.h>
+
+#include <weft/context/context.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+// How a call carries its context on the server, for the interceptors: one more entry in the
+// received metadata. It is recognised by the address of its key, which no peer can forge, needs no
+// lock and no table, and ends with the call.
+
+/// Makes `ContextOf` find `*context` for the call that `received` belongs to. Entries that a peer
+/// sent with our key are removed. False when memory is out: `ContextOf` then returns the root.
+///
+/// Lifetime: `*context` must not change, and must outlive the call's server context.
+bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& received,
+                        const Context* context) noexcept;
+
+/// The context installed in `received`, or null.
+const Context* FindCallContext(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept;
+
+/// Removes what a proxy copied by sending on all that it had received. True if there was any.
+bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept;
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/async/context_of.h>
+
+#include <new>
+#include <utility>
+
+#include <weft/async/internal/call_sentinel.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+constexpr char kSentinelName[] = "weft-call";
+
+grpc::string_ref SentinelKey() noexcept { return {kSentinelName, sizeof(kSentinelName) - 1}; }
+
+}  // namespace
+
+bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& received,
+                        const Context* context) noexcept {
+  received.erase(SentinelKey());
+  try {
+    // Of length zero, so that code which walks the metadata reads nothing through the pointer.
+    received.emplace(SentinelKey(), grpc::string_ref(reinterpret_cast<const char*>(context), 0));
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
+const Context* FindCallContext(
+    const std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept {
+  auto [entry, end] = received.equal_range(SentinelKey());
+  for (; entry != end; ++entry) {
+    if (entry->first.data() == kSentinelName) {
+      return reinterpret_cast<const Context*>(entry->second.data());
+    }
+  }
+  return nullptr;
+}
+
+bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept {
+  return sent.erase(kSentinelName) != 0;
+}
+
+}  // namespace internal
+
+Context ContextOf(const grpc::ServerContextBase& context) noexcept {
+  const Context* const found = internal::FindCallContext(context.client_metadata());
+  return found != nullptr ? *found : Context();
+}
+
+}  // namespace v0
+}  // namespace weft
