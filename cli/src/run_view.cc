@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_view.h"
+
+#include <initializer_list>
+
+#include <absl/time/time.h>
+
+namespace weft::cli {
+namespace {
+
+/// The value at a path of keys, or null.
+const boost::json::value* Find(const boost::json::value& json,
+                               std::initializer_list<std::string_view> path) {
+  const boost::json::value* at = &json;
+  for (const std::string_view key : path) {
+    const auto* object = at->if_object();
+    if (object == nullptr) return nullptr;
+    at = object->if_contains({key.data(), key.size()});
+    if (at == nullptr) return nullptr;
+  }
+  return at;
+}
+
+std::string Text(const boost::json::value& json, std::initializer_list<std::string_view> path) {
+  const auto* value = Find(json, path);
+  if (value == nullptr) return {};
+  if (const auto* text = value->if_string()) return std::string(text->data(), text->size());
+  if (value->is_int64() || value->is_uint64())
+    return std::to_string(value->to_number<std::int64_t>());
+  return {};
+}
+
+std::optional<std::int64_t> Integer(const boost::json::value& json,
+                                    std::initializer_list<std::string_view> path) {
+  const auto* value = Find(json, path);
+  if (value == nullptr || !value->is_number()) return std::nullopt;
+  boost::json::error_code error;
+  const auto number = value->to_number<std::int64_t>(error);
+  if (error) return std::nullopt;
+  return number;
+}
+
+std::optional<std::int64_t> Time(const boost::json::value& json, std::string_view key) {
+  const std::string text = Text(json, {key});
+  absl::Time time;
+  std::string error;
+  if (text.empty() || !absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return {};
+  return absl::ToUnixMicros(time);
+}
+
+/// Where a token count may stand: the model call's own place first, then LangSmith's sums.
+std::optional<std::int64_t> Tokens(const boost::json::value& json, std::string_view key,
+                                   std::string_view total_key) {
+  if (auto count = Integer(json, {"extra", "metadata", "usage_metadata", key})) return count;
+  if (auto count = Integer(json, {"outputs", "usage_metadata", key})) return count;
+  return Integer(json, {total_key});
+}
+
+}  // namespace
+
+std::optional<std::int64_t> RunView::DurationUs() const {
+  if (!start_us || !end_us) return std::nullopt;
+  return *end_us - *start_us;
+}
+
+absl::StatusOr<RunView> ReadRun(const boost::json::value& json) {
+  RunView run;
+  run.id = Text(json, {"id"});
+  if (run.id.empty()) return absl::InvalidArgumentError("a run of the reply has no id");
+  run.trace_id = Text(json, {"trace_id"});
+  run.parent_id = Text(json, {"parent_run_id"});
+  run.dotted_order = Text(json, {"dotted_order"});
+  run.name = Text(json, {"name"});
+  run.run_type = Text(json, {"run_type"});
+  run.project = Text(json, {"session_name"});
+  run.status = Text(json, {"status"});
+  run.error = Text(json, {"error"});
+  run.start_us = Time(json, "start_time");
+  run.end_us = Time(json, "end_time");
+  run.input_tokens = Tokens(json, "input_tokens", "prompt_tokens");
+  run.output_tokens = Tokens(json, "output_tokens", "completion_tokens");
+  run.service = Text(json, {"extra", "metadata", "service.name"});
+  run.process_id = Text(json, {"extra", "metadata", "process.pid"});
+  run.otel_kind = Text(json, {"extra", "metadata", "otel_kind"});
+  run.rpc_system = Text(json, {"extra", "metadata", "rpc.system"});
+  run.rpc_service = Text(json, {"extra", "metadata", "rpc.service"});
+  run.rpc_method = Text(json, {"extra", "metadata", "rpc.method"});
+  run.rpc_kind = Text(json, {"extra", "metadata", "rpc.grpc.kind"});
+  run.server_api = Text(json, {"extra", "metadata", "weft.server_api"});
+  return run;
+}
+
+}  // namespace weft::cli

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tree_printer.h"
+
+#include <algorithm>
+#include <ostream>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "table.h"
+#include "text.h"
+
+namespace weft::cli {
+namespace {
+
+/// Deeper levels are shown at this one; a chain of thousands would otherwise be all indentation.
+constexpr std::size_t kMaxLevels = 40;
+
+struct Branches {
+  std::string_view middle, last, through, blank;
+};
+constexpr Branches kUnicode{"├─ ", "└─ ", "│  ", "   "};
+constexpr Branches kAscii{"|- ", "`- ", "|  ", "   "};
+
+/// Indices of runs, by start; children of each, and those without a parent here.
+struct Forest {
+  std::vector<std::size_t> roots;
+  std::vector<std::vector<std::size_t>> children;
+};
+
+Forest Grow(std::span<const RunView> runs) {
+  std::unordered_map<std::string_view, std::size_t> by_id;
+  for (std::size_t i = 0; i < runs.size(); ++i) by_id.emplace(runs[i].id, i);
+  Forest forest;
+  forest.children.resize(runs.size());
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto parent = by_id.find(runs[i].parent_id);
+    if (parent == by_id.end() || parent->second == i) {
+      forest.roots.push_back(i);
+    } else {
+      forest.children[parent->second].push_back(i);
+    }
+  }
+  const auto by_start = [runs](std::size_t a, std::size_t b) {
+    return std::tie(runs[a].start_us, runs[a].dotted_order) <
+           std::tie(runs[b].start_us, runs[b].dotted_order);
+  };
+  std::sort(forest.roots.begin(), forest.roots.end(), by_start);
+  for (auto& children : forest.children) std::sort(children.begin(), children.end(), by_start);
+  return forest;
+}
+
+/// A run and what stands before it.
+struct Line {
+  std::size_t run;
+  std::string branch;  ///< Before its name.
+  std::string below;   ///< Before what stands below it.
+};
+
+/// Depth first, without recursion: the depth is the sender's choice. Runs on a cycle of parents are
+/// in no tree and come at the end.
+std::vector<Line> Walk(const Forest& forest, const Branches& branches) {
+  std::vector<Line> lines;
+  std::vector<bool> seen(forest.children.size());
+  std::vector<Line> open;
+  const auto push_children = [&](const Line& parent, const std::vector<std::size_t>& children) {
+    const bool deep = parent.below.size() >= kMaxLevels * branches.blank.size();
+    for (std::size_t i = children.size(); i-- > 0;) {
+      if (seen[children[i]]) continue;
+      const bool last = i + 1 == children.size();
+      open.push_back({children[i],
+                      parent.below + std::string(last ? branches.last : branches.middle),
+                      deep ? parent.below
+                           : parent.below + std::string(last ? branches.blank : branches.through)});
+    }
+  };
+  const auto walk_from = [&](std::size_t root) {
+    if (seen[root]) return;
+    open.push_back({root, "", ""});
+    while (!open.empty()) {
+      const Line line = std::move(open.back());
+      open.pop_back();
+      if (seen[line.run]) continue;
+      seen[line.run] = true;
+      lines.push_back(line);
+      push_children(line, forest.children[line.run]);
+    }
+  };
+  for (const std::size_t root : forest.roots) walk_from(root);
+  for (std::size_t i = 0; i < seen.size(); ++i) walk_from(i);
+  return lines;
+}
+
+std::string Kind(const RunView& run) {
+  if (run.IsServer()) return "server " + (run.server_api.empty() ? run.rpc_kind : run.server_api);
+  if (run.IsClient()) return "client " + run.rpc_kind;
+  return run.run_type;
+}
+
+std::string Tokens(const std::optional<std::int64_t>& in, const std::optional<std::int64_t>& out) {
+  if (!in && !out) return {};
+  return FormatCount(in.value_or(0)) + " > " + FormatCount(out.value_or(0));
+}
+
+Colour StatusColour(std::string_view status) {
+  if (status == "error") return Colour::kRed;
+  return status == "pending" ? Colour::kYellow : Colour::kGreen;
+}
+
+Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int64_t> origin_us) {
+  Table::Row row;
+  const auto duration = run.DurationUs();
+  row.cells = {
+      {line.branch + EscapeControls(run.name.empty() ? "(no name)" : run.name), {}},
+      {EscapeControls(Kind(run)), {}},
+      {EscapeControls(run.service), {}},
+      {run.start_us && origin_us ? FormatDuration(*run.start_us - *origin_us) : "", {}},
+      {duration ? FormatDuration(*duration) : "", {}},
+      {Tokens(run.input_tokens, run.output_tokens), {}},
+      {EscapeControls(run.status), StatusColour(run.status)},
+  };
+  if (!run.error.empty()) {
+    const std::string_view text = run.error;
+    row.note = EscapeControls(text.substr(0, text.find('\n')));
+    row.note_indent = line.below;
+  }
+  return row;
+}
+
+/// Adds up leaves only: a run that repeats its children's tokens would count them twice.
+struct Sums {
+  std::optional<std::int64_t> input, output;
+  std::size_t errors = 0, pending = 0;
+  std::set<std::pair<std::string_view, std::string_view>> processes;
+  std::optional<std::int64_t> first_us, last_us;
+};
+
+bool HasTokensBelow(std::span<const RunView> runs, const Forest& forest, std::size_t run) {
+  std::vector<std::size_t> open = forest.children[run];
+  for (std::size_t steps = 0; !open.empty() && steps < runs.size(); ++steps) {
+    const std::size_t next = open.back();
+    open.pop_back();
+    if (runs[next].input_tokens || runs[next].output_tokens) return true;
+    open.insert(open.end(), forest.children[next].begin(), forest.children[next].end());
+  }
+  return false;
+}
+
+Sums AddUp(std::span<const RunView> runs, const Forest& forest) {
+  Sums sums;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunView& run = runs[i];
+    sums.errors += run.status == "error";
+    sums.pending += run.status == "pending";
+    if (!run.process_id.empty()) sums.processes.emplace(run.service, run.process_id);
+    if (run.start_us)
+      sums.first_us = std::min(sums.first_us.value_or(*run.start_us), *run.start_us);
+    if (run.end_us) sums.last_us = std::max(sums.last_us.value_or(*run.end_us), *run.end_us);
+    if ((!run.input_tokens && !run.output_tokens) || HasTokensBelow(runs, forest, i)) continue;
+    sums.input = sums.input.value_or(0) + run.input_tokens.value_or(0);
+    sums.output = sums.output.value_or(0) + run.output_tokens.value_or(0);
+  }
+  return sums;
+}
+
+std::string Number(std::size_t count, const char* one, const char* many) {
+  return FormatCount(static_cast<std::int64_t>(count)) + " " + (count == 1 ? one : many);
+}
+
+void PrintSums(std::span<const RunView> runs, const Sums& sums, const Style& style,
+               std::ostream& out) {
+  const RunView& root = runs.front();
+  out << "trace " << Paint(style, Colour::kBold, EscapeControls(root.trace_id));
+  if (!root.project.empty()) out << "  project " << EscapeControls(root.project);
+  out << "\n" << Number(runs.size(), "run", "runs");
+  if (!sums.processes.empty()) out << ", " << Number(sums.processes.size(), "process", "processes");
+  if (sums.first_us && sums.last_us) out << ", " << FormatDuration(*sums.last_us - *sums.first_us);
+  if (sums.input || sums.output) {
+    out << ", tokens " << FormatCount(sums.input.value_or(0)) << " in "
+        << FormatCount(sums.output.value_or(0)) << " out";
+  }
+  if (sums.errors > 0)
+    out << ", " << Paint(style, Colour::kRed, Number(sums.errors, "error", "errors"));
+  if (sums.pending > 0)
+    out << ", " << FormatCount(static_cast<std::int64_t>(sums.pending)) << " pending";
+  out << "\n\n";
+}
+
+}  // namespace
+
+void PrintTree(std::span<const RunView> runs, const Style& style, std::ostream& out) {
+  if (runs.empty()) return;
+  const Forest forest = Grow(runs);
+  const Sums sums = AddUp(runs, forest);
+  PrintSums(runs, sums, style, out);
+  Table table({{.title = "RUN"},
+               {.title = "KIND", .drop = 2, .colour = Colour::kCyan},
+               {.title = "SERVICE", .drop = 4},
+               {.title = "START", .right = true, .drop = 3, .colour = Colour::kDim},
+               {.title = "TIME", .right = true},
+               {.title = "TOKENS", .right = true, .drop = 1},
+               {.title = "STATUS"}});
+  for (const Line& line : Walk(forest, style.unicode ? kUnicode : kAscii)) {
+    table.Add(MakeRow(runs[line.run], line, sums.first_us));
+  }
+  table.Print(style, out);
+}
+
+}  // namespace weft::cli
