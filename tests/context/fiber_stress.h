@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <barrier>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <boost/fiber/condition_variable.hpp>
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/future.hpp>
+#include <boost/fiber/mutex.hpp>
+#include <boost/fiber/operations.hpp>
+
+#include <weft/context/spawn.h>
+
+#include "counted_id.h"
+
+namespace weft {
+inline namespace v0 {
+namespace testing {
+
+// The store under test, in the shape that FiberStress asks for.
+struct WeftStore {
+  class Scope {
+   public:
+    explicit Scope(std::uint64_t id) : scope_(Derive(Context::Current(), id)) {}
+
+   private:
+    ContextScope scope_;
+  };
+  static std::uint64_t Current() { return CurrentId(); }
+  template <typename F>
+  static boost::fibers::fiber Start(boost::fibers::launch policy, F function) {
+    return Spawn(policy, std::move(function));
+  }
+  template <typename F>
+  static auto Carry(F function) {
+    return Bind(std::move(function));
+  }
+};
+
+struct StressResult {
+  long checks = 0;
+  long wrong = 0;
+  long migrations = 0;
+};
+
+// Fibers that suspend in every way, nest scopes, start children, throw and recurse, and check after
+// each step that the store still shows them their own value.
+//
+// None suspends inside a catch block: Boost 1.81 keeps the exception state per thread.
+template <typename Store>
+class FiberStress {
+ public:
+  // `install(threads)` runs first on each thread and chooses its scheduler.
+  template <typename Install>
+  static StressResult Run(int threads, int fibers, Install install) {
+    FiberStress stress(threads);
+    std::vector<std::jthread> workers;
+    for (int thread = 0; thread < threads; ++thread) {
+      workers.emplace_back([&stress, install, threads, fibers, thread] {
+        install(threads);
+        stress.RunThread(static_cast<std::uint32_t>(thread), fibers);
+      });
+    }
+    workers.clear();
+    return {stress.checks_, stress.wrong_, stress.migrations_};
+  }
+
+ private:
+  using Random = std::minstd_rand;
+
+  explicit FiberStress(int threads) : threads_(threads), start_(threads), end_(threads) {}
+
+  void RunThread(std::uint32_t thread, int fibers) {
+    start_.arrive_and_wait();
+    {
+      const std::uint64_t id = next_id_++;
+      typename Store::Scope scope(id);
+      std::vector<boost::fibers::fiber> children;
+      for (int i = 0; i < fibers; ++i) {
+        const std::uint32_t seed = thread * 100'003 + static_cast<std::uint32_t>(i) + 1;
+        children.push_back(Store::Start(boost::fibers::launch::post,
+                                        [this, id, seed] { Body(id, 0, Random(seed)); }));
+        Check(id);
+      }
+      for (auto& child : children) {
+        child.join();
+        Check(id);
+      }
+    }
+    Check(0);
+    // Fibers of other threads may still run here.
+    std::unique_lock lock(mutex_);
+    if (++finished_ == threads_) all_finished_.notify_all();
+    all_finished_.wait(lock, [this] { return finished_ == threads_; });
+    lock.unlock();
+    // A scheduler must not go while another thread still wakes it.
+    end_.arrive_and_wait();
+  }
+
+  void Body(std::uint64_t own, int depth, Random random) {
+    Check(own);
+    long thread = syscall(SYS_gettid);
+    for (int round = 0; round < 6; ++round) {
+      Suspend(random);
+      Check(own);
+      const long now = syscall(SYS_gettid);
+      migrations_ += std::exchange(thread, now) != now;
+      try {
+        Step(next_id_++, depth, random);
+      } catch (int) {
+      }
+      Check(own);
+    }
+  }
+
+  void Step(std::uint64_t id, int depth, Random& random) {
+    typename Store::Scope scope(id);
+    Check(id);
+    Suspend(random);
+    Check(id);
+    if (depth < 2 && random() % 3 == 0) Child(id, depth, random);
+    if (random() % 4 == 0) Recurse(static_cast<int>(random() % 40), id, random);
+    if (random() % 4 == 0) {
+      auto carried = Store::Carry([this, id, &random] {
+        Check(id);
+        Suspend(random);
+        Check(id);
+      });
+      boost::fibers::fiber(std::move(carried)).join();
+    }
+    Check(id);
+    if (random() % 5 == 0) throw 1;
+  }
+
+  void Child(std::uint64_t id, int depth, Random& random) {
+    using boost::fibers::launch;
+    const launch policy = random() % 2 == 0 ? launch::post : launch::dispatch;
+    const Random seed(static_cast<std::uint32_t>(random()));
+    boost::fibers::fiber child =
+        Store::Start(policy, [this, id, depth, seed] { Body(id, depth + 1, seed); });
+    Check(id);
+    Suspend(random);
+    Check(id);
+    child.join();
+  }
+
+  [[gnu::noinline]] void Recurse(int frames, std::uint64_t id, Random& random) {
+    volatile char frame[256] = {};
+    if (frames > 0) {
+      Recurse(frames - 1, id, random);
+    } else {
+      Suspend(random);
+    }
+    Check(id + static_cast<unsigned char>(frame[0]));
+  }
+
+  void Suspend(Random& random) {
+    switch (random() % 4) {
+      case 0:
+      case 1:
+        boost::this_fiber::yield();
+        break;
+      case 2: {
+        std::unique_lock lock(mutex_);
+        boost::this_fiber::yield();
+        break;
+      }
+      default: {
+        boost::fibers::promise<int> promise;
+        auto future = promise.get_future();
+        boost::fibers::fiber setter([&promise] { promise.set_value(1); });
+        future.get();
+        setter.join();
+      }
+    }
+  }
+
+  void Check(std::uint64_t expected) {
+    ++checks_;
+    wrong_ += Store::Current() != expected;
+  }
+
+  const int threads_;
+  std::barrier<> start_;
+  std::barrier<> end_;
+  boost::fibers::mutex mutex_;
+  boost::fibers::condition_variable all_finished_;
+  int finished_ = 0;
+  std::atomic<std::uint64_t> next_id_{1};
+  std::atomic<long> checks_{0};
+  std::atomic<long> wrong_{0};
+  std::atomic<long> migrations_{0};
+};
+
+}  // namespace testing
+}  // namespace v0
+}  // namespace weft

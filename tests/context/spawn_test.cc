@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/context/spawn.h>
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <malloc.h>
+
+#include <boost/coroutine2/coroutine.hpp>
+#include <boost/fiber/fixedsize_stack.hpp>
+#include <boost/fiber/fss.hpp>
+#include <boost/fiber/operations.hpp>
+#include <boost/fiber/pooled_fixedsize_stack.hpp>
+
+#include <weft/context/context_stats.h>
+
+#include "counted_id.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+// g++ ships the function without its header.
+extern "C" std::size_t __sanitizer_get_current_allocated_bytes();
+#endif
+
+namespace weft {
+namespace {
+
+namespace fibers = boost::fibers;
+using boost::this_fiber::yield;
+using testing::CountedId;
+using testing::CurrentId;
+using testing::Derive;
+using testing::Make;
+
+std::size_t HeapBytes() {
+#if defined(__SANITIZE_ADDRESS__)
+  return __sanitizer_get_current_allocated_bytes();
+#else
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#endif
+}
+
+TEST(SpawnTest, TheChildInheritsWhateverConstructorIsUsed) {
+  ContextScope scope(Make(7));
+  std::vector<std::uint64_t> seen;
+  auto body = [&seen](int add) { seen.push_back(CurrentId() + static_cast<unsigned>(add)); };
+  fibers::pooled_fixedsize_stack pool(64 * 1024);
+  Spawn(body, 1).join();
+  Spawn(fibers::launch::dispatch, body, 2).join();
+  Spawn(std::allocator_arg, fibers::fixedsize_stack(32 * 1024), body, 3).join();
+  Spawn(fibers::launch::post, std::allocator_arg, pool, body, 4).join();
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{8, 9, 10, 11}));
+}
+
+TEST(SpawnTest, ARawFiberBeginsAtTheRoot) {
+  ContextScope scope(Make(7));
+  std::uint64_t seen = 99;
+  fibers::fiber([&] { seen = CurrentId(); }).join();
+  EXPECT_EQ(seen, 0);
+}
+
+TEST(SpawnTest, TakesTheContextOfItsCallNotOfTheChildsStart) {
+  std::uint64_t seen = 99;
+  fibers::fiber child;
+  {
+    ContextScope scope(Make(7));
+    child = Spawn([&] { seen = CurrentId(); });
+  }
+  ContextScope later(Make(8));
+  child.join();
+  EXPECT_EQ(seen, 7);
+}
+
+TEST(SpawnTest, MovesMoveOnlyFunctionsAndArguments) {
+  ContextScope scope(Make(7));
+  std::uint64_t sum = 0;
+  Spawn([&sum, box = std::make_unique<int>(1)](
+            std::unique_ptr<int> other) { sum = CurrentId() + unsigned(*box + *other); },
+        std::make_unique<int>(2))
+      .join();
+  EXPECT_EQ(sum, 10);
+}
+
+TEST(SpawnTest, FibersThatTakeTurnsKeepTheirContexts) {
+  std::vector<fibers::fiber> children;
+  int wrong = 0;
+  for (std::uint64_t id = 1; id <= 10; ++id) {
+    ContextScope scope(Make(id));
+    children.push_back(Spawn([&wrong, id] {
+      for (int round = 0; round < 100; ++round) {
+        wrong += CurrentId() != id;
+        ContextScope inner(Derive(Context::Current(), 1000 + id));
+        yield();
+        wrong += CurrentId() != 1000 + id;
+      }
+    }));
+  }
+  for (auto& child : children) child.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(CountedId::live(), 0);
+}
+
+TEST(SpawnTest, ManyFibersGiveTheirPlacesBack) {
+  const ContextStats before = ContextStats::Read();
+  {
+    ContextScope scope(Make(7));
+    fibers::pooled_fixedsize_stack stacks(32 * 1024);
+    int wrong = 0;
+    for (int batch = 0; batch < 1000; ++batch) {
+      std::vector<fibers::fiber> children;
+      for (int i = 0; i < 100; ++i) {
+        children.push_back(Spawn(fibers::launch::post, std::allocator_arg, stacks, [&wrong] {
+          wrong += CurrentId() != 7;
+          yield();
+          wrong += CurrentId() != 7;
+        }));
+      }
+      for (auto& child : children) child.join();
+    }
+    EXPECT_EQ(wrong, 0);
+  }
+  const ContextStats after = ContextStats::Read();
+  EXPECT_EQ(after.slots_live, before.slots_live);
+  EXPECT_LE(after.slots_total, before.slots_total + 200);
+  EXPECT_EQ(CountedId::live(), 0);
+}
+
+TEST(SpawnTest, DeepAndShallowFramesOfSmallAndLargeStacks) {
+  struct Recursion {
+    static bool Sees(std::size_t depth) {  // NOLINT(misc-no-recursion)
+      volatile char frame[256] = {};
+      if (depth == 0) yield();
+      const bool below = depth == 0 || Sees(depth - 1);
+      return below && CurrentId() == 7 && frame[0] == 0;
+    }
+  };
+  ContextScope scope(Make(7));
+  for (const std::size_t size :
+       {std::size_t{32} << 10, std::size_t{1} << 20, std::size_t{32} << 20}) {
+    bool right = true;
+    // Instrumented frames are several times as large.
+    const std::size_t deepest = size / 2048;
+    Spawn(std::allocator_arg, fibers::fixedsize_stack(size), [&] {
+      for (const std::size_t depth : {std::size_t{1}, deepest, std::size_t{2}}) {
+        right = right && Recursion::Sees(depth);
+      }
+    }).join();
+    EXPECT_TRUE(right) << "stack of " << size;
+  }
+}
+
+TEST(SpawnTest, ALongLineIsBuiltAndReleasedOnASmallStack) {
+  std::uint64_t last = 0;
+  fibers::fiber(std::allocator_arg, fibers::fixedsize_stack(16 * 1024), [&last] {
+    Context context;
+    for (std::uint64_t i = 1; i <= 1'000'000; ++i) context = Derive(context, i);
+    ContextScope scope(std::move(context));
+    last = CurrentId();
+  }).join();
+  EXPECT_EQ(last, 1'000'000);
+  EXPECT_EQ(CountedId::live(), 0);
+}
+
+// Values are cleaned up in the order of their keys' addresses: one on the heap after ours, when the
+// fiber's place is already another fiber's.
+TEST(SpawnTest, AScopeInTheCleanupOfAFiberSpecificValueTouchesNobodyElse) {
+  struct Curious {
+    std::vector<std::uint64_t>* seen;
+    ~Curious() {
+      ContextScope scope(Make(5));
+      seen->push_back(CurrentId());
+    }
+  };
+  static auto* const values = new fibers::fiber_specific_ptr<Curious>;
+  const ContextStats before = ContextStats::Read();
+  std::vector<std::uint64_t> seen;
+  ContextScope scope(Make(7));
+  Spawn([&seen] { values->reset(new Curious{&seen}); }).join();
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{0}));
+  EXPECT_EQ(ContextStats::Read().slots_live, before.slots_live);
+  EXPECT_EQ(CurrentId(), 7);
+}
+
+TEST(SpawnTest, PlainThreadsGetNoFiberScheduler) {
+  std::size_t used = 0;
+  std::size_t scheduler = 0;
+  std::jthread([&] {
+    static_cast<void>(HeapBytes());
+    const std::size_t start = HeapBytes();
+    {
+      static_cast<void>(CurrentId());
+      ContextScope scope(Make(1));
+      static_cast<void>(Bind([] { return CurrentId(); })());
+      used = HeapBytes() - start;
+    }
+    const std::size_t quiet = HeapBytes();
+    yield();
+    scheduler = HeapBytes() - quiet;
+  }).join();
+  EXPECT_LT(used, 4096);
+  EXPECT_GT(scheduler, 65536);  // else the line above proves nothing
+}
+
+TEST(SpawnTest, ForeignCoroutinesShareTheirThreadsContextAndAreCounted) {
+  using Coroutine = boost::coroutines2::coroutine<std::uint64_t>;
+  const ContextStats before = ContextStats::Read();
+  ContextScope scope(Make(5));
+  Coroutine::pull_type source([](Coroutine::push_type& sink) { sink(CurrentId()); });
+  EXPECT_EQ(source.get(), 5);
+  EXPECT_GT(ContextStats::Read().foreign_stack, before.foreign_stack);
+}
+
+}  // namespace
+}  // namespace weft

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <boost/fiber/algo/work_stealing.hpp>
+
+#include "fiber_stress.h"
+
+namespace weft {
+namespace {
+
+// In a program of its own: work_stealing can be set up once in a process.
+TEST(WorkStealingTest, FibersKeepTheirContextsWhenTheyAreStolen) {
+  const auto result = testing::FiberStress<testing::WeftStore>::Run(3, 100, [](int threads) {
+    boost::fibers::use_scheduling_algorithm<boost::fibers::algo::work_stealing>(
+        static_cast<std::uint32_t>(threads), false);
+  });
+  EXPECT_EQ(result.wrong, 0) << "of " << result.checks;
+  EXPECT_GT(result.migrations, 0) << "no fiber moved: the test proves nothing";
+  EXPECT_EQ(testing::CountedId::live(), 0);
+}
+
+}  // namespace
+}  // namespace weft
