@@ -34,8 +34,8 @@ struct Part {
   PartField field = PartField::kRun;
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
-  std::string name;       ///< Attachments only.
-  std::string mime_type;  ///< Attachments only.
+  std::string name{};       ///< Attachments only.
+  std::string mime_type{};  ///< Attachments only.
 
   friend bool operator==(const Part&, const Part&) = default;
 };
@@ -46,13 +46,13 @@ enum class OpKind : std::uint8_t { kPost = 0, kPatch = 1, kFeedback = 2 };
 /// One operation on one run, as slices of the payload it arrived in.
 struct RunOp {
   OpKind kind = OpKind::kPost;
-  RunId run_id;
-  RunId trace_id;  ///< Nil when the operation named none (PATCH /runs/{id}).
+  RunId run_id{};
+  RunId trace_id{};  ///< Nil when the operation named none (PATCH /runs/{id}).
   bool is_root = false;
   bool has_error = false;
   bool keep = false;
-  std::string project;  ///< As the operation says; empty = not said.
-  std::vector<Part> parts;
+  std::string project{};  ///< As the operation says; empty = not said.
+  std::vector<Part> parts{};
 
   friend bool operator==(const RunOp&, const RunOp&) = default;
 };
@@ -68,7 +68,7 @@ struct RecordHeader {
   std::uint64_t received_us = 0;  ///< Unix time in microseconds.
   /// Names the caller's API key (KeyRing); 0 = none. The key itself is never in the log.
   std::uint64_t key_id = 0;
-  std::vector<RunOp> ops;
+  std::vector<RunOp> ops{};
 
   /// A compact form (docs/log-format.md): about 45 bytes an operation.
   std::string Encode() const;
