@@ -10,7 +10,7 @@ namespace weft {
 inline namespace v0 {
 
 /// What became of the runs that an exporter was given.
-/// `queued` = `acknowledged + dropped + pending` at any moment.
+/// `queued` = `acknowledged` + the three `dropped_...` + `pending` at any moment.
 struct ExporterStats {
   std::uint64_t queued = 0;        ///< Given to Export.
   std::uint64_t sent = 0;          ///< Put on the wire at least once.
@@ -19,6 +19,10 @@ struct ExporterStats {
   std::uint64_t dropped_rejected = 0;  ///< The receiver said they are invalid.
   std::uint64_t dropped_expired = 0;   ///< Retried for too long, or left over at shutdown.
   std::uint64_t pending = 0;
+
+  std::uint64_t dropped() const noexcept {
+    return dropped_queue_full + dropped_rejected + dropped_expired;
+  }
 };
 
 /// Takes finished (and long-running) runs somewhere.
@@ -33,12 +37,12 @@ class Exporter {
   virtual ~Exporter() = default;
 
   /// Takes a run. Never blocks, does no I/O; a full queue drops the run and counts it.
-  virtual void Export(RunRecord record) noexcept = 0;
+  virtual void Export(RunRecord&& record) noexcept = 0;
 
   /// Waits until everything that was taken before is acknowledged or dropped. False: not in time.
   virtual bool Flush(std::chrono::steady_clock::duration timeout) noexcept = 0;
 
-  /// Flush, then stop for good. Idempotent.
+  /// Flush, then stop for good: what is left, and what comes later, is dropped. Idempotent.
   virtual bool Shutdown(std::chrono::steady_clock::duration timeout) noexcept = 0;
 
   virtual ExporterStats Stats() const noexcept = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include <absl/status/status.h>
 
+#include <weft/context/context.h>
 #include <weft/tracing/json.h>
 #include <weft/tracing/run_context.h>
 #include <weft/tracing/run_record.h>
@@ -21,37 +23,44 @@
 namespace weft {
 inline namespace v0 {
 
+namespace internal {
+class RunNode;
+class RunState;
+}  // namespace internal
+
 /// Asks for a new root whatever the current context is.
 struct NoParent {};
 inline constexpr NoParent kNoParent{};
 
-/// Whose child a run is. Empty (default): the current run's, else a root.
+/// Whose child a run is. Empty (default), or an empty RunContext: the current run's, else a root.
+/// Received headers without a usable parent: a root that takes their baggage.
 using Parent = std::variant<std::monostate, NoParent, RunContext, ParsedHeaders>;
 
 struct RunOptions {
   RunType run_type = RunType::kChain;
-  Parent parent;
-  JsonObject inputs;
-  std::vector<std::string> tags;
-  JsonObject metadata;
-  std::optional<std::string> project;
+  Parent parent{};
+  JsonObject inputs{};
+  std::vector<std::string> tags{};  ///< Of this run; they travel in its headers.
+  JsonObject metadata{};            ///< Of this run and all below it, in other processes too.
+  /// Of a root; a run with a parent joins the parent's project.
+  std::optional<std::string> project{};
   /// When the run began; absent: now. For a run whose record is made after its work started.
-  std::optional<std::chrono::system_clock::time_point> start;
-  std::shared_ptr<Tracer> tracer;  ///< Null: the current run's, else GlobalTracer().
+  std::optional<std::chrono::system_clock::time_point> start{};
+  std::shared_ptr<Tracer> tracer{};  ///< Null: the current run's, else GlobalTracer().
   /// Makes the run current from its construction to its end. Off for runs that end elsewhere.
   bool make_current = true;
 };
 
 /// Token counts and costs of a model call, in LangSmith's `usage_metadata` form.
 struct Usage {
-  std::optional<std::int64_t> input_tokens;
-  std::optional<std::int64_t> output_tokens;
-  std::optional<std::int64_t> total_tokens;  ///< Absent: the sum.
-  JsonObject input_token_details;
-  JsonObject output_token_details;
-  std::optional<double> input_cost;
-  std::optional<double> output_cost;
-  std::optional<double> total_cost;
+  std::optional<std::int64_t> input_tokens{};
+  std::optional<std::int64_t> output_tokens{};
+  std::optional<std::int64_t> total_tokens{};  ///< Absent: the sum.
+  JsonObject input_token_details{};
+  JsonObject output_token_details{};
+  std::optional<double> input_cost{};
+  std::optional<double> output_cost{};
+  std::optional<double> total_cost{};
 };
 
 /// A run in progress. Ends when destroyed.
@@ -61,29 +70,40 @@ struct Usage {
 ///
 /// Lifetime: may be moved to another thread or fiber and ended there; with `make_current` (the
 ///   default) it is current only on the stack that made it, and must end there.
-/// Threads: one at a time.
+/// Threads: the setters and End may be called from several threads; moving and destroying may not.
 /// Errors: none; with tracing off every method does nothing. Setters after the end are counted.
 class [[nodiscard]] Run {
  public:
   Run() noexcept;
-  explicit Run(std::string_view name, RunOptions options = {}) noexcept;
-  Run(Run&&) noexcept;
-  Run& operator=(Run&&) noexcept;
+  explicit Run(std::string_view name) noexcept;
+  Run(std::string_view name, RunOptions options) noexcept;
+  /// A run of a kind; name and type are the kind's, `options.run_type` is not looked at.
+  Run(std::shared_ptr<const RunTemplate> kind, RunOptions options) noexcept;
+  Run(Run&& other) noexcept;
+  Run& operator=(Run&& other) noexcept;
+  /// Ends the run; as failed when an exception is leaving the block.
   ~Run();
 
   void SetName(std::string_view name) noexcept;
   void SetInputs(JsonObject inputs) noexcept;
   void SetOutputs(JsonObject outputs) noexcept;
   void AddTags(std::vector<std::string> tags) noexcept;
+  /// Adds to this run only. What descendants are to have is said when the run starts
+  /// (RunOptions::metadata) or by a TracingContext.
   void AddMetadata(JsonObject metadata) noexcept;
+  /// The cheap way for instrumentation; see RunAttribute. The key must have static storage.
+  void AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) noexcept;
+  /// Adds up when called again.
   void AddUsage(const Usage& usage) noexcept;
+  /// A `.` in the name becomes `_`.
   void Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept;
 
-  /// Marks the run as failed. An OK status does nothing.
+  /// Marks the run as failed. An OK status and a null pointer do nothing; the last one wins.
   void SetError(std::string_view text) noexcept;
   void SetError(const absl::Status& status) noexcept;
   void SetError(std::exception_ptr error) noexcept;
+  void SetError(const char* text) noexcept { SetError(std::string_view(text)); }
 
   /// Ends the run now, or at `time`. A second call does nothing.
   void End() noexcept;
@@ -92,30 +112,61 @@ class [[nodiscard]] Run {
   /// Whether this run is recorded: tracing is on, it is in the sample, and it has not ended.
   explicit operator bool() const noexcept;
 
+  /// This run's identity. With tracing off: that of the run above it, which may have come from
+  /// another process, so that headers still pass through.
   RunContext context() const noexcept;
   /// Headers for a call that this run makes; empty ones for an empty run.
   TraceHeaders ToHeaders() const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  friend Context WithRun(const Context& base, const Run& run) noexcept;
+
+  void Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
+             RunOptions* options) noexcept;
+  void Finish() noexcept;
+
+  // The run that this handle stands for; without `state_`, somebody else's or none.
+  std::shared_ptr<internal::RunNode> node_;
+  internal::RunState* state_ = nullptr;
 };
 
-/// The run that the calling stack works for. `RunRef` gives the setters of Run that are safe on a
-/// run that another function owns.
+/// The run that the calling stack works for, whoever made it: the setters of Run that are safe on
+/// a run that another function owns. They do nothing on a run of another process or an ended one.
+///
+/// Threads: any. A copy may outlive the run.
 class RunRef {
  public:
+  RunRef() noexcept;
+
   RunContext context() const noexcept;
   TraceHeaders ToHeaders() const;
+  /// Whether there is a run, be it of another process.
   explicit operator bool() const noexcept;
+
+  void SetOutputs(JsonObject outputs) const noexcept;
+  void AddTags(std::vector<std::string> tags) const noexcept;
+  void AddMetadata(JsonObject metadata) const noexcept;
+  void AddEvent(std::string_view name, JsonObject kwargs = {}) const noexcept;
+  void AddUsage(const Usage& usage) const noexcept;
 
  private:
   friend RunRef CurrentRun() noexcept;
-  RunContext context_;
+  explicit RunRef(std::shared_ptr<internal::RunNode> node) noexcept;
+
+  std::shared_ptr<internal::RunNode> node_;
 };
 
-/// The current run, or an empty reference. Cost: see bench/context_benchmark.cc.
+/// The current run, or an empty reference. Cost: one reference is counted.
 RunRef CurrentRun() noexcept;
+
+/// `base` with `run` as the current run: for work that somebody else starts, such as the handler of
+/// a call.
+///
+///     weft::ContextScope scope(weft::WithRun(weft::Context::Current(), run));
+Context WithRun(const Context& base, const Run& run) noexcept;
+
+/// `base` with a received parent as the current run: with tracing off headers pass through.
+Context WithParent(const Context& base, ParsedHeaders parent) noexcept;
 
 }  // namespace v0
 }  // namespace weft

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include <weft/tracing/json.h>
@@ -18,6 +21,46 @@ enum class RunType { kChain, kLlm, kTool, kRetriever, kEmbedding, kPrompt, kPars
 
 /// `chain`, `llm` ...
 std::string_view RunTypeName(RunType type) noexcept;
+
+/// Metadata that many runs share: rendered once, a reference per run.
+class SharedMetadata {
+ public:
+  explicit SharedMetadata(JsonObject values);
+
+  const JsonObject& values() const noexcept { return values_; }
+  /// The members as JSON text without the braces.
+  std::string_view json() const noexcept { return json_; }
+
+ private:
+  JsonObject values_;
+  std::string json_;
+};
+
+/// What all runs of one kind have in common. Made once, for instance for each RPC method, it saves
+/// every run the copies.
+///
+///     static const auto kind = std::make_shared<const weft::RunTemplate>(
+///         "shop.Cart/Add", weft::RunType::kTool, weft::JsonObject{{"rpc.system", "grpc"}});
+///     weft::Run run(kind, {.make_current = false});
+///
+/// The metadata belongs to each run itself: descendants and headers do not get it.
+struct RunTemplate {
+  RunTemplate(std::string run_name, RunType run_type, JsonObject run_metadata = {});
+
+  std::string name;
+  RunType type;
+  SharedMetadata metadata;
+};
+
+/// A metadata entry of one run that instrumentation adds: no JSON object is built for it, and
+/// descendants and headers do not get it. Text given as `std::string_view` is not copied: it must
+/// have static storage, as the key must.
+struct RunAttribute {
+  using Value = std::variant<std::int64_t, double, bool, std::string_view, std::string>;
+
+  std::string_view key;
+  Value value;
+};
 
 /// Something that happened during a run.
 struct RunEvent {
@@ -38,18 +81,29 @@ struct RunRecord {
   enum class Operation { kPost, kPatch };
 
   Operation operation = Operation::kPost;
-  RunContext context;  ///< Ids, dotted order, project, inherited tags and metadata.
-  std::string name;
+  RunContext context;  ///< Ids, dotted order, project; tags and metadata known at the start.
+  std::string name;    ///< Empty: the kind's.
   RunType type = RunType::kChain;
   std::chrono::system_clock::time_point start;
   std::optional<std::chrono::system_clock::time_point> end;
-  JsonObject inputs;
+  JsonObject inputs;  ///< A patch leaves them out when they are empty.
   std::optional<JsonObject> outputs;
   std::optional<std::string> error;
-  std::vector<std::string> tags;  ///< The run's own, besides inherited ones.
-  JsonObject metadata;            ///< The run's own; wins over inherited keys.
+  std::vector<std::string> tags;  ///< Added after the start.
+  JsonObject metadata;            ///< Added after the start; wins over all other.
+  std::vector<RunAttribute> attributes;
   std::vector<RunEvent> events;
   std::vector<RunAttachment> attachments;
+  std::shared_ptr<const RunTemplate> kind;            ///< May be null.
+  std::shared_ptr<const SharedMetadata> environment;  ///< Of the process; may be null.
+
+  /// The name as it is sent: the run's, else its kind's, else `Unnamed`.
+  std::string_view DisplayName() const noexcept;
+  /// `extra.metadata` as it is sent: environment, then kind, inherited, attributes, own; each wins
+  /// over those before it.
+  JsonObject AllMetadata() const;
+  /// Tags as they are sent: each once.
+  std::vector<std::string> AllTags() const;
 };
 
 }  // namespace v0

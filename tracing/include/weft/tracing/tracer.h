@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +20,7 @@ inline namespace v0 {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual std::chrono::system_clock::time_point Now() const noexcept = 0;      ///< Wall clock.
+  virtual std::chrono::system_clock::time_point Now() const noexcept = 0;     ///< Wall clock.
   virtual std::chrono::steady_clock::time_point Steady() const noexcept = 0;  ///< For durations.
 };
 
@@ -36,19 +36,21 @@ struct TracerOptions {
   /// Project of runs whose parent names none.
   std::string project = "default";
   /// Agent address; replaces the project. See TraceBaggage::address.
-  std::optional<std::string> address;
+  std::optional<std::string> address{};
   /// Share of traces that are sent, 0 ... 1, by LangSmith's hash of the trace id; absent = all.
-  std::optional<double> sampling_rate;
+  std::optional<double> sampling_rate{};
   /// Becomes metadata `service.name` of every run.
-  std::string service_name;
+  std::string service_name{};
+  /// Sent as `{}` instead. Hidden metadata is not handed to descendants or headers either; what
+  /// weft itself adds (service.name, process.pid, rpc.*) stays.
   bool hide_inputs = false;
   bool hide_outputs = false;
   bool hide_metadata = false;
   /// A run still open after this is sent as it is, so that viewers see it; zero = at once.
   std::chrono::milliseconds open_run_delay{2000};
-  std::vector<std::shared_ptr<Exporter>> exporters;
-  std::shared_ptr<const Clock> clock;       ///< Null: the system's.
-  std::shared_ptr<IdGenerator> ids;         ///< Null: UUIDv7.
+  std::vector<std::shared_ptr<Exporter>> exporters{};
+  std::shared_ptr<const Clock> clock{};  ///< Null: the system's.
+  std::shared_ptr<IdGenerator> ids{};    ///< Null: UUIDv7.
 };
 
 /// Counts since the tracer was made.
@@ -57,7 +59,7 @@ struct TracerStats {
   std::uint64_t sampled_out = 0;
   std::uint64_t ended = 0;
   std::uint64_t setter_after_end = 0;
-  std::vector<ExporterStats> exporters;
+  std::vector<ExporterStats> exporters;  ///< In the order of TracerOptions::exporters.
 };
 
 /// Turns work into runs: configuration, sampling and exporters, made once and shared.
@@ -65,8 +67,9 @@ struct TracerStats {
 ///     auto tracer = weft::Tracer::FromEnvironment();
 ///     if (!tracer.ok()) { std::cerr << tracer.status().message() << "\n"; return 2; }
 ///
-/// Lifetime: runs hold the tracer; the last owner's destructor shuts it down (2 s at most).
-/// Threads: any.
+/// Lifetime: runs hold the tracer; the last owner's destructor shuts it down (2 s at most). The
+///   child of a fork has it disabled.
+/// Threads: any. It has one thread of its own, that sends runs which stay open for long.
 class Tracer : public std::enable_shared_from_this<Tracer> {
  public:
   /// Errors: InvalidArgument names the option and the value.
@@ -81,7 +84,9 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   bool enabled() const noexcept;
   const TracerOptions& options() const noexcept;
 
+  /// Waits until the runs that ended before are acknowledged or dropped. False: not in time.
   bool Flush(std::chrono::steady_clock::duration timeout) noexcept;
+  /// Sends open runs as they are, flushes, and stops the exporters. Later runs are dropped.
   bool Shutdown(std::chrono::steady_clock::duration timeout) noexcept;
   TracerStats Stats() const noexcept;
 
@@ -93,7 +98,8 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The tracer used where none is given: what SetGlobalTracer was told, else null.
+/// The tracer used where none is given: what SetGlobalTracer was told, else null. It is shut down
+/// (2 s at most) when the program exits.
 std::shared_ptr<Tracer> GlobalTracer() noexcept;
 void SetGlobalTracer(std::shared_ptr<Tracer> tracer) noexcept;
 

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/tracing/run.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/core/demangle.hpp>
+
+#include "run_state.h"
+#include "start_run.h"
+#include "tracer_impl.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+using internal::RunState;
+
+void AddUsageTo(JsonObject& metadata, const Usage& usage) {
+  JsonObject& sum = [&]() -> JsonObject& {
+    Json& value = metadata["usage_metadata"];
+    return value.is_object() ? value.get_object() : value.emplace_object();
+  }();
+  const auto add = [&sum](std::string_view key, auto amount) {
+    if (!amount) return;
+    Json& value = sum[key];
+    using Number = typename decltype(amount)::value_type;
+    value = value.is_null() ? *amount : value.to_number<Number>() + *amount;
+  };
+  const auto add_details = [&sum](std::string_view key, const JsonObject& details) {
+    if (!details.empty()) sum[key] = details;
+  };
+  add("input_tokens", usage.input_tokens);
+  add("output_tokens", usage.output_tokens);
+  std::optional<std::int64_t> total = usage.total_tokens;
+  if (!total && (usage.input_tokens || usage.output_tokens)) {
+    total = usage.input_tokens.value_or(0) + usage.output_tokens.value_or(0);
+  }
+  add("total_tokens", total);
+  add_details("input_token_details", usage.input_token_details);
+  add_details("output_token_details", usage.output_token_details);
+  add("input_cost", usage.input_cost);
+  add("output_cost", usage.output_cost);
+  add("total_cost", usage.total_cost);
+}
+
+std::string TextOf(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return boost::core::demangle(typeid(e).name()) + ": " + e.what();
+  } catch (const std::string& text) {
+    return text;
+  } catch (const char* text) {
+    return text;
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+// The setters that Run and RunRef share. `state` may be null.
+
+void SetOutputsOf(RunState* state, JsonObject& outputs) noexcept {
+  if (state == nullptr) return;
+  state->Change([&](RunRecord& record) { record.outputs = std::move(outputs); });
+}
+
+void AddTagsTo(RunState* state, std::vector<std::string>& tags) noexcept {
+  if (state == nullptr) return;
+  state->Change([&](RunRecord& record) {
+    std::move(tags.begin(), tags.end(), std::back_inserter(record.tags));
+  });
+}
+
+void AddMetadataTo(RunState* state, JsonObject& metadata) noexcept {
+  if (state == nullptr) return;
+  state->Change([&](RunRecord& record) {
+    for (auto& [key, value] : metadata) record.metadata.insert_or_assign(key, std::move(value));
+  });
+}
+
+void AddEventTo(RunState* state, std::string_view name, JsonObject& kwargs) noexcept {
+  if (state == nullptr) return;
+  const auto now = state->tracer()->impl().Now();
+  state->Change([&](RunRecord& record) {
+    record.events.push_back({std::string(name), now, std::move(kwargs)});
+  });
+}
+
+void AddUsageTo(RunState* state, const Usage& usage) noexcept {
+  if (state == nullptr) return;
+  state->Change([&](RunRecord& record) { AddUsageTo(record.metadata, usage); });
+}
+
+TraceHeaders HeadersOf(const std::shared_ptr<internal::RunNode>& node) {
+  if (!node) return {};
+  if (node->context()) return TraceHeaders::Of(node->context());
+  // The caller sent no parent, but baggage: it goes on.
+  TraceHeaders headers;
+  if (node->inherited()) {
+    headers.baggage = EncodeBaggage(*node->inherited());
+    headers.tracestate = node->inherited()->tracestate;
+  }
+  return headers;
+}
+
+RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
+  return node ? node->AsState() : nullptr;
+}
+
+}  // namespace
+
+Run::Run() noexcept = default;
+
+Run::Run(std::string_view name) noexcept { Begin(name, nullptr, nullptr); }
+
+Run::Run(std::string_view name, RunOptions options) noexcept { Begin(name, nullptr, &options); }
+
+Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options) noexcept {
+  Begin({}, std::move(kind), &options);
+}
+
+Run::Run(Run&& other) noexcept
+    : node_(std::move(other.node_)), state_(std::exchange(other.state_, nullptr)) {}
+
+Run& Run::operator=(Run&& other) noexcept {
+  if (this == &other) return *this;
+  Finish();
+  node_ = std::move(other.node_);
+  state_ = std::exchange(other.state_, nullptr);
+  return *this;
+}
+
+Run::~Run() { Finish(); }
+
+void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
+                RunOptions* options) noexcept {
+  const ContextView view = Context::View();
+  const internal::Surroundings surroundings = internal::Surroundings::Of(view);
+  std::shared_ptr<Tracer> tracer =
+      surroundings.FindTracer(options != nullptr ? std::move(options->tracer) : nullptr);
+  const bool make_current = options == nullptr || options->make_current;
+  if (!tracer || !surroundings.Enabled(*tracer)) {
+    // Nothing is recorded, but who the caller is stays known to the calls made from here.
+    if (options == nullptr || std::holds_alternative<std::monostate>(options->parent)) {
+      if (surroundings.run != nullptr) node_ = *surroundings.run;
+      return;
+    }
+    node_ = internal::ResolveParent(options->parent, surroundings.run);
+    return;
+  }
+  const std::shared_ptr<RunState> state =
+      internal::StartRun(std::move(tracer), surroundings, options);
+  RunRecord& record = state->unshared_record();
+  record.name = name;
+  if (kind) record.type = kind->type;
+  record.kind = std::move(kind);
+  if (make_current) state->scope.emplace(Context(view).With(internal::kRunKey, state));
+  state_ = state.get();
+  node_ = state;
+  if (!state->recording()) return;
+  Tracer::Impl& impl = state->tracer()->impl();
+  if (!impl.open_runs) return;
+  if (impl.options.open_run_delay.count() == 0) {
+    state->SendOpen();
+  } else {
+    impl.open_runs->Add(*state);
+  }
+}
+
+void Run::Finish() noexcept {
+  if (state_ == nullptr) return;
+  if (std::uncaught_exceptions() > state_->exceptions_at_start && state_->recording()) {
+    state_->Change([](RunRecord& record) {
+      if (!record.error) record.error = "an exception left the block of the run";
+    });
+  }
+  End();
+  state_ = nullptr;
+}
+
+void Run::End() noexcept {
+  if (state_ == nullptr) return;
+  state_->scope.reset();
+  state_->End(std::nullopt);
+}
+
+void Run::End(std::chrono::system_clock::time_point time) noexcept {
+  if (state_ == nullptr) return;
+  state_->scope.reset();
+  state_->End(time);
+}
+
+void Run::SetName(std::string_view name) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) { record.name = name; });
+}
+
+void Run::SetInputs(JsonObject inputs) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) { record.inputs = std::move(inputs); });
+}
+
+void Run::SetOutputs(JsonObject outputs) noexcept { SetOutputsOf(state_, outputs); }
+
+void Run::AddTags(std::vector<std::string> tags) noexcept { AddTagsTo(state_, tags); }
+
+void Run::AddMetadata(JsonObject metadata) noexcept { AddMetadataTo(state_, metadata); }
+
+void Run::AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) {
+    if (record.attributes.capacity() == 0) record.attributes.reserve(4);
+    record.attributes.push_back({static_key, std::move(value)});
+  });
+}
+
+void Run::AddEvent(std::string_view name, JsonObject kwargs) noexcept {
+  AddEventTo(state_, name, kwargs);
+}
+
+void Run::AddUsage(const Usage& usage) noexcept { AddUsageTo(state_, usage); }
+
+void Run::Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) {
+    std::string plain(name);
+    std::replace(plain.begin(), plain.end(), '.', '_');
+    record.attachments.push_back({std::move(plain), std::string(mime_type), std::move(content)});
+  });
+}
+
+void Run::SetError(std::string_view text) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) { record.error.emplace(text); });
+}
+
+void Run::SetError(const absl::Status& status) noexcept {
+  if (state_ == nullptr || status.ok()) return;
+  SetError(std::string_view(status.ToString()));
+}
+
+void Run::SetError(std::exception_ptr error) noexcept {
+  if (state_ == nullptr || !error) return;
+  SetError(std::string_view(TextOf(error)));
+}
+
+Run::operator bool() const noexcept { return state_ != nullptr && state_->recording(); }
+
+RunContext Run::context() const noexcept { return node_ ? node_->context() : RunContext(); }
+
+TraceHeaders Run::ToHeaders() const { return HeadersOf(node_); }
+
+RunRef::RunRef() noexcept = default;
+
+RunRef::RunRef(std::shared_ptr<internal::RunNode> node) noexcept : node_(std::move(node)) {}
+
+RunContext RunRef::context() const noexcept { return node_ ? node_->context() : RunContext(); }
+
+TraceHeaders RunRef::ToHeaders() const { return HeadersOf(node_); }
+
+RunRef::operator bool() const noexcept { return node_ && node_->context(); }
+
+void RunRef::SetOutputs(JsonObject outputs) const noexcept {
+  SetOutputsOf(StateOf(node_), outputs);
+}
+
+void RunRef::AddTags(std::vector<std::string> tags) const noexcept {
+  AddTagsTo(StateOf(node_), tags);
+}
+
+void RunRef::AddMetadata(JsonObject metadata) const noexcept {
+  AddMetadataTo(StateOf(node_), metadata);
+}
+
+void RunRef::AddEvent(std::string_view name, JsonObject kwargs) const noexcept {
+  AddEventTo(StateOf(node_), name, kwargs);
+}
+
+void RunRef::AddUsage(const Usage& usage) const noexcept { AddUsageTo(StateOf(node_), usage); }
+
+RunRef CurrentRun() noexcept {
+  const internal::RunNodePtr* const node = Context::View().Find(internal::kRunKey);
+  return node != nullptr ? RunRef(*node) : RunRef();
+}
+
+Context WithRun(const Context& base, const Run& run) noexcept {
+  return run.node_ ? base.With(internal::kRunKey, run.node_) : base;
+}
+
+Context WithParent(const Context& base, ParsedHeaders parent) noexcept {
+  Parent wanted = std::move(parent);
+  return base.With(internal::kRunKey, internal::ResolveParent(wanted, nullptr));
+}
+
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_json.h"
+
+#include <algorithm>
+#include <array>
+
+#include <weft/version.h>
+
+#include "json_writer.h"
+
+#include <sys/utsname.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+std::string RenderRuntime() {
+  utsname system{};
+  std::string platform = "unknown";
+  if (uname(&system) == 0) {
+    platform = std::string(system.sysname) + "-" + system.release + "-" + system.machine;
+  }
+  std::string text;
+  AppendJson(
+      text, JsonObject {
+        {"sdk", "weft-cpp"}, {"sdk_version", WEFT_VERSION}, {"library", "weft"}, {"runtime", "c++"},
+            {"platform", platform},
+#if defined(__clang__)
+        {
+          "compiler", "clang " __clang_version__
+        }
+      });
+#else
+                              {"compiler", "g++ " __VERSION__}});
+#endif
+  return text;
+}
+
+const std::string& RuntimeJson() {
+  static const std::string* const kText = new std::string(RenderRuntime());
+  return *kText;
+}
+
+void AppendId(std::string& out, const RunId& id) {
+  std::array<char, RunId::kTextSize> text;
+  id.Write(text.data());
+  out.append(text.data(), text.size());
+}
+
+/// Appends `,"key":"`.
+void OpenText(std::string& out, std::string_view key) {
+  out += ",\"";
+  out += key;
+  out += "\":\"";
+}
+
+void AppendText(std::string& out, std::string_view key, std::string_view value) {
+  out += ",\"";
+  out += key;
+  out += "\":";
+  AppendJsonString(out, value);
+}
+
+void AppendTime(std::string& out, std::string_view key,
+                std::chrono::system_clock::time_point time) {
+  OpenText(out, key);
+  AppendIsoTime(out, time);
+  out += '"';
+}
+
+void AppendAttribute(std::string& out, const RunAttribute& attribute) {
+  AppendJsonString(out, attribute.key);
+  out += ':';
+  struct Writer {
+    std::string& out;
+    void operator()(bool value) const { out += value ? "true" : "false"; }
+    void operator()(std::int64_t value) const { AppendJsonNumber(out, value); }
+    void operator()(double value) const { AppendJsonNumber(out, value); }
+    void operator()(std::string_view value) const { AppendJsonString(out, value); }
+  };
+  std::visit(Writer{out}, attribute.value);
+}
+
+bool SharesAKey(const RunRecord& record) {
+  const JsonObject* const given[] = {&record.context.baggage().metadata, &record.metadata};
+  const auto is_given = [&](std::string_view key) {
+    return given[0]->contains(key) || given[1]->contains(key);
+  };
+  const auto any_given = [&](const SharedMetadata& shared) {
+    return std::any_of(shared.values().begin(), shared.values().end(),
+                       [&](const auto& member) { return is_given(member.key()); });
+  };
+  const auto attribute = [&](std::string_view key) {
+    return std::count_if(record.attributes.begin(), record.attributes.end(),
+                         [&](const RunAttribute& a) { return a.key == key; });
+  };
+  const auto is_attribute = [&](const SharedMetadata& shared) {
+    return std::any_of(shared.values().begin(), shared.values().end(),
+                       [&](const auto& member) { return attribute(member.key()) > 0; });
+  };
+  const bool has_given = !given[0]->empty() || !given[1]->empty();
+  if (record.kind) {
+    if (has_given && any_given(record.kind->metadata)) return true;
+    if (is_attribute(record.kind->metadata)) return true;
+    if (record.environment) {
+      for (const auto& member : record.environment->values()) {
+        if (record.kind->metadata.values().contains(member.key())) return true;
+      }
+    }
+  }
+  if (record.environment) {
+    if (has_given && any_given(*record.environment)) return true;
+    if (is_attribute(*record.environment)) return true;
+  }
+  for (const RunAttribute& a : record.attributes) {
+    if (is_given(a.key) || attribute(a.key) > 1) return true;
+  }
+  return std::any_of(given[1]->begin(), given[1]->end(),
+                     [&](const auto& member) { return given[0]->contains(member.key()); });
+}
+
+}  // namespace
+
+void RunJson::Write(const RunRecord& record, std::size_t max_size) {
+  for (std::string* text : {&run_, &inputs_, &outputs_, &events_, &extra_, &error_}) text->clear();
+  WriteMain(record);
+  if (record.operation == RunRecord::Operation::kPost || !record.inputs.empty()) {
+    AppendJson(inputs_, record.inputs);
+  }
+  if (record.outputs) AppendJson(outputs_, *record.outputs);
+  if (record.error) AppendJsonString(error_, *record.error);
+  WriteEvents(record);
+  WriteExtra(record);
+  Shorten(max_size);
+}
+
+void RunJson::WriteMain(const RunRecord& record) {
+  const RunContext& context = record.context;
+  run_ += "{\"id\":\"";
+  AppendId(run_, context.id());
+  run_ += "\",\"trace_id\":\"";
+  AppendId(run_, context.trace_id());
+  if (const auto parent = context.parent_id()) {
+    run_ += "\",\"parent_run_id\":\"";
+    AppendId(run_, *parent);
+  }
+  run_ += '"';
+  AppendText(run_, "dotted_order", context.dotted_order());
+  AppendText(run_, "name", record.DisplayName());
+  AppendText(run_, "run_type", RunTypeName(record.type));
+  AppendTime(run_, "start_time", record.start);
+  if (record.end) AppendTime(run_, "end_time", *record.end);
+  const TraceBaggage& baggage = context.baggage();
+  if (baggage.address) {
+    AppendText(run_, "address", *baggage.address);
+  } else {
+    AppendText(run_, "session_name", baggage.project ? *baggage.project : "default");
+  }
+  WriteTags(record);
+  run_ += '}';
+}
+
+void RunJson::WriteTags(const RunRecord& record) {
+  const std::vector<std::string>& inherited = record.context.baggage().tags;
+  if (inherited.empty() && record.tags.empty()) return;
+  run_ += ",\"tags\":[";
+  for (const std::string& tag : record.AllTags()) {
+    AppendJsonString(run_, tag);
+    run_ += ',';
+  }
+  run_.back() = ']';
+}
+
+void RunJson::WriteEvents(const RunRecord& record) {
+  if (record.events.empty()) return;
+  events_ += '[';
+  for (const RunEvent& event : record.events) {
+    events_ += "{\"name\":";
+    AppendJsonString(events_, event.name);
+    AppendTime(events_, "time", event.time);
+    if (!event.kwargs.empty()) {
+      events_ += ",\"kwargs\":";
+      AppendJson(events_, event.kwargs);
+    }
+    events_ += "},";
+  }
+  events_.back() = ']';
+}
+
+void RunJson::WriteExtra(const RunRecord& record) {
+  extra_ += "{\"metadata\":";
+  WriteMetadata(record);
+  extra_ += ",\"runtime\":";
+  extra_ += RuntimeJson();
+  extra_ += '}';
+}
+
+void RunJson::WriteMetadata(const RunRecord& record) {
+  // A key may be said at several levels; only then an object must be built to say it once.
+  if (SharesAKey(record)) return AppendJson(extra_, record.AllMetadata());
+  const std::size_t start = extra_.size();
+  extra_ += '{';
+  const auto append_shared = [this](const SharedMetadata& shared) {
+    if (shared.json().empty()) return;
+    extra_ += shared.json();
+    extra_ += ',';
+  };
+  if (record.environment) append_shared(*record.environment);
+  if (record.kind) append_shared(record.kind->metadata);
+  AppendJsonMembers(extra_, record.context.baggage().metadata);
+  for (const RunAttribute& attribute : record.attributes) {
+    AppendAttribute(extra_, attribute);
+    extra_ += ',';
+  }
+  AppendJsonMembers(extra_, record.metadata);
+  if (extra_.size() == start + 1) {
+    extra_ += '}';
+  } else {
+    extra_.back() = '}';
+  }
+}
+
+void RunJson::Shorten(std::size_t max_size) {
+  constexpr std::size_t kShown = 1024;
+  std::string* const fields[] = {&inputs_, &outputs_, &events_, &extra_, &error_};
+  std::size_t size = run_.size();
+  for (const std::string* field : fields) size += field->size();
+  while (size > max_size) {
+    std::string& largest = **std::max_element(
+        std::begin(fields), std::end(fields),
+        [](const std::string* a, const std::string* b) { return a->size() < b->size(); });
+    std::string marker = &largest == &error_    ? "\"weft_truncated: "
+                         : &largest == &events_ ? "[{\"weft_truncated\":{\"bytes\":"
+                                                : "{\"weft_truncated\":{\"bytes\":";
+    AppendJsonNumber(marker, static_cast<std::uint64_t>(largest.size()));
+    if (&largest == &error_) {
+      marker += " bytes\"";
+    } else {
+      marker += ",\"start\":";
+      AppendJsonString(marker, std::string_view(largest).substr(0, kShown));
+      marker += &largest == &events_ ? "}}]" : "}}";
+    }
+    if (marker.size() >= largest.size()) return;
+    size -= largest.size() - marker.size();
+    largest = std::move(marker);
+  }
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

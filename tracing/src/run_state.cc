@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_state.h"
+
+#include <exception>
+
+#include "tracer_impl.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+RunState::RunState(RunContext context, std::shared_ptr<const TraceBaggage> inherited,
+                   Origin origin) noexcept
+    : RunNode(std::move(context), std::move(inherited)),
+      exceptions_at_start(std::uncaught_exceptions()),
+      origin_(std::move(origin)) {
+  if (!this->context().sampled()) ended_.store(true, std::memory_order_relaxed);
+}
+
+bool RunState::Usable() const noexcept { return !origin_.tracer->impl().fork_mark.IsInChild(); }
+
+void RunState::CountLateSetter() noexcept {
+  if (!context().sampled()) return;
+  origin_.tracer->impl().setter_after_end.fetch_add(1, std::memory_order_relaxed);
+}
+
+void RunState::End(std::optional<std::chrono::system_clock::time_point> time) noexcept {
+  if (!recording() || !Usable()) return;
+  Tracer::Impl& tracer = origin_.tracer->impl();
+  RunRecord finished;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!recording()) return;
+    ended_.store(true, std::memory_order_relaxed);
+    // By the steady clock, so that a step of the wall clock changes no duration.
+    record_.end =
+        time ? *time
+             : record_.start + std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                                   tracer.Steady() - origin_.steady_start);
+    finished = std::move(record_);
+  }
+  tracer.ended.fetch_add(1, std::memory_order_relaxed);
+  if (!tracer.open_runs) return;
+  tracer.open_runs->Remove(*this);
+  tracer.Send(std::move(finished));
+}
+
+void RunState::SendOpen() noexcept {
+  Tracer::Impl& tracer = origin_.tracer->impl();
+  // The lock is held until the record is queued, so that the end cannot overtake it.
+  const std::lock_guard lock(mutex_);
+  if (!recording() || record_.operation == RunRecord::Operation::kPatch) return;
+  RunRecord open = record_;
+  record_.operation = RunRecord::Operation::kPatch;
+  record_.inputs.clear();
+  record_.attachments.clear();
+  tracer.Send(std::move(open));
+}
+
+RunNodePtr NodeOf(RunContext context, std::shared_ptr<const TraceBaggage> baggage) {
+  return std::make_shared<RunNode>(std::move(context), std::move(baggage));
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

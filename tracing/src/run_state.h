@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <weft/context/context.h>
+#include <weft/context/context_scope.h>
+#include <weft/tracing/run_context.h>
+#include <weft/tracing/run_record.h>
+#include <weft/tracing/tracer.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// What the TracingContexts around a stack say together.
+struct Ambient {
+  std::shared_ptr<Tracer> tracer;
+  std::optional<bool> enabled;
+  std::optional<std::string> project;
+  std::vector<std::string> tags;
+  JsonObject metadata;
+};
+
+class RunState;
+
+/// A run as a context holds it: of this process (then it is a RunState) or of another one, or only
+/// what headers without a parent said.
+class RunNode {
+ public:
+  RunNode(RunContext context, std::shared_ptr<const TraceBaggage> inherited) noexcept
+      : context_(std::move(context)), inherited_(std::move(inherited)) {}
+  RunNode(const RunNode&) = delete;
+  RunNode& operator=(const RunNode&) = delete;
+  virtual ~RunNode() = default;
+
+  const RunContext& context() const noexcept { return context_; }
+  /// What a run below starts from: the baggage without the run's own tags.
+  const std::shared_ptr<const TraceBaggage>& inherited() const noexcept { return inherited_; }
+  virtual RunState* AsState() noexcept { return nullptr; }
+
+ private:
+  RunContext context_;
+  std::shared_ptr<const TraceBaggage> inherited_;
+};
+
+/// A run of this process in progress, shared by its Run, by contexts and by the list of open runs.
+///
+/// Threads: any. `mutex_` guards the record; it is never held while another thread is waited for.
+class RunState final : public RunNode, public std::enable_shared_from_this<RunState> {
+ public:
+  struct Origin {
+    std::shared_ptr<Tracer> tracer;
+    std::shared_ptr<const Ambient> ambient;
+    std::chrono::steady_clock::time_point steady_start;
+  };
+
+  RunState(RunContext context, std::shared_ptr<const TraceBaggage> inherited,
+           Origin origin) noexcept;
+
+  RunState* AsState() noexcept override { return this; }
+  const std::shared_ptr<Tracer>& tracer() const noexcept { return origin_.tracer; }
+  const std::shared_ptr<const Ambient>& ambient() const noexcept { return origin_.ambient; }
+  std::chrono::steady_clock::time_point steady_start() const noexcept {
+    return origin_.steady_start;
+  }
+
+  /// Before the run is shared.
+  RunRecord& unshared_record() noexcept { return record_; }
+
+  bool recording() const noexcept { return !ended_.load(std::memory_order_relaxed); }
+
+  /// Runs `edit(record)`, unless the run has ended.
+  template <typename Edit>
+  void Change(Edit&& edit) noexcept {
+    if (!recording() || !Usable()) return CountLateSetter();
+    const std::lock_guard lock(mutex_);
+    if (!recording()) return CountLateSetter();
+    edit(record_);
+  }
+
+  /// Ends the run and sends it; at `time`, or now.
+  void End(std::optional<std::chrono::system_clock::time_point> time) noexcept;
+
+  /// Sends the run as it is now, if it has not ended.
+  void SendOpen() noexcept;
+
+  /// In the Run's stack only.
+  std::optional<ContextScope> scope;
+  const int exceptions_at_start;
+
+ private:
+  friend class OpenRuns;
+
+  bool Usable() const noexcept;
+  void CountLateSetter() noexcept;
+
+  Origin origin_;
+  std::mutex mutex_;
+  RunRecord record_;
+  std::atomic<bool> ended_{false};
+  // The list of open runs; guarded by its shard.
+  RunState* previous_ = nullptr;
+  RunState* next_ = nullptr;
+  bool listed_ = false;
+};
+
+using RunNodePtr = std::shared_ptr<RunNode>;
+using AmbientPtr = std::shared_ptr<const Ambient>;
+
+inline constexpr ContextKey<RunNodePtr> kRunKey{ContextSlot::kRun};
+inline constexpr ContextKey<AmbientPtr> kAmbientKey{ContextSlot::kTracer};
+
+/// The node for a parent that headers named.
+RunNodePtr NodeOf(RunContext context, std::shared_ptr<const TraceBaggage> baggage);
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "start_run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tracer_impl.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+bool NamesDestination(const TraceBaggage& baggage) noexcept {
+  return baggage.project.has_value() || baggage.address.has_value();
+}
+
+void MergeMetadata(JsonObject& into, const JsonObject& from) {
+  for (const auto& [key, value] : from) into.insert_or_assign(key, value);
+}
+
+void MergeTags(std::vector<std::string>& into, const std::vector<std::string>& from) {
+  for (const std::string& tag : from) {
+    if (std::find(into.begin(), into.end(), tag) == into.end()) into.push_back(tag);
+  }
+}
+
+/// What a run hands on: to runs below it in this process, and in headers.
+struct Baggage {
+  std::shared_ptr<const TraceBaggage> inherited;
+  std::shared_ptr<const TraceBaggage> own;
+};
+
+/// Makes the baggage of a run. In most runs nothing changes and the parent's is shared.
+class BaggageMaker {
+ public:
+  BaggageMaker(const Tracer::Impl& tracer, std::shared_ptr<const TraceBaggage> base)
+      : tracer_(tracer), base_(std::move(base)) {}
+
+  void SetDestination(const std::optional<std::string>* option, const Ambient* ambient) {
+    if (NamesDestination(View())) return;
+    if (option != nullptr && *option) {
+      Change().project = **option;
+    } else if (ambient != nullptr && ambient->project) {
+      Change().project = ambient->project;
+    } else {
+      Change().project = tracer_.baggage->project;
+      changed_->address = tracer_.baggage->address;
+    }
+  }
+
+  void Add(const std::vector<std::string>& tags, const JsonObject& metadata) {
+    if (!tags.empty()) MergeTags(Change().tags, tags);
+    if (!metadata.empty() && !tracer_.options.hide_metadata) {
+      MergeMetadata(Change().metadata, metadata);
+    }
+  }
+
+  Baggage Finish(std::vector<std::string> own_tags) && {
+    if (tracer_.options.hide_metadata && !View().metadata.empty()) Change().metadata.clear();
+    Baggage result;
+    result.inherited = changed_ ? std::move(changed_) : base_;
+    result.own = result.inherited;
+    if (own_tags.empty()) return result;
+    auto own = std::make_shared<TraceBaggage>(*result.inherited);
+    MergeTags(own->tags, own_tags);
+    own->own_tags = own->tags.size() - result.inherited->tags.size();
+    result.own = std::move(own);
+    return result;
+  }
+
+ private:
+  const TraceBaggage& View() const noexcept { return changed_ ? *changed_ : *base_; }
+  TraceBaggage& Change() {
+    if (!changed_) changed_ = std::make_shared<TraceBaggage>(*base_);
+    return *changed_;
+  }
+
+  const Tracer::Impl& tracer_;
+  std::shared_ptr<const TraceBaggage> base_;
+  std::shared_ptr<TraceBaggage> changed_;
+};
+
+/// `context`'s baggage without the tags that are its own.
+std::shared_ptr<const TraceBaggage> InheritedFrom(const RunContext& context) {
+  std::shared_ptr<const TraceBaggage> baggage = context.shared_baggage();
+  if (baggage->own_tags == 0) return baggage;
+  auto copy = std::make_shared<TraceBaggage>(*baggage);
+  copy->tags.resize(copy->tags.size() - std::exchange(copy->own_tags, 0));
+  return copy;
+}
+
+Baggage MakeBaggage(const Tracer::Impl& tracer, const RunNode* parent, const Ambient* ambient,
+                    RunOptions* options) {
+  const RunState* const local =
+      parent != nullptr ? const_cast<RunNode*>(parent)->AsState() : nullptr;
+  BaggageMaker maker(tracer, parent != nullptr ? parent->inherited()
+                             : ambient != nullptr || (options != nullptr && options->project)
+                                 ? std::make_shared<TraceBaggage>()
+                                 : tracer.baggage);
+  maker.SetDestination(options != nullptr ? &options->project : nullptr, ambient);
+  // A parent that started under the same TracingContext has its tags and metadata already.
+  if (ambient != nullptr && (local == nullptr || local->ambient().get() != ambient)) {
+    maker.Add(ambient->tags, ambient->metadata);
+  }
+  if (options == nullptr) return std::move(maker).Finish({});
+  maker.Add({}, options->metadata);
+  return std::move(maker).Finish(std::move(options->tags));
+}
+
+RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggage& baggage,
+                       std::chrono::system_clock::time_point start) {
+  const RunId id = tracer.NewId(start);
+  const bool has_parent = parent != nullptr && parent->context();
+  RunContext context = has_parent ? parent->context().Child(id, start, baggage.own)
+                                  : RunContext::Root(id, start, baggage.own);
+  if (has_parent && !parent->context().is_remote()) return context;
+  const bool sampled = tracer.Samples(context.trace_id());
+  return sampled == context.sampled() ? context : context.WithSampled(sampled);
+}
+
+}  // namespace
+
+Surroundings Surroundings::Of(ContextView context) noexcept {
+  return {context.Find(kRunKey), context.Find(kAmbientKey)};
+}
+
+std::shared_ptr<Tracer> Surroundings::FindTracer(std::shared_ptr<Tracer> option) const noexcept {
+  if (option) return option;
+  const RunState* const local = run != nullptr && *run ? (*run)->AsState() : nullptr;
+  const Ambient* const around = ambient != nullptr ? ambient->get() : nullptr;
+  const bool run_is_inner = local != nullptr && local->ambient().get() == around;
+  if (around != nullptr && around->tracer && !run_is_inner) return around->tracer;
+  if (local != nullptr) return local->tracer();
+  if (around != nullptr && around->tracer) return around->tracer;
+  return GlobalTracer();
+}
+
+bool Surroundings::Enabled(const Tracer& tracer) const noexcept {
+  if (ambient != nullptr && *ambient && (*ambient)->enabled) return *(*ambient)->enabled;
+  return tracer.enabled();
+}
+
+RunNodePtr ResolveParent(Parent& parent, const RunNodePtr* current) {
+  if (std::holds_alternative<NoParent>(parent)) return nullptr;
+  if (auto* headers = std::get_if<ParsedHeaders>(&parent)) {
+    std::shared_ptr<const TraceBaggage> baggage =
+        headers->parent ? headers->parent.shared_baggage() : std::move(headers->baggage);
+    if (!headers->parent && !baggage) return nullptr;
+    return NodeOf(std::move(headers->parent), std::move(baggage));
+  }
+  if (auto* context = std::get_if<RunContext>(&parent); context != nullptr && *context) {
+    auto inherited = InheritedFrom(*context);
+    return NodeOf(std::move(*context), std::move(inherited));
+  }
+  return current != nullptr ? *current : nullptr;
+}
+
+std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
+                                   RunOptions* options) {
+  Tracer::Impl& impl = tracer->impl();
+  // The node of an explicit parent; the current run's is borrowed from the context.
+  RunNodePtr made;
+  const RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
+  if (options != nullptr && !std::holds_alternative<std::monostate>(options->parent)) {
+    made = ResolveParent(options->parent, surroundings.run);
+    parent = made.get();
+  }
+  const AmbientPtr* const ambient = surroundings.ambient;
+  const auto now = impl.Now();
+  const auto start = options != nullptr && options->start ? *options->start : now;
+  Baggage baggage =
+      MakeBaggage(impl, parent, ambient != nullptr ? ambient->get() : nullptr, options);
+  RunContext context = MakeContext(impl, parent, baggage, start);
+
+  RunState::Origin origin;
+  origin.steady_start = impl.Steady() - (now - start);
+  if (ambient != nullptr) origin.ambient = *ambient;
+  origin.tracer = std::move(tracer);
+  auto state = std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
+                                          std::move(origin));
+  impl.created.fetch_add(1, std::memory_order_relaxed);
+  if (!state->recording()) {
+    impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
+    return state;
+  }
+  RunRecord& record = state->unshared_record();
+  record.context = state->context();
+  record.start = start;
+  record.environment = impl.environment;
+  if (options != nullptr) {
+    record.type = options->run_type;
+    record.inputs = std::move(options->inputs);
+  }
+  return state;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include <weft/tracing/run.h>
+
+#include "run_state.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// Where a run about to start finds itself.
+struct Surroundings {
+  const RunNodePtr* run = nullptr;  ///< The current run's node; null: none.
+  const AmbientPtr* ambient = nullptr;
+
+  static Surroundings Of(ContextView context) noexcept;
+
+  /// The tracer that applies, `option` first; null: none.
+  std::shared_ptr<Tracer> FindTracer(std::shared_ptr<Tracer> option) const noexcept;
+  bool Enabled(const Tracer& tracer) const noexcept;
+};
+
+/// The node that `parent` asks for, null for a root.
+RunNodePtr ResolveParent(Parent& parent, const RunNodePtr* current);
+
+/// A run that is in progress from now on. `options` may be null.
+std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
+                                   RunOptions* options);
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

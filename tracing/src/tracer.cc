@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/tracing/tracer.h>
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <utility>
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+
+#include <weft/tracing/sampling.h>
+
+#include "tracer_impl.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kShutdownTimeout{2};
+
+std::shared_ptr<const SharedMetadata> EnvironmentOf(const TracerOptions& options) {
+  JsonObject values;
+  if (!options.service_name.empty()) values["service.name"] = options.service_name;
+  values["process.pid"] = static_cast<std::int64_t>(getpid());
+  if (options.sampling_rate) values["ls_tracing_sample_rate"] = *options.sampling_rate;
+  return std::make_shared<const SharedMetadata>(std::move(values));
+}
+
+std::shared_ptr<const TraceBaggage> BaggageOf(const TracerOptions& options) {
+  auto baggage = std::make_shared<TraceBaggage>();
+  if (options.address) {
+    baggage->address = NormalizeAgentAddress(*options.address);
+  } else {
+    baggage->project = options.project;
+  }
+  return baggage;
+}
+
+void SayForkedOnce() noexcept {
+  static std::atomic<bool> said{false};
+  if (said.exchange(true)) return;
+  std::fprintf(stderr, "weft: tracing is off in the forked process %d\n",
+               static_cast<int>(getpid()));
+}
+
+steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
+  return std::max(deadline - steady_clock::now(), steady_clock::duration::zero());
+}
+
+}  // namespace
+
+Tracer::Impl::Impl(TracerOptions tracer_options)
+    : options(std::move(tracer_options)),
+      baggage(BaggageOf(options)),
+      environment(EnvironmentOf(options)) {
+  if (options.exporters.empty()) return;
+  open_runs = std::make_shared<internal::OpenRuns>(options.open_run_delay, options.clock);
+  open_runs->Start();
+}
+
+bool Tracer::Impl::Samples(const RunId& trace_id) const noexcept {
+  return !options.sampling_rate || SampledByTraceId(trace_id, *options.sampling_rate);
+}
+
+void Tracer::Impl::Send(RunRecord&& record) noexcept {
+  if (options.hide_inputs) record.inputs.clear();
+  if (options.hide_outputs && record.outputs) record.outputs->clear();
+  if (options.hide_metadata) record.metadata.clear();
+  const auto& exporters = options.exporters;
+  for (std::size_t i = 0; i + 1 < exporters.size(); ++i) exporters[i]->Export(RunRecord(record));
+  if (!exporters.empty()) exporters.back()->Export(std::move(record));
+}
+
+Tracer::Tracer(TracerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+
+Tracer::~Tracer() {
+  if (impl_->fork_mark.IsInChild()) {
+    // Its threads exist only in the parent: nothing here can be joined or destroyed.
+    static_cast<void>(impl_.release());
+    return;
+  }
+  Shutdown(kShutdownTimeout);
+}
+
+absl::StatusOr<std::shared_ptr<Tracer>> Tracer::Create(TracerOptions options) {
+  if (options.sampling_rate && !(*options.sampling_rate >= 0 && *options.sampling_rate <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("sampling_rate: ", *options.sampling_rate, " is not between 0 and 1"));
+  }
+  if (options.address && !NormalizeAgentAddress(*options.address)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "address: \"", *options.address, "\" is not lrn:agents/<id>/environments/<environment>"));
+  }
+  if (options.project.empty()) return absl::InvalidArgumentError("project: \"\" is empty");
+  if (options.open_run_delay < std::chrono::milliseconds::zero()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("open_run_delay: ", options.open_run_delay.count(), " ms is negative"));
+  }
+  for (const auto& exporter : options.exporters) {
+    if (!exporter) return absl::InvalidArgumentError("exporters: one is null");
+  }
+  return std::shared_ptr<Tracer>(new Tracer(std::move(options)));
+}
+
+bool Tracer::enabled() const noexcept {
+  if (!impl_->options.enabled) return false;
+  if (!impl_->fork_mark.IsInChild()) [[likely]]
+    return true;
+  SayForkedOnce();
+  return false;
+}
+
+const TracerOptions& Tracer::options() const noexcept { return impl_->options; }
+
+bool Tracer::Flush(steady_clock::duration timeout) noexcept {
+  if (impl_->fork_mark.IsInChild()) return false;
+  const auto deadline = steady_clock::now() + timeout;
+  bool done = true;
+  for (const auto& exporter : impl_->options.exporters) {
+    done = exporter->Flush(Left(deadline)) && done;
+  }
+  return done;
+}
+
+bool Tracer::Shutdown(steady_clock::duration timeout) noexcept {
+  if (impl_->fork_mark.IsInChild()) return false;
+  const auto deadline = steady_clock::now() + timeout;
+  if (impl_->open_runs) {
+    impl_->open_runs->SendAll();
+    impl_->open_runs->Stop();
+  }
+  bool done = true;
+  for (const auto& exporter : impl_->options.exporters) {
+    done = exporter->Shutdown(Left(deadline)) && done;
+  }
+  return done;
+}
+
+TracerStats Tracer::Stats() const noexcept {
+  TracerStats stats;
+  stats.created = impl_->created.load(std::memory_order_relaxed);
+  stats.sampled_out = impl_->sampled_out.load(std::memory_order_relaxed);
+  stats.ended = impl_->ended.load(std::memory_order_relaxed);
+  stats.setter_after_end = impl_->setter_after_end.load(std::memory_order_relaxed);
+  for (const auto& exporter : impl_->options.exporters) {
+    stats.exporters.push_back(exporter->Stats());
+  }
+  return stats;
+}
+
+namespace {
+
+struct Global {
+  std::atomic<bool> set{false};
+  std::mutex mutex;
+  std::shared_ptr<Tracer> tracer;
+};
+
+// Never destroyed: runs may end while statics are.
+Global& TheGlobal() noexcept {
+  static Global* const kGlobal = new Global;
+  return *kGlobal;
+}
+
+void ShutdownGlobalAtExit() {
+  if (const std::shared_ptr<Tracer> tracer = GlobalTracer()) tracer->Shutdown(kShutdownTimeout);
+}
+
+}  // namespace
+
+std::shared_ptr<Tracer> GlobalTracer() noexcept {
+  Global& global = TheGlobal();
+  if (!global.set.load(std::memory_order_acquire)) return nullptr;
+  const std::lock_guard lock(global.mutex);
+  return global.tracer;
+}
+
+void SetGlobalTracer(std::shared_ptr<Tracer> tracer) noexcept {
+  static const int kRegistered = std::atexit(ShutdownGlobalAtExit);
+  static_cast<void>(kRegistered);
+  Global& global = TheGlobal();
+  const std::lock_guard lock(global.mutex);
+  global.set.store(tracer != nullptr, std::memory_order_release);
+  global.tracer.swap(tracer);
+}
+
+}  // namespace v0
+}  // namespace weft

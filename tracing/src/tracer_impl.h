@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <weft/tracing/tracer.h>
+
+#include "fork.h"
+#include "open_runs.h"
+
+namespace weft {
+inline namespace v0 {
+
+struct Tracer::Impl {
+  explicit Impl(TracerOptions tracer_options);
+
+  TracerOptions options;
+  /// Of a root that nobody says anything about.
+  std::shared_ptr<const TraceBaggage> baggage;
+  std::shared_ptr<const SharedMetadata> environment;
+  std::shared_ptr<internal::OpenRuns> open_runs;  ///< Null when nothing can be sent.
+  internal::ForkMark fork_mark;
+  std::atomic<std::uint64_t> created{0};
+  std::atomic<std::uint64_t> sampled_out{0};
+  std::atomic<std::uint64_t> ended{0};
+  std::atomic<std::uint64_t> setter_after_end{0};
+
+  std::chrono::system_clock::time_point Now() const noexcept {
+    return options.clock ? options.clock->Now() : std::chrono::system_clock::now();
+  }
+  std::chrono::steady_clock::time_point Steady() const noexcept {
+    return options.clock ? options.clock->Steady() : std::chrono::steady_clock::now();
+  }
+  RunId NewId(std::chrono::system_clock::time_point start) const noexcept {
+    return options.ids ? options.ids->New(start) : RunId::New(start);
+  }
+  bool Samples(const RunId& trace_id) const noexcept;
+  /// Gives the record to every exporter, hiding what the options hide.
+  void Send(RunRecord&& record) noexcept;
+};
+
+}  // namespace v0
+}  // namespace weft
