@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "json_writer.h"
 #include "percent.h"
 #include "text.h"
 
@@ -31,26 +32,6 @@ std::string_view BaggageHeader::Get(const TraceBaggage& owner) const {
 }
 
 namespace {
-
-// JSON has no infinities; Boost.JSON writes 1e99999 for them, which strict readers refuse.
-void ReplaceInfinities(Json& value) {
-  if (value.is_double()) {
-    const double number = value.get_double();
-    if (number - number != 0) value = nullptr;
-  } else if (value.is_array()) {
-    for (Json& element : value.get_array()) ReplaceInfinities(element);
-  } else if (value.is_object()) {
-    for (auto& member : value.get_object()) ReplaceInfinities(member.value());
-  }
-}
-
-std::string SerializeMetadata(const JsonObject& metadata) {
-  std::string text = boost::json::serialize(metadata);
-  if (text.find("1e99999") == std::string::npos) return text;
-  Json copy(metadata);
-  ReplaceInfinities(copy);
-  return boost::json::serialize(copy);
-}
 
 class MemberWriter {
  public:
@@ -100,7 +81,9 @@ std::optional<std::string> NormalizeAgentAddress(std::string_view address) {
 std::string EncodeBaggage(const TraceBaggage& baggage) {
   internal::MemberWriter writer;
   if (!baggage.metadata.empty()) {
-    writer.Add("langsmith-metadata", internal::SerializeMetadata(baggage.metadata));
+    std::string json;
+    internal::AppendJson(json, baggage.metadata);
+    writer.Add("langsmith-metadata", json);
   }
   if (!baggage.tags.empty()) {
     std::string& out = writer.Begin("langsmith-tags");

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +17,8 @@ inline namespace v0 {
 
 /// A defect of received headers: never an error of the call, always counted.
 struct HeaderProblem {
-  std::string code;  ///< Stable, for counters: `bad-dotted-order`, `bad-metadata` ...
-  std::string text;  ///< For people; names the header, never the value of a secret.
+  std::string code;  ///< Stable, for counters: `bad-langsmith-trace`, `bad-metadata` ...
+  std::string text;  ///< For people; names the header or member, never a LangSmith value.
 };
 
 /// The W3C `traceparent` of a caller that knows only OpenTelemetry.
@@ -29,34 +31,48 @@ struct Traceparent {
 /// What received headers said.
 struct ParsedHeaders {
   /// The calling run with what it hands down, or empty: no usable parent. Without a usable
-  /// `langsmith-trace` a valid `traceparent` is the parent (specified in docs/propagation.md).
-  RunContext parent;
-  /// What `baggage` said, also when there is no parent.
-  std::shared_ptr<const TraceBaggage> baggage;
-  std::optional<Traceparent> traceparent;
-  std::vector<HeaderProblem> problems;
+  /// `langsmith-trace` a valid `traceparent` is the parent (docs/propagation.md).
+  RunContext parent{};
+  /// `parent` was made of `traceparent` alone.
+  bool parent_is_traceparent = false;
+  /// What `baggage` and `tracestate` said, also when there is no parent. Never null.
+  std::shared_ptr<const TraceBaggage> baggage{};
+  std::optional<Traceparent> traceparent{};
+  std::vector<HeaderProblem> problems{};
 };
 
 /// The headers that carry a run across a process border: `langsmith-trace`, `baggage`,
-/// `traceparent`, `tracestate`.
+/// `traceparent`, `tracestate`. For any transport that has headers.
 ///
-///     request.set("langsmith-trace", headers.langsmith_trace);   // writing
-///     ParsedHeaders in = TraceHeaders{.langsmith_trace = value}.Parse();  // reading
+///     TraceHeaders out = TraceHeaders::Of(run);  // writing
+///     request.set("langsmith-trace", out.langsmith_trace);
 ///
-/// Several received values of one header are given as they came; see the members.
+///     TraceHeaders in;  // reading
+///     for (const auto& [name, value] : request.headers()) in.Add(name, value);
+///     ParsedHeaders caller = in.Parse();
 ///
 /// Errors: none. Malformed input gives no parent and a problem; nothing throws, time is linear.
 struct TraceHeaders {
-  std::string langsmith_trace;  ///< Dotted order of the calling run; empty = absent.
-  std::string baggage;          ///< Several headers are joined with `,`; empty = absent.
-  std::string traceparent;
-  std::string tracestate;
+  /// How much of all received values Parse looks at.
+  static constexpr std::size_t kMaxReceivedBytes = 16 * 1024;
 
-  /// What a caller sends so that `run` becomes the parent. `traceparent` is always filled; leave it
-  /// out where one header does.
+  std::string langsmith_trace{};  ///< Dotted order of the calling run; empty = absent.
+  std::string baggage{};
+  std::string traceparent{};
+  std::string tracestate{};
+
+  /// What a caller sends so that `run` becomes the parent: printable ASCII only, empty values are
+  /// not to be sent. `traceparent` is always filled; leave it out where one header does.
   static TraceHeaders Of(const RunContext& run);
 
-  ParsedHeaders Parse() const;
+  /// Takes a received header; false: the name, in any case, is none of the four. Of several values
+  /// `baggage` and `tracestate` are joined; `langsmith-trace` must be the same each time and
+  /// `traceparent` must come once, else they count as malformed.
+  bool Add(std::string_view name, std::string_view value);
+
+  /// Beyond `max_bytes` in all, whole members of `baggage` are left out, `langsmith-trace` and
+  /// `tracestate` are as if absent; with a problem.
+  ParsedHeaders Parse(std::size_t max_bytes = kMaxReceivedBytes) const;
 };
 
 }  // namespace v0
