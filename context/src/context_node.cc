@@ -24,6 +24,7 @@ struct FlatContext {
 namespace {
 
 void Unpin(ContextNode* node) noexcept {
+  // Most values are never pinned twice, and who holds the only pin cannot gain company.
   if (node->pins.load(std::memory_order_acquire) == 1 ||
       node->pins.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     node->destroy(node);
@@ -97,10 +98,8 @@ void DestroyChain(ContextNode* node) noexcept {
     FlatContext* const flat = node->flat;
     Unpin(node);
     DestroyFlat(flat);
-    if (parent == nullptr || (parent->references.load(std::memory_order_acquire) != 1 &&
-                              parent->references.fetch_sub(1, std::memory_order_acq_rel) != 1)) {
+    if (parent == nullptr || parent->references.fetch_sub(1, std::memory_order_acq_rel) != 1)
       return;
-    }
     node = parent;
   }
 }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the context store costs. Prints the CPU time of each operation and its ratio to a baseline
+// that is measured by the same program: the subjects take turns, round by round, and the median of
+// the rounds is shown.
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <vector>
+
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/pooled_fixedsize_stack.hpp>
+
+#include <weft/context/bind.h>
+#include <weft/context/context.h>
+#include <weft/context/context_scope.h>
+#include <weft/context/spawn.h>
+
+namespace {
+
+constinit thread_local std::uint64_t allocations_here = 0;
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  ++allocations_here;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
+
+constexpr int kRounds = 15;
+
+struct RunInfo {
+  char text[48];
+};
+constexpr weft::ContextKey<RunInfo> kRunKey{weft::ContextSlot::kRun};
+constexpr weft::ContextKey<int> kChainKey;
+
+double CpuNanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+}
+
+template <typename T>
+void Keep(const T& value) {
+  asm volatile("" : : "r,m"(value) : "memory");
+}
+
+constinit thread_local void* baseline = nullptr;
+[[gnu::noinline]] void* ReadThreadLocal() {
+  asm volatile("");
+  return baseline;
+}
+[[gnu::noinline]] void EmptyFunction() { asm volatile(""); }
+
+weft::Context Sample() { return weft::Context().With(kChainKey, 1).With(kRunKey, RunInfo{}); }
+
+template <typename Body>
+auto Repeat(Body body) {
+  return [body](int repetitions) {
+    const weft::Context context = Sample();
+    weft::ContextScope scope(context);
+    for (int i = 0; i < repetitions; ++i) body(context);
+  };
+}
+
+// Runs a subject inside a fiber.
+template <typename Body>
+auto InFiber(Body body) {
+  return [body](int repetitions) { boost::fibers::fiber(body, repetitions).join(); };
+}
+
+boost::fibers::pooled_fixedsize_stack& Stacks() {
+  static boost::fibers::pooled_fixedsize_stack stacks(64 * 1024);
+  return stacks;
+}
+
+const auto read_thread_local = [](const weft::Context&) { Keep(ReadThreadLocal()); };
+const auto read = [](const weft::Context&) { Keep(weft::Context::View()); };
+const auto find_slot = [](const weft::Context&) { Keep(weft::Context::View().Find(kRunKey)); };
+const auto find_chain = [](const weft::Context&) { Keep(weft::Context::View().Find(kChainKey)); };
+const auto copy = [](const weft::Context& context) { Keep(weft::Context(context)); };
+const auto copy_current = [](const weft::Context&) { Keep(weft::Context::Current()); };
+const auto open_close = [](const weft::Context&) {
+  weft::ContextScope scope{weft::Context()};
+  Keep(&scope);
+};
+const auto open_close_copy = [](const weft::Context& context) {
+  weft::ContextScope scope(context);
+  Keep(&scope);
+};
+const auto call = [](const weft::Context&) { EmptyFunction(); };
+const auto bind_and_call = [](const weft::Context&) { weft::Bind(EmptyFunction)(); };
+const auto new_delete = [](const weft::Context&) {
+  void* const memory = ::operator new(sizeof(RunInfo));
+  Keep(memory);
+  ::operator delete(memory);
+};
+const auto derive = [](const weft::Context& context) { Keep(context.With(kRunKey, RunInfo{})); };
+const auto raw_fiber = [](const weft::Context&) {
+  boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, Stacks(), EmptyFunction)
+      .join();
+};
+const auto spawn = [](const weft::Context&) {
+  weft::Spawn(boost::fibers::launch::post, std::allocator_arg, Stacks(), EmptyFunction).join();
+};
+
+struct Subject {
+  const char* name;
+  int repetitions;
+  std::function<void(int)> run;
+  const char* baseline = nullptr;  // name of the subject to compare with
+  const char* target = "";
+  std::vector<double> rounds = {};
+  std::uint64_t allocations = 0;  // of all rounds after the first
+
+  void Measure(bool count) {
+    const std::uint64_t allocated = allocations_here;
+    const double start = CpuNanoseconds();
+    run(repetitions);
+    rounds.push_back((CpuNanoseconds() - start) / repetitions);
+    if (count) allocations += allocations_here - allocated;
+  }
+  double Median() {
+    std::nth_element(rounds.begin(), rounds.begin() + kRounds / 2, rounds.end());
+    return rounds[kRounds / 2];
+  }
+};
+
+constexpr const char* kThreadLocal = "thread_local, read out of line";
+constexpr const char* kCall = "call of an empty function";
+constexpr const char* kNewDelete = "operator new and delete";
+constexpr const char* kRawFiber = "boost fiber, start and join";
+constexpr int kMany = 400'000;
+constexpr int kSome = 100'000;
+constexpr int kFew = 10'000;
+
+std::vector<Subject> Subjects() {
+  return {
+      {kThreadLocal, kMany, Repeat(read_thread_local)},
+      {"read the current context, thread", kMany, Repeat(read), kThreadLocal, "<= 2 x"},
+      {"read the current context, fiber", kMany, InFiber(Repeat(read)), kThreadLocal, "<= 2 x"},
+      {"find a value with a slot", kMany, Repeat(find_slot), kThreadLocal},
+      {"find a value along the chain", kMany, Repeat(find_chain), kThreadLocal},
+      {"copy the current context", kMany, Repeat(copy_current), kThreadLocal},
+      {"open and close a scope, thread", kMany, Repeat(open_close), kThreadLocal,
+       "<= 12 ns, no new"},
+      {"open and close a scope, fiber", kMany, InFiber(Repeat(open_close)), kThreadLocal,
+       "<= 12 ns, no new"},
+      {"copy a context", kMany, Repeat(copy), kThreadLocal},
+      {"open a scope with a copy, close it", kMany, Repeat(open_close_copy), kThreadLocal,
+       "no new"},
+      {kCall, kMany, Repeat(call)},
+      {"bind and call it", kMany, Repeat(bind_and_call), kCall, "<= 20 ns"},
+      {kNewDelete, kSome, Repeat(new_delete)},
+      {"derive a context", kSome, Repeat(derive), kNewDelete, "<= 60 ns"},
+      {kRawFiber, kFew, Repeat(raw_fiber)},
+      {"spawn with the context and join", kFew, Repeat(spawn), kRawFiber, "<= 250 ns more"},
+  };
+}
+
+}  // namespace
+
+int main() {
+  std::vector<Subject> subjects = Subjects();
+  for (Subject& subject : subjects) subject.Measure(false);  // warm up: slots, stacks, scheduler
+  for (Subject& subject : subjects) subject.rounds.clear();
+  for (int round = 0; round < kRounds; ++round) {
+    for (Subject& subject : subjects) subject.Measure(true);
+  }
+
+  std::map<std::string_view, double> medians;
+  for (Subject& subject : subjects) medians[subject.name] = subject.Median();
+  std::printf("%-34s %9s %8s %10s  %s\n", "", "ns", "ratio", "new each", "target");
+  for (const Subject& subject : subjects) {
+    const double median = medians[subject.name];
+    const double ratio = median / medians[subject.baseline ? subject.baseline : subject.name];
+    // What a round needs around its loop is not the operation's.
+    const auto per_operation =
+        subject.allocations / (static_cast<std::uint64_t>(kRounds) * subject.repetitions);
+    std::printf("%-34s %9.2f %8.2f %10llu  %s\n", subject.name, median, ratio,
+                static_cast<unsigned long long>(per_operation), subject.target);
+  }
+  return 0;
+}
