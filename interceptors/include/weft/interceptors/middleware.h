@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <grpcpp/support/interceptor.h>
+#include <grpcpp/support/status.h>
+#include <grpcpp/support/string_ref.h>
+
+#include <weft/context/context.h>
+
+namespace weft {
+inline namespace v0 {
+
+namespace internal {
+struct CallData;
+}
+
+enum class CallSide : std::uint8_t { kClient, kServer };
+
+/// As gRPC reports it; calls of generic services are always kBidiStream.
+enum class RpcKind : std::uint8_t { kUnary, kClientStream, kServerStream, kBidiStream };
+
+/// Which of gRPC's server interfaces handles a call; known for certain when the call ends.
+enum class ServerApi : std::uint8_t { kNone, kSync, kCallback, kCompletionQueue, kFiber };
+
+/// `unary`, `client_stream`, `server_stream`, `bidi_stream`.
+std::string_view RpcKindName(RpcKind kind) noexcept;
+
+/// `sync`, `callback`, `cq`, `fiber`; empty for kNone.
+std::string_view ServerApiName(ServerApi api) noexcept;
+
+/// `OK`, `CANCELLED` ... as in gRPC's documentation.
+std::string_view StatusCodeName(grpc::StatusCode code) noexcept;
+
+/// Received metadata of a call. Borrows: valid during the hook.
+///
+/// Cost: gRPC builds its map at the first look; a hook that looks at nothing pays nothing.
+class MetadataView {
+ public:
+  using Map = std::multimap<grpc::string_ref, grpc::string_ref>;
+  enum class Part : std::uint8_t { kInitial, kTrailing };
+
+  explicit MetadataView(const Map& map) noexcept : map_(&map) {}
+  MetadataView(grpc::experimental::InterceptorBatchMethods& batch, Part part) noexcept
+      : batch_(&batch), part_(part) {}
+
+  /// The first value of `key` (lower case), or nothing.
+  std::optional<std::string_view> Get(std::string_view key) const noexcept;
+
+  /// Calls `f(std::string_view value)` for every value of `key`, in the order received.
+  template <typename F>
+  void ForEach(std::string_view key, F&& f) const {
+    auto [first, last] = map().equal_range(grpc::string_ref(key.data(), key.size()));
+    for (; first != last; ++first) f(std::string_view(first->second.data(), first->second.size()));
+  }
+
+  const Map& map() const noexcept;
+
+ private:
+  mutable const Map* map_ = nullptr;
+  grpc::experimental::InterceptorBatchMethods* batch_ = nullptr;
+  Part part_ = Part::kInitial;
+};
+
+/// Metadata that is about to be sent. gRPC aborts the process on a malformed pair, and fails the
+/// call on too much metadata; so whatever cannot be sent is dropped here and counted instead.
+///
+/// A key holds `a-z 0-9 _ - .`, is not empty and is none that the transport owns (`grpc-...`, `te`,
+/// `content-type` ...); a value holds printable ASCII, or anything when the key ends in `-bin`.
+class MetadataWriter {
+ public:
+  using Map = std::multimap<std::string, std::string>;
+
+  /// `limit` bounds the whole map after an Add, counted as HTTP/2 does: name + value + 32 a pair.
+  MetadataWriter(Map& map, std::size_t limit) noexcept : map_(map), limit_(limit) {}
+
+  /// Adds a pair; earlier ones of the same key stay. False: dropped, and counted by reason.
+  bool Add(std::string_view key, std::string_view value) noexcept;
+
+  /// Removes every pair of `key`. Returns how many there were.
+  std::size_t Remove(std::string_view key) noexcept;
+
+  std::optional<std::string_view> Get(std::string_view key) const noexcept;
+
+  template <typename F>
+  void ForEach(std::string_view key, F&& f) const {
+    if (map_.empty()) return;
+    auto [first, last] = map_.equal_range(std::string(key));
+    for (; first != last; ++first) f(std::string_view(first->second));
+  }
+
+  bool empty() const noexcept { return map_.empty(); }
+
+  /// Bytes of the map as HTTP/2 counts them, and how many the limit leaves.
+  std::size_t Size() const noexcept;
+  std::size_t Room() const noexcept;
+
+ private:
+  Map& map_;
+  std::size_t limit_;
+};
+
+/// Why a pair must not be sent, or null. The reason is a stable code for counters: `empty-key`,
+/// `bad-key`, `reserved-key`, `bad-value`.
+const char* MetadataProblem(std::string_view key, std::string_view value) noexcept;
+
+/// What a middleware keeps for each call: constructed before its OnStart, destroyed after its
+/// OnEnd, in the memory of the call itself.
+struct CallStateType {
+  std::size_t size = 0;
+  std::size_t alignment = 1;
+  void (*construct)(void*) = nullptr;
+  void (*destroy)(void*) = nullptr;
+
+  template <typename State>
+  static constexpr CallStateType Of() noexcept {
+    static_assert(alignof(State) <= alignof(std::max_align_t));
+    return {sizeof(State), alignof(State), [](void* at) { new (at) State(); },
+            [](void* at) { static_cast<State*>(at)->~State(); }};
+  }
+};
+
+/// A method as calls name it. On servers of generic services peers invent names, so a chain
+/// remembers a bounded number of methods and describes the rest anew for each call.
+struct MethodDescription {
+  CallSide side;
+  RpcKind kind;
+  std::string_view full_method;  ///< `/package.Service/Method`.
+  std::string_view service;      ///< `package.Service`; empty when the name has another form.
+  std::string_view method;       ///< `Method`.
+  std::string_view target;       ///< What a channel was made for; empty on servers.
+};
+
+/// The call that a hook works on. Valid during the hook only.
+class Call {
+ public:
+  Call(internal::CallData& data, void* state, void* method_state) noexcept
+      : data_(data), state_(state), method_state_(method_state) {}
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  const MethodDescription& method() const noexcept;
+  CallSide side() const noexcept { return method().side; }
+  RpcKind kind() const noexcept { return method().kind; }
+
+  /// When the stub was called, or when the request reached the server.
+  std::chrono::system_clock::time_point start() const noexcept;
+  /// Absent: no deadline.
+  std::optional<std::chrono::system_clock::time_point> deadline() const noexcept;
+  /// The calling peer, as gRPC writes it; servers only, in OnStart and OnReceiveMetadata.
+  std::string peer() const;
+  /// How often gRPC tried this call before (`grpc-previous-rpc-attempts`); servers only.
+  int previous_attempts() const noexcept;
+
+  /// Client: the context of the code that made the call. Server: the context of the handler.
+  const Context& context() const noexcept;
+  /// Replaces the context; in OnStart and in a server's OnReceiveMetadata. Later middlewares and
+  /// the handler see it.
+  void SetContext(Context context) noexcept;
+
+  /// What this middleware keeps for the call; `State` is what its call_state() named.
+  template <typename State>
+  State& state() const noexcept {
+    return *static_cast<State*>(state_);
+  }
+
+  /// What this middleware's OnMethod returned for the call's method.
+  template <typename State>
+  State& method_state() const noexcept {
+    return *static_cast<State*>(method_state_);
+  }
+
+ private:
+  internal::CallData& data_;
+  void* state_;
+  void* method_state_;
+};
+
+/// One message of a call.
+struct MessageView {
+  enum class Direction : std::uint8_t { kSent, kReceived };
+  Direction direction;
+  std::uint64_t index;  ///< From 0, in its direction.
+};
+
+/// How a call ended.
+struct CallReport {
+  /// Client: what the stub got. Server: what was sent; CANCELLED or DEADLINE_EXCEEDED in the place
+  /// of an OK that nobody waited for any more. Without a status (`abandoned`): CANCELLED.
+  const grpc::Status& status;
+  ServerApi api = ServerApi::kNone;
+  bool cancelled = false;          ///< By TryCancel, by the peer, or because the peer went away.
+  bool deadline_exceeded = false;  ///< On a server as far as its clock can tell.
+  bool abandoned = false;          ///< Dropped by this side before there was a status.
+  std::uint64_t messages_sent = 0;
+  /// Messages that a callback reactor is given after the status are not in it.
+  std::uint64_t messages_received = 0;
+  std::chrono::system_clock::time_point end;
+};
+
+/// Sees every call of a channel or a server.
+///
+///     class SlowCalls : public weft::Middleware {
+///      public:
+///       void OnEnd(weft::Call& call, const weft::CallReport& report) noexcept override {
+///         if (report.end - call.start() > 1s) Log(call.method().full_method);
+///       }
+///     };
+///     auto channel = weft::CreateChannel(target, credentials,
+///                                        {.middlewares = {std::make_shared<SlowCalls>()}});
+///
+/// Order: OnStart and what is received run in the order of registration, what is sent and the end
+///   in reverse, like nested calls.
+/// Lifetime: shared by all calls of all chains that it is registered in.
+/// Threads: hooks of different calls run at the same time; of one call too, for OnMessage. A hook
+///   never runs on the fiber that made the call; the ambient context is not the call's.
+/// Errors: a hook must not throw, block or do I/O.
+class Middleware {
+ public:
+  Middleware() = default;
+  Middleware(const Middleware&) = delete;
+  Middleware& operator=(const Middleware&) = delete;
+  virtual ~Middleware() = default;
+
+  virtual CallStateType call_state() const noexcept { return {}; }
+
+  /// Before the first call of a method: makes what the middleware keeps for the method. It is
+  /// shared by all its calls.
+  virtual std::shared_ptr<void> OnMethod(const MethodDescription& /*method*/) noexcept {
+    return nullptr;
+  }
+
+  /// The call begins: a client is about to send, a server has received the headers.
+  virtual void OnStart(Call& /*call*/) noexcept {}
+
+  /// Client: request headers. Server: the reply's initial metadata.
+  virtual void OnSendMetadata(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}
+  /// Server only, just before OnStatus.
+  virtual void OnSendTrailers(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}
+  /// Server: request headers. Client: the reply's initial metadata.
+  virtual void OnReceiveMetadata(Call& /*call*/, const MetadataView& /*metadata*/) noexcept {}
+  /// Client only, just before OnStatus.
+  virtual void OnReceiveTrailers(Call& /*call*/, const MetadataView& /*metadata*/) noexcept {}
+
+  virtual void OnMessage(Call& /*call*/, const MessageView& /*message*/) noexcept {}
+
+  /// The status, which may be changed: by a client before the stub sees it, by a server before it
+  /// is sent. Not every call has one; OnEnd always comes.
+  virtual void OnStatus(Call& /*call*/, grpc::Status& /*status*/) noexcept {}
+
+  /// Exactly once for each call that had OnStart, whatever becomes of the call.
+  virtual void OnEnd(Call& /*call*/, const CallReport& /*report*/) noexcept {}
+};
+
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include <weft/interceptors/middleware.h>
+#include <weft/tracing/run.h>
+#include <weft/tracing/tracer.h>
+
+namespace weft {
+inline namespace v0 {
+
+/// Which headers carry a run to the called server.
+enum class Propagation : std::uint8_t {
+  kLangSmith,  ///< `langsmith-trace`, and `baggage` when there is something in it.
+  kW3c,        ///< `traceparent`, `tracestate`, and `baggage`.
+  kBoth,
+};
+
+/// How calls are traced. docs/interceptors.md shows what a traced call looks like.
+struct TracingOptions {
+  /// Off: calls make no run of their own on that side; the tree stays connected all the same.
+  bool client_runs = true;
+  bool server_runs = true;
+
+  RunType client_run_type = RunType::kTool;
+  RunType client_stream_run_type = RunType::kChain;
+  RunType server_run_type = RunType::kChain;
+  /// Decides instead of the three above; asked once per method.
+  std::function<RunType(const MethodDescription&)> run_type;
+
+  Propagation propagation = Propagation::kLangSmith;
+
+  /// The most that trace headers may take of a request's metadata, counted as HTTP/2 does. Over it
+  /// metadata values go first, largest first, then tags, foreign baggage and the project; never
+  /// `langsmith-trace`. A gRPC server refuses calls with more than 8 KiB of metadata in all.
+  std::size_t header_budget = 6 * 1024;
+};
+
+/// The middleware that makes a run of every call, moves its identity across the wire and makes it
+/// current for the handler. `InterceptorOptions::tracer` puts it first in a chain.
+///
+/// Null tracer: the one of the current run, else GlobalTracer().
+std::shared_ptr<Middleware> Tracing(std::shared_ptr<Tracer> tracer, TracingOptions options = {});
+
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "call_data.h"
+
+#include <ranges>
+#include <utility>
+
+#include <grpcpp/support/time.h>
+
+#include "stats.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// A gRPC peer refuses more than 8 KiB of metadata in all by failing the call; pseudo-headers, user
+// agent and encodings take some of it.
+constexpr std::size_t kRequestMetadataLimit = 7 * 1024;
+constexpr std::size_t kReplyMetadataLimit = 1024;
+
+template <typename F>
+void Inwards(CallData& data, F&& hook) noexcept {
+  for (const MethodInfo::Link& link : data.method.info->links) {
+    Call call(data, data.states + link.offset, link.method_state.get());
+    hook(*link.middleware, call);
+  }
+}
+
+template <typename F>
+void Outwards(CallData& data, F&& hook) noexcept {
+  for (const MethodInfo::Link& link : std::views::reverse(data.method.info->links)) {
+    Call call(data, data.states + link.offset, link.method_state.get());
+    hook(*link.middleware, call);
+  }
+}
+
+}  // namespace
+
+CallData::~CallData() {
+  if (!Is(kStarted)) return;
+  for (const MethodInfo::Link& link : method.info->links) {
+    if (link.call_state.destroy != nullptr) link.call_state.destroy(states + link.offset);
+  }
+}
+
+void CallData::Start() noexcept {
+  for (const MethodInfo::Link& link : method.info->links) {
+    if (link.call_state.construct != nullptr) link.call_state.construct(states + link.offset);
+  }
+  Set(kStarted);
+  CountStarted(method.info->description.side);
+  Inwards(*this, [](Middleware& middleware, Call& call) { middleware.OnStart(call); });
+}
+
+void CallData::SendMetadata(MetadataWriter::Map& map) noexcept {
+  MetadataWriter writer(map, method.info->description.side == CallSide::kClient
+                                 ? kRequestMetadataLimit
+                                 : kReplyMetadataLimit);
+  Outwards(*this,
+           [&](Middleware& middleware, Call& call) { middleware.OnSendMetadata(call, writer); });
+}
+
+void CallData::SendTrailers(MetadataWriter::Map& map) noexcept {
+  MetadataWriter writer(map, kReplyMetadataLimit);
+  Outwards(*this,
+           [&](Middleware& middleware, Call& call) { middleware.OnSendTrailers(call, writer); });
+}
+
+void CallData::ReceiveMetadata(const MetadataView& view) noexcept {
+  Inwards(*this,
+          [&](Middleware& middleware, Call& call) { middleware.OnReceiveMetadata(call, view); });
+}
+
+void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
+  Inwards(*this,
+          [&](Middleware& middleware, Call& call) { middleware.OnReceiveTrailers(call, view); });
+}
+
+void CallData::Message(MessageView::Direction direction) noexcept {
+  std::atomic<std::uint64_t>& count = direction == MessageView::Direction::kSent ? sent : received;
+  const MessageView message{direction, count.fetch_add(1, std::memory_order_relaxed)};
+  if (!Is(kStarted) || Is(kEnded)) return;
+  Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
+}
+
+void CallData::Status(grpc::Status& status) noexcept {
+  Outwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnStatus(call, status); });
+}
+
+void CallData::End(CallReport report) noexcept {
+  if ((Set(kEnded) & kEnded) != 0) return;
+  report.messages_sent = sent.load(std::memory_order_relaxed);
+  report.messages_received = received.load(std::memory_order_relaxed);
+  CountEnded(method.info->description.side);
+  Outwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnEnd(call, report); });
+}
+
+std::optional<std::chrono::system_clock::time_point> ToDeadline(gpr_timespec deadline) noexcept {
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) return std::nullopt;
+  return grpc::Timespec2Timepoint(deadline);
+}
+
+}  // namespace internal
+
+const MethodDescription& Call::method() const noexcept { return data_.method.info->description; }
+std::chrono::system_clock::time_point Call::start() const noexcept { return data_.start; }
+std::optional<std::chrono::system_clock::time_point> Call::deadline() const noexcept {
+  return data_.deadline;
+}
+std::string Call::peer() const {
+  return data_.server_context == nullptr ? std::string() : data_.server_context->peer();
+}
+int Call::previous_attempts() const noexcept { return data_.previous_attempts; }
+const Context& Call::context() const noexcept { return data_.context; }
+void Call::SetContext(Context context) noexcept { data_.context = std::move(context); }
+
+}  // namespace v0
+}  // namespace weft

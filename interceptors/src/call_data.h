@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include <grpcpp/server_context.h>
+
+#include <weft/context/context.h>
+#include <weft/interceptors/middleware.h>
+
+#include "chain.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// What both sides keep for one call. The states of the middlewares lie behind the interceptor that
+/// holds it, in the same allocation.
+struct CallData {
+  enum Flag : std::uint32_t {
+    kStarted = 1,
+    kCancelled = 2,   // client: TryCancel; server: known to be cancelled
+    kStatusSent = 4,  // server
+    kPeerClosed = 8,  // server
+    kEnded = 16,
+  };
+
+  CallData(MethodRef method_ref, std::byte* state_memory) noexcept
+      : method(std::move(method_ref)), states(state_memory) {}
+  CallData(const CallData&) = delete;
+  CallData& operator=(const CallData&) = delete;
+  ~CallData();
+
+  /// Constructs the states and tells the middlewares; before it nothing else may be called.
+  void Start() noexcept;
+  void SendMetadata(MetadataWriter::Map& map) noexcept;
+  void SendTrailers(MetadataWriter::Map& map) noexcept;
+  void ReceiveMetadata(const MetadataView& view) noexcept;
+  void ReceiveTrailers(const MetadataView& view) noexcept;
+  void Message(MessageView::Direction direction) noexcept;
+  void Status(grpc::Status& status) noexcept;
+  /// Ends the call unless it has ended; fills in the counts.
+  void End(CallReport report) noexcept;
+
+  bool Is(std::uint32_t flag) const noexcept {
+    return (flags.load(std::memory_order_acquire) & flag) != 0;
+  }
+  /// Returns the flags from before.
+  std::uint32_t Set(std::uint32_t flag) noexcept {
+    return flags.fetch_or(flag, std::memory_order_acq_rel);
+  }
+  bool deadline_passed(std::chrono::system_clock::time_point now) const noexcept {
+    return deadline && now >= *deadline;
+  }
+
+  MethodRef method;
+  std::byte* states;
+  std::atomic<std::uint32_t> flags{0};
+  std::atomic<std::uint64_t> sent{0};
+  std::atomic<std::uint64_t> received{0};
+  std::chrono::system_clock::time_point start;
+  std::optional<std::chrono::system_clock::time_point> deadline;
+  Context context;
+  const grpc::ServerContextBase* server_context = nullptr;  // while its headers are worked on
+  int previous_attempts = 0;
+};
+
+/// gRPC's form of a deadline; absent for infinity.
+std::optional<std::chrono::system_clock::time_point> ToDeadline(gpr_timespec deadline) noexcept;
+
+/// Gives an interceptor room for the states of the middlewares behind itself.
+template <typename Derived>
+struct WithTrailingStates {
+  static constexpr std::size_t StateOffset() noexcept {
+    return (sizeof(Derived) + alignof(std::max_align_t) - 1) & ~(alignof(std::max_align_t) - 1);
+  }
+  static void* operator new(std::size_t /*size*/, std::size_t state_bytes) {
+    return ::operator new(StateOffset() + state_bytes);
+  }
+  static void operator delete(void* memory) { ::operator delete(memory); }
+  static void operator delete(void* memory, std::size_t /*state_bytes*/) {
+    ::operator delete(memory);
+  }
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chain.h"
+
+#include <functional>
+#include <utility>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+std::size_t Hash(std::string_view full_method, RpcKind kind) noexcept {
+  return std::hash<std::string_view>()(full_method) + static_cast<std::size_t>(kind);
+}
+
+bool Same(const MethodInfo& info, std::string_view full_method, RpcKind kind) noexcept {
+  return info.description.kind == kind && info.name == full_method;
+}
+
+std::size_t AlignUp(std::size_t value, std::size_t alignment) noexcept {
+  return (value + alignment - 1) & ~(alignment - 1);
+}
+
+}  // namespace
+
+Chain::Chain(CallSide side, InterceptorOptions options, std::string target)
+    : side_(side), target_(std::move(target)), selector_(std::move(options.selector)) {
+  if (options.tracer != nullptr) {
+    clock_ = options.tracer->options().clock;
+    links_.emplace_back(Tracing(std::move(options.tracer), std::move(options.tracing)));
+  }
+  for (ChainLink& link : options.middlewares) links_.push_back(std::move(link));
+}
+
+Chain::~Chain() {
+  for (auto& slot : methods_) delete slot.load(std::memory_order_relaxed);
+}
+
+std::chrono::system_clock::time_point Chain::Now() const noexcept {
+  return clock_ == nullptr ? std::chrono::system_clock::now() : clock_->Now();
+}
+
+std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
+                                                  RpcKind kind) const {
+  auto info = std::make_unique<MethodInfo>();
+  info->name = full_method;
+  info->target = target_;
+  const std::string_view name = info->name;
+  const std::size_t slash = name.rfind('/');
+  const bool regular = name.starts_with('/') && slash != 0 && slash != name.npos;
+  info->description = {.side = side_,
+                       .kind = kind,
+                       .full_method = name,
+                       .service = regular ? name.substr(1, slash - 1) : std::string_view(),
+                       .method = regular ? name.substr(slash + 1) : name,
+                       .target = info->target};
+  if (!selector_.Selects(name)) return info;
+  for (const ChainLink& link : links_) {
+    if (!link.selector.Selects(name)) continue;
+    const CallStateType state = link.middleware->call_state();
+    info->state_bytes = AlignUp(info->state_bytes, state.alignment);
+    info->links.push_back({.middleware = link.middleware,
+                           .method_state = link.middleware->OnMethod(info->description),
+                           .call_state = state,
+                           .offset = info->state_bytes});
+    info->state_bytes += state.size;
+  }
+  return info;
+}
+
+MethodRef Chain::Find(std::string_view full_method, RpcKind kind) const {
+  const std::size_t hash = Hash(full_method, kind);
+  const auto found = [this](const MethodInfo& info) {
+    return MethodRef{.chain = info.links.empty() ? nullptr : shared_from_this(),
+                     .info = &info,
+                     .owned = nullptr};
+  };
+  for (std::size_t i = 0; i < kProbes; ++i) {
+    const MethodInfo* info = methods_[(hash + i) % kSlots].load(std::memory_order_acquire);
+    if (info == nullptr) break;
+    if (Same(*info, full_method, kind)) return found(*info);
+  }
+  std::unique_ptr<const MethodInfo> info = Describe(full_method, kind);
+  const std::lock_guard lock(insert_);
+  for (std::size_t i = 0; i < kProbes; ++i) {
+    std::atomic<const MethodInfo*>& slot = methods_[(hash + i) % kSlots];
+    const MethodInfo* present = slot.load(std::memory_order_relaxed);
+    if (present == nullptr) {
+      slot.store(info.get(), std::memory_order_release);
+      return found(*info.release());
+    }
+    if (Same(*present, full_method, kind)) return found(*present);
+  }
+  MethodRef ref = found(*info);
+  ref.owned = std::move(info);
+  return ref;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

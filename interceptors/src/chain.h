@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weft/interceptors/interceptor_options.h>
+#include <weft/interceptors/middleware.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// The middlewares that see one method, and what they keep for it.
+struct MethodInfo {
+  struct Link {
+    std::shared_ptr<Middleware> middleware;
+    std::shared_ptr<void> method_state;
+    CallStateType call_state;
+    std::size_t offset = 0;  // of its state in a call's state memory
+  };
+
+  std::string name;
+  std::string target;
+  MethodDescription description;  // views of the two above
+  std::vector<Link> links;
+  std::size_t state_bytes = 0;
+};
+
+class Chain;
+
+/// A method, kept alive as long as a call needs it.
+struct MethodRef {
+  std::shared_ptr<const Chain> chain;       // a server's context may outlive the server
+  const MethodInfo* info = nullptr;         // never null in a call
+  std::unique_ptr<const MethodInfo> owned;  // of a method that the table had no room for
+};
+
+/// The middlewares of a channel or a server, and the methods seen so far. Immutable but for those.
+class Chain : public std::enable_shared_from_this<Chain> {
+ public:
+  Chain(CallSide side, InterceptorOptions options, std::string target);
+  ~Chain();
+
+  /// The method; `info` has no links when no middleware wants it, and null `chain` then.
+  MethodRef Find(std::string_view full_method, RpcKind kind) const;
+
+  /// The tracer's clock, else the system's.
+  std::chrono::system_clock::time_point Now() const noexcept;
+
+ private:
+  static constexpr std::size_t kSlots = 1024;  // a power of two
+  static constexpr std::size_t kProbes = 16;
+
+  std::unique_ptr<const MethodInfo> Describe(std::string_view full_method, RpcKind kind) const;
+
+  CallSide side_;
+  std::string target_;
+  Selector selector_;
+  std::shared_ptr<const Clock> clock_;  // may be null
+  std::vector<ChainLink> links_;
+  // Open addressing, read without a lock; entries are only ever added.
+  mutable std::array<std::atomic<const MethodInfo*>, kSlots> methods_{};
+  mutable std::mutex insert_;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include <weft/interceptors/middleware.h>
+#include <weft/interceptors/tracing_middleware.h>
+#include <weft/tracing/run_context.h>
+#include <weft/tracing/trace_headers.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+inline constexpr std::string_view kTraceHeader = "langsmith-trace";
+inline constexpr std::string_view kBaggageHeader = "baggage";
+inline constexpr std::string_view kTraceparentHeader = "traceparent";
+inline constexpr std::string_view kTracestateHeader = "tracestate";
+
+/// Adds the headers that make `run` the parent of the called server's run, within `budget`. Headers
+/// of the same names that the application set are replaced; other members of its `baggage` stay.
+/// Returns what did not fit, for people: `metadata, tags`; empty when all did.
+std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, std::size_t budget,
+                              MetadataWriter& metadata);
+
+/// What the application itself wrote into a call's metadata.
+ParsedHeaders ReadOwnHeaders(const MetadataWriter& metadata);
+
+/// What a peer sent; problems are counted. At most 16 KiB are looked at.
+ParsedHeaders ReadReceivedHeaders(const MetadataView& metadata);
+
+/// Joins two `baggage` values. Of members with one key, LangSmith's are taken from `ours`, all
+/// others from `application`.
+std::string MergeBaggage(std::string_view application, std::string_view ours);
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "header_exchange.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <weft/tracing/trace_baggage.h>
+
+#include "stats.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+constexpr std::size_t kPairOverhead = 32;  // HTTP/2's count of a header, besides its bytes
+// Past about 90 levels the dotted order alone fills most of what gRPC lets through.
+constexpr std::size_t kMaxSegments = 90;
+constexpr std::size_t kKeptSegments = 40;
+constexpr std::size_t kSegmentSize = 59;  // with its dot
+
+std::size_t Cost(std::string_view name, std::string_view value) noexcept {
+  return value.empty() ? 0 : name.size() + value.size() + kPairOverhead;
+}
+
+bool Uses(Propagation propagation, Propagation one) noexcept {
+  return propagation == one || propagation == Propagation::kBoth;
+}
+
+// Root and the nearest ancestors: the receiver still knows the trace and its parent.
+std::string Shorten(std::string_view dotted_order) {
+  const std::size_t root_end = dotted_order.find('.');
+  std::size_t tail = dotted_order.size();
+  for (std::size_t i = 0; i < kKeptSegments && tail > root_end; ++i) {
+    tail = dotted_order.rfind('.', tail - 1);
+  }
+  return std::string(dotted_order.substr(0, root_end)).append(dotted_order.substr(tail));
+}
+
+/// Makes baggage smaller step by step until its header fits.
+class BaggageFitter {
+ public:
+  BaggageFitter(TraceBaggage baggage, std::size_t room) noexcept
+      : baggage_(std::move(baggage)), room_(room) {}
+
+  std::string Fit() {
+    DropMetadata();
+    Drop("tags", [](TraceBaggage& baggage) { baggage.tags.clear(); });
+    Drop("foreign", [](TraceBaggage& baggage) { baggage.foreign.clear(); });
+    Drop("project", [](TraceBaggage& baggage) {
+      baggage.project.reset();
+      baggage.address.reset();
+    });
+    return Fits() ? EncodeBaggage(baggage_) : std::string();
+  }
+
+  /// `metadata, tags`.
+  const std::string& dropped() const noexcept { return dropped_; }
+
+ private:
+  bool Fits() const { return Cost(kBaggageHeader, EncodeBaggage(baggage_)) <= room_; }
+
+  template <typename F>
+  void Drop(std::string_view what, F&& drop) {
+    if (Fits()) return;
+    const std::size_t before = EncodeBaggage(baggage_).size();
+    drop(baggage_);
+    if (EncodeBaggage(baggage_).size() != before) Note(what);
+  }
+
+  // The largest first, and only as many as it takes: a binary search, so that a peer that sent
+  // thousands of members cannot make this slow.
+  void DropMetadata() {
+    if (Fits() || baggage_.metadata.empty()) return;
+    std::vector<std::pair<std::size_t, std::string>> keys;
+    for (const auto& [key, value] : baggage_.metadata) {
+      keys.emplace_back(boost::json::serialize(value).size(), std::string(key));
+    }
+    std::ranges::sort(keys, std::greater());
+    const TraceBaggage whole = baggage_;
+    const auto without = [&](std::size_t count) {
+      baggage_ = whole;
+      for (std::size_t i = 0; i < count; ++i) baggage_.metadata.erase(keys[i].second);
+    };
+    std::size_t too_few = 0;
+    std::size_t enough = keys.size();
+    while (enough - too_few > 1) {
+      const std::size_t middle = (too_few + enough) / 2;
+      without(middle);
+      (Fits() ? enough : too_few) = middle;
+    }
+    without(enough);
+    Note("metadata");
+  }
+
+  void Note(std::string_view what) {
+    CountDroppedHeader(std::string("budget-").append(what));
+    if (!dropped_.empty()) dropped_ += ", ";
+    dropped_ += what;
+  }
+
+  TraceBaggage baggage_;
+  std::size_t room_;
+  std::string dropped_;
+};
+
+std::string_view Trim(std::string_view text) noexcept {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+std::vector<std::pair<std::string_view, std::string_view>> Members(std::string_view baggage) {
+  std::vector<std::pair<std::string_view, std::string_view>> members;  // key, whole member
+  while (!baggage.empty()) {
+    const std::size_t comma = std::min(baggage.find(','), baggage.size());
+    const std::string_view member = Trim(baggage.substr(0, comma));
+    if (!member.empty()) members.emplace_back(Trim(member.substr(0, member.find('='))), member);
+    baggage.remove_prefix(std::min(comma + 1, baggage.size()));
+  }
+  return members;
+}
+
+void WriteBaggage(std::string_view ours, MetadataWriter& metadata) {
+  if (ours.empty()) return;
+  if (!metadata.Get(kBaggageHeader)) {
+    metadata.Add(kBaggageHeader, ours);
+    return;
+  }
+  std::string application;
+  metadata.ForEach(kBaggageHeader, [&](std::string_view value) {
+    if (!application.empty()) application += ',';
+    application += value;
+  });
+  metadata.Remove(kBaggageHeader);
+  if (!metadata.Add(kBaggageHeader, MergeBaggage(application, ours))) {
+    metadata.Add(kBaggageHeader, application);
+  }
+}
+
+}  // namespace
+
+std::string MergeBaggage(std::string_view application, std::string_view ours) {
+  const auto theirs = Members(application);
+  const auto mine = Members(ours);
+  const auto has = [](const auto& members, std::string_view key) {
+    return std::ranges::any_of(members, [&](const auto& member) { return member.first == key; });
+  };
+  std::string merged;
+  const auto append = [&](std::string_view member) {
+    if (!merged.empty()) merged += ',';
+    merged += member;
+  };
+  for (const auto& [key, member] : mine) {
+    if (key.starts_with("langsmith-") || !has(theirs, key)) append(member);
+  }
+  for (const auto& [key, member] : theirs) {
+    if (!key.starts_with("langsmith-") || !has(mine, key)) append(member);
+  }
+  return merged;
+}
+
+std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, std::size_t budget,
+                              MetadataWriter& metadata) {
+  if (!metadata.empty()) {
+    metadata.Remove(kTraceHeader);
+    metadata.Remove(kTraceparentHeader);
+    metadata.Remove(kTracestateHeader);
+  }
+  std::size_t room = std::min(budget, metadata.Room());
+  const auto spend = [&room](std::size_t cost) { room -= std::min(room, cost); };
+  std::string dropped;
+  if (Uses(propagation, Propagation::kLangSmith)) {
+    std::string_view dotted_order = run.dotted_order();
+    std::string shortened;
+    if (dotted_order.size() > kMaxSegments * kSegmentSize) {
+      dotted_order = shortened = Shorten(dotted_order);
+      CountDroppedHeader("budget-segments");
+      dropped = "ancestors";
+    }
+    metadata.Add(kTraceHeader, dotted_order);
+    spend(Cost(kTraceHeader, dotted_order));
+  }
+  if (Uses(propagation, Propagation::kW3c)) {
+    const TraceHeaders headers = TraceHeaders::Of(run);
+    metadata.Add(kTraceparentHeader, headers.traceparent);
+    spend(Cost(kTraceparentHeader, headers.traceparent));
+    if (!headers.tracestate.empty() && Cost(kTracestateHeader, headers.tracestate) <= room) {
+      metadata.Add(kTracestateHeader, headers.tracestate);
+      spend(Cost(kTracestateHeader, headers.tracestate));
+    }
+  }
+  const std::string_view baggage = run.baggage_header();
+  if (Cost(kBaggageHeader, baggage) <= room) {
+    WriteBaggage(baggage, metadata);
+    return dropped;
+  }
+  BaggageFitter fitter(run.baggage(), room);
+  WriteBaggage(fitter.Fit(), metadata);
+  if (!dropped.empty() && !fitter.dropped().empty()) dropped += ", ";
+  return dropped + fitter.dropped();
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

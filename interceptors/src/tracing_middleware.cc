@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/interceptors/tracing_middleware.h>
+
+#include <string>
+#include <utility>
+
+#include <weft/context/context_scope.h>
+
+#include "header_exchange.h"
+#include "stats.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+struct MethodTracing {
+  std::shared_ptr<const RunTemplate> kind;
+};
+
+struct CallTracing {
+  Run run;
+};
+
+// What is the server's fault rather than an answer (as OpenTelemetry's instrumentation has it).
+bool IsServerError(grpc::StatusCode code) noexcept {
+  switch (code) {
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::UNIMPLEMENTED:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DATA_LOSS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+class TracingMiddleware final : public Middleware {
+ public:
+  TracingMiddleware(std::shared_ptr<Tracer> tracer, TracingOptions options)
+      : tracer_(std::move(tracer)), options_(std::move(options)) {}
+
+  CallStateType call_state() const noexcept override { return CallStateType::Of<CallTracing>(); }
+
+  std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
+    JsonObject metadata = {{"rpc.system", "grpc"},
+                           {"rpc.service", Text(method.service)},
+                           {"rpc.method", Text(method.method)},
+                           {"rpc.grpc.kind", Text(RpcKindName(method.kind))},
+                           {"otel_kind", method.side == CallSide::kClient ? "CLIENT" : "SERVER"}};
+    if (!method.target.empty()) metadata["server.address"] = Text(method.target);
+    std::string_view name = method.full_method;
+    if (name.starts_with('/')) name.remove_prefix(1);
+    return std::make_shared<MethodTracing>(MethodTracing{std::make_shared<const RunTemplate>(
+        std::string(name), TypeOf(method), std::move(metadata))});
+  }
+
+  void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
+    if (call.side() == CallSide::kServer) return;
+    ParsedHeaders own;
+    if (!metadata.empty()) own = internal::ReadOwnHeaders(metadata);
+    const bool has_own = static_cast<bool>(own.parent);
+    RunContext context;
+    {
+      const ContextScope scope(call.context());
+      if (options_.client_runs) {
+        context = Begin(call, has_own ? Parent(std::move(own)) : Parent());
+      } else {
+        context = has_own ? own.parent : CurrentRun().context();
+      }
+    }
+    if (!context) return;
+    std::string dropped = internal::WriteTraceHeaders(context, options_.propagation,
+                                                      options_.header_budget, metadata);
+    if (!dropped.empty()) {
+      call.state<CallTracing>().run.AddAttribute("weft_headers_dropped", std::move(dropped));
+    }
+  }
+
+  void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
+    if (call.side() == CallSide::kClient) return;
+    ParsedHeaders headers = internal::ReadReceivedHeaders(metadata);
+    if (!options_.server_runs)
+      return call.SetContext(WithParent(call.context(), std::move(headers)));
+    // Whatever is current on gRPC's thread is not this call's.
+    const ContextScope scope(call.context());
+    Begin(call, std::move(headers));
+    Run& run = call.state<CallTracing>().run;
+    call.SetContext(WithRun(call.context(), run));
+    if (!run) return;
+    run.AddAttribute("network.peer.address", call.peer());
+    if (call.previous_attempts() > 0) {
+      run.AddAttribute("rpc.grpc.previous_attempts", std::int64_t{call.previous_attempts()});
+    }
+  }
+
+  void OnEnd(Call& call, const CallReport& report) noexcept override {
+    Run& run = call.state<CallTracing>().run;
+    if (run) Describe(call, report, run);
+    run.End(report.end);
+  }
+
+ private:
+  static Json Text(std::string_view text) {
+    return Json(boost::json::string(text));
+  }
+
+  RunType TypeOf(const MethodDescription& method) const noexcept try {
+    if (options_.run_type) return options_.run_type(method);
+    if (method.side == CallSide::kServer) return options_.server_run_type;
+    return method.kind == RpcKind::kUnary ? options_.client_run_type
+                                          : options_.client_stream_run_type;
+  } catch (...) {
+    internal::CountHookFailure();
+    return RunType::kChain;
+  }
+
+  RunContext Begin(Call& call, Parent parent) noexcept {
+    Run& run = call.state<CallTracing>().run;
+    run = Run(call.method_state<MethodTracing>().kind, {.parent = std::move(parent),
+                                                        .start = call.start(),
+                                                        .tracer = tracer_,
+                                                        .make_current = false});
+    return run.context();
+  }
+
+  static void Describe(const Call& call, const CallReport& report, Run& run) noexcept {
+    const grpc::StatusCode code = report.status.error_code();
+    run.AddAttribute("rpc.grpc.status_code", std::int64_t{code});
+    if (report.api != ServerApi::kNone) {
+      run.AddAttribute("weft.server_api", ServerApiName(report.api));
+    }
+    if (call.kind() != RpcKind::kUnary) {
+      run.AddAttribute("rpc.grpc.messages_sent", static_cast<std::int64_t>(report.messages_sent));
+      run.AddAttribute("rpc.grpc.messages_received",
+                       static_cast<std::int64_t>(report.messages_received));
+    }
+    if (report.cancelled) run.AddAttribute("weft.cancelled", true);
+    if (report.abandoned) run.AddAttribute("weft.abandoned", true);
+    if (report.deadline_exceeded) run.AddAttribute("weft.deadline_exceeded", true);
+    if (call.side() == CallSide::kClient ? code != grpc::StatusCode::OK
+                                         : report.abandoned || IsServerError(code)) {
+      run.SetError(
+          std::string(StatusCodeName(code)).append(": ").append(report.status.error_message()));
+    }
+  }
+
+  std::shared_ptr<Tracer> tracer_;
+  TracingOptions options_;
+};
+
+}  // namespace
+
+std::shared_ptr<Middleware> Tracing(std::shared_ptr<Tracer> tracer, TracingOptions options) {
+  return std::make_shared<TracingMiddleware>(std::move(tracer), std::move(options));
+}
+
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <functional>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/generic/async_generic_service.h>
+
+#include <weft/async/context_of.h>
+#include <weft/context/context_scope.h>
+
+#include "echo.grpc.pb.h"
+#include "echo_server.h"
+
+namespace weft::echo_test {
+namespace {
+
+using ::echo::Message;
+using Queue = grpc::ServerCompletionQueue;
+
+struct Tag {
+  bool done = false;
+  bool ok = false;
+};
+
+/// Serves one call at a time: so a thread can wait for one of its tags while others come.
+bool Await(Queue& queue, Tag& tag) {
+  void* got = nullptr;
+  bool ok = false;
+  while (!tag.done && queue.Next(&got, &ok)) {
+    static_cast<Tag*>(got)->done = true;
+    static_cast<Tag*>(got)->ok = ok;
+  }
+  return tag.done && tag.ok;
+}
+
+/// Starts an operation with `start(tag)` and waits for it.
+template <typename F>
+bool Do(Queue& queue, F&& start) {
+  Tag tag;
+  start(&tag);
+  return Await(queue, tag);
+}
+
+/// Threads with a queue each, that serve until the queue ends.
+class Workers {
+ public:
+  using Serve = std::function<bool(Queue&)>;  // one call; false: no more
+
+  void Add(grpc::ServerBuilder& builder, Serve serve) {
+    workers_.push_back({builder.AddCompletionQueue(), std::move(serve), {}});
+  }
+  void Start() {
+    for (Worker& worker : workers_) {
+      worker.thread = std::thread([&worker] {
+        while (worker.serve(*worker.queue)) {
+        }
+      });
+    }
+  }
+  void Stop() {
+    for (Worker& worker : workers_) {
+      if (worker.thread.joinable()) worker.thread.join();
+      worker.queue->Shutdown();
+      void* tag = nullptr;
+      bool ok = false;
+      while (worker.queue->Next(&tag, &ok)) {
+      }
+    }
+  }
+
+ private:
+  struct Worker {
+    std::unique_ptr<Queue> queue;
+    Serve serve;
+    std::thread thread;
+  };
+  std::vector<Worker> workers_;
+};
+
+/// One call: `request(context, tag)` accepts it, `handle(peer)` runs the script, `finish(status,
+/// tag)` replies.
+template <typename ServerContext, typename Request, typename Handle, typename Finish>
+bool ServeOne(Queue& queue, ServerContext& context, Request request, Handle handle, Finish finish) {
+  Tag closed;
+  context.AsyncNotifyWhenDone(&closed);
+  if (!Do(queue, [&](Tag* tag) { request(tag); })) return false;
+  grpc::Status status;
+  {
+    const ContextScope scope(ContextOf(context));
+    status = handle([&] { Await(queue, closed); });
+  }
+  Do(queue, [&](Tag* tag) { finish(status, tag); });
+  Await(queue, closed);
+  return true;
+}
+
+class CqService final : public EchoService {
+ public:
+  CqService(Progress& progress, int workers) : progress_(progress), count_(workers) {}
+
+  void Register(grpc::ServerBuilder& builder) override {
+    builder.RegisterService(&service_);
+    for (int i = 0; i < count_; ++i) {
+      workers_.Add(builder, [this](Queue& queue) { return Unary(queue); });
+      workers_.Add(builder, [this](Queue& queue) { return ClientStream(queue); });
+      workers_.Add(builder, [this](Queue& queue) { return ServerStream(queue); });
+      workers_.Add(builder, [this](Queue& queue) { return Bidi(queue); });
+    }
+  }
+  void Start() override { workers_.Start(); }
+  void Stop() override { workers_.Stop(); }
+
+ private:
+  bool Unary(Queue& queue) {
+    grpc::ServerContext context;
+    Message message;
+    grpc::ServerAsyncResponseWriter<Message> writer(&context);
+    return ServeOne(
+        queue, context,
+        [&](Tag* tag) { service_.RequestUnary(&context, &message, &writer, &queue, &queue, tag); },
+        [&](auto wait) { return Run(RpcKind::kUnary, context, {}, {}, wait); },
+        [&](const grpc::Status& status, Tag* tag) { writer.Finish(message, status, tag); });
+  }
+
+  bool ClientStream(Queue& queue) {
+    grpc::ServerContext context;
+    Message message;
+    grpc::ServerAsyncReader<Message, Message> reader(&context);
+    return ServeOne(
+        queue, context,
+        [&](Tag* tag) { service_.RequestClientStream(&context, &reader, &queue, &queue, tag); },
+        [&](auto wait) {
+          return Run(
+              RpcKind::kClientStream, context,
+              [&](Message* m) { return Do(queue, [&](Tag* tag) { reader.Read(m, tag); }); }, {},
+              wait);
+        },
+        [&](const grpc::Status& status, Tag* tag) { reader.Finish(message, status, tag); });
+  }
+
+  bool ServerStream(Queue& queue) {
+    grpc::ServerContext context;
+    Message message;
+    grpc::ServerAsyncWriter<Message> writer(&context);
+    return ServeOne(
+        queue, context,
+        [&](Tag* tag) {
+          service_.RequestServerStream(&context, &message, &writer, &queue, &queue, tag);
+        },
+        [&](auto wait) {
+          return Run(
+              RpcKind::kServerStream, context, {},
+              [&](const Message& m) { return Do(queue, [&](Tag* tag) { writer.Write(m, tag); }); },
+              wait);
+        },
+        [&](const grpc::Status& status, Tag* tag) { writer.Finish(status, tag); });
+  }
+
+  bool Bidi(Queue& queue) {
+    grpc::ServerContext context;
+    grpc::ServerAsyncReaderWriter<Message, Message> stream(&context);
+    return ServeOne(
+        queue, context,
+        [&](Tag* tag) { service_.RequestBidi(&context, &stream, &queue, &queue, tag); },
+        [&](auto wait) {
+          return Run(
+              RpcKind::kBidiStream, context,
+              [&](Message* m) { return Do(queue, [&](Tag* tag) { stream.Read(m, tag); }); },
+              [&](const Message& m) { return Do(queue, [&](Tag* tag) { stream.Write(m, tag); }); },
+              wait);
+        },
+        [&](const grpc::Status& status, Tag* tag) { stream.Finish(status, tag); });
+  }
+
+  grpc::Status Run(RpcKind kind, const grpc::ServerContext& context,
+                   std::function<bool(Message*)> read, std::function<bool(const Message&)> write,
+                   std::function<void()> wait) {
+    return RunScript(kind, BehaviourOf(context),
+                     {.read = std::move(read),
+                      .write = std::move(write),
+                      .wait_until_cancelled = std::move(wait)},
+                     progress_);
+  }
+
+  ::echo::Echo::AsyncService service_;
+  Progress& progress_;
+  int count_;
+  Workers workers_;
+};
+
+class GenericCqService final : public EchoService {
+ public:
+  GenericCqService(Progress& progress, int workers) : progress_(progress), count_(workers) {}
+
+  void Register(grpc::ServerBuilder& builder) override {
+    builder.RegisterAsyncGenericService(&service_);
+    for (int i = 0; i < count_; ++i) {
+      workers_.Add(builder, [this](Queue& queue) { return Serve(queue); });
+    }
+  }
+  void Start() override { workers_.Start(); }
+  void Stop() override { workers_.Stop(); }
+
+ private:
+  bool Serve(Queue& queue) {
+    grpc::GenericServerContext context;
+    grpc::GenericServerAsyncReaderWriter stream(&context);
+    const auto read = [&](Message* m) {
+      grpc::ByteBuffer buffer;
+      return Do(queue, [&](Tag* tag) { stream.Read(&buffer, tag); }) &&
+             grpc::SerializationTraits<Message>::Deserialize(&buffer, m).ok();
+    };
+    const auto write = [&](const Message& m) {
+      grpc::ByteBuffer buffer;
+      bool owned = false;
+      return grpc::SerializationTraits<Message>::Serialize(m, &buffer, &owned).ok() &&
+             Do(queue, [&](Tag* tag) { stream.Write(buffer, tag); });
+    };
+    return ServeOne(
+        queue, context,
+        [&](Tag* tag) { service_.RequestCall(&context, &stream, &queue, &queue, tag); },
+        [&](auto wait) {
+          const RpcKind kind = KindOfMethod(context.method());
+          Message message;
+          if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) read(&message);
+          grpc::Status status =
+              RunScript(kind, BehaviourOf(context),
+                        {.read = read, .write = write, .wait_until_cancelled = wait}, progress_);
+          const bool one_reply = kind == RpcKind::kUnary || kind == RpcKind::kClientStream;
+          if (one_reply && status.ok()) write(message);
+          return status;
+        },
+        [&](const grpc::Status& status, Tag* tag) { stream.Finish(status, tag); });
+  }
+
+  grpc::AsyncGenericService service_;
+  Progress& progress_;
+  int count_;
+  Workers workers_;
+};
+
+}  // namespace
+
+std::unique_ptr<EchoService> MakeCqService(Progress& progress, int workers) {
+  return std::make_unique<CqService>(progress, workers);
+}
+
+std::unique_ptr<EchoService> MakeGenericCqService(Progress& progress, int workers) {
+  return std::make_unique<GenericCqService>(progress, workers);
+}
+
+}  // namespace weft::echo_test

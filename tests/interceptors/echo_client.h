@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
+
+#include <weft/interceptors/middleware.h>
+
+namespace weft::echo_test {
+
+enum class ClientApi { kSync, kCallback, kCq, kGenericCq };
+std::ostream& operator<<(std::ostream& out, ClientApi api);
+
+/// Makes one call to the end: two messages each way where the kind has a stream.
+grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
+                      grpc::ClientContext& context);
+
+/// A synchronous call; with a handler that waits it blocks until somebody ends it.
+grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
+                      grpc::ClientContext& context);
+
+/// Starts a stream, calls `once_started` and lets go of it without Finish or a cancellation. A
+/// unary call is prepared and never started.
+void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
+              const std::string& behaviour, const std::function<void()>& once_started);
+
+/// A method that the server does not have.
+grpc::Status CallUnknownMethod(const std::shared_ptr<grpc::Channel>& channel);
+
+}  // namespace weft::echo_test

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "echo_server.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include <weft/interceptors/intercept_server.h>
+
+#include "echo.grpc.pb.h"
+
+namespace weft::echo_test {
+namespace {
+
+using ::echo::Message;
+
+class SyncService final : public EchoService, public ::echo::Echo::Service {
+ public:
+  explicit SyncService(Progress& progress) : progress_(progress) {}
+
+  void Register(grpc::ServerBuilder& builder) override { builder.RegisterService(this); }
+
+  grpc::Status Unary(grpc::ServerContext* context, const Message* request,
+                     Message* reply) override {
+    *reply = *request;
+    return Run(RpcKind::kUnary, context, {}, {});
+  }
+  grpc::Status ClientStream(grpc::ServerContext* context, grpc::ServerReader<Message>* reader,
+                            Message* /*reply*/) override {
+    return Run(RpcKind::kClientStream, context, [=](Message* m) { return reader->Read(m); }, {});
+  }
+  grpc::Status ServerStream(grpc::ServerContext* context, const Message* /*request*/,
+                            grpc::ServerWriter<Message>* writer) override {
+    return Run(RpcKind::kServerStream, context, {},
+               [=](const Message& m) { return writer->Write(m); });
+  }
+  grpc::Status Bidi(grpc::ServerContext* context,
+                    grpc::ServerReaderWriter<Message, Message>* stream) override {
+    return Run(
+        RpcKind::kBidiStream, context, [=](Message* m) { return stream->Read(m); },
+        [=](const Message& m) { return stream->Write(m); });
+  }
+
+ private:
+  grpc::Status Run(RpcKind kind, grpc::ServerContext* context, std::function<bool(Message*)> read,
+                   std::function<bool(const Message&)> write) {
+    return RunScript(kind, BehaviourOf(*context),
+                     {.read = std::move(read),
+                      .write = std::move(write),
+                      .wait_until_cancelled =
+                          [=] {
+                            while (!context->IsCancelled()) std::this_thread::yield();
+                          }},
+                     progress_);
+  }
+
+  Progress& progress_;
+};
+
+}  // namespace
+
+std::unique_ptr<EchoService> MakeSyncService(Progress& progress) {
+  return std::make_unique<SyncService>(progress);
+}
+
+std::ostream& operator<<(std::ostream& out, Flavour flavour) {
+  constexpr const char* kNames[] = {"Sync", "Callback", "Cq", "GenericCq", "GenericCallback"};
+  return out << kNames[static_cast<int>(flavour)];
+}
+
+EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers) {
+  switch (flavour) {
+    case Flavour::kSync:
+      service_ = MakeSyncService(progress_);
+      break;
+    case Flavour::kCallback:
+      service_ = MakeCallbackService(progress_);
+      break;
+    case Flavour::kCq:
+      service_ = MakeCqService(progress_, workers);
+      break;
+    case Flavour::kGenericCq:
+      service_ = MakeGenericCqService(progress_, workers);
+      break;
+    case Flavour::kGenericCallback:
+      service_ = MakeGenericCallbackService(progress_);
+      break;
+  }
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  service_->Register(builder);
+  const absl::Status status = InterceptServer(builder, std::move(options));
+  EXPECT_TRUE(status.ok()) << std::string(status.message());
+  server_ = builder.BuildAndStart();
+  address_ = "127.0.0.1:" + std::to_string(port);
+  service_->Start();
+}
+
+void EchoServer::Shutdown() {
+  if (server_ == nullptr) return;
+  server_->Shutdown(std::chrono::system_clock::now());
+  service_->Stop();
+  server_.reset();
+}
+
+}  // namespace weft::echo_test

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <ostream>
+#include <string>
+
+#include <grpcpp/channel.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <weft/interceptors/interceptor_options.h>
+
+#include "script.h"
+
+namespace weft::echo_test {
+
+enum class Flavour { kSync, kCallback, kCq, kGenericCq, kGenericCallback };
+std::ostream& operator<<(std::ostream& out, Flavour flavour);
+
+/// A way to serve the Echo methods.
+class EchoService {
+ public:
+  virtual ~EchoService() = default;
+  virtual void Register(grpc::ServerBuilder& builder) = 0;
+  /// After BuildAndStart.
+  virtual void Start() {}
+  /// After Server::Shutdown: ends queues and threads.
+  virtual void Stop() {}
+};
+
+std::unique_ptr<EchoService> MakeSyncService(Progress& progress);
+std::unique_ptr<EchoService> MakeCallbackService(Progress& progress);
+std::unique_ptr<EchoService> MakeCqService(Progress& progress, int workers);
+std::unique_ptr<EchoService> MakeGenericCqService(Progress& progress, int workers);
+std::unique_ptr<EchoService> MakeGenericCallbackService(Progress& progress);
+
+/// An intercepted server of one flavour on a free port.
+class EchoServer {
+ public:
+  EchoServer(Flavour flavour, InterceptorOptions options, int workers = 1);
+  ~EchoServer() { Shutdown(); }
+
+  const std::string& address() const noexcept { return address_; }
+  grpc::Server& server() noexcept { return *server_; }
+  Progress& progress() noexcept { return progress_; }
+
+  /// Cancels what is in flight. Idempotent.
+  void Shutdown();
+
+ private:
+  Progress progress_;
+  std::unique_ptr<EchoService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace weft::echo_test

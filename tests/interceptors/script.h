@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
+#include <weft/interceptors/middleware.h>
+
+#include "echo.pb.h"
+
+namespace weft::echo_test {
+
+/// What a handler is asked to do.
+inline constexpr char kBehaviour[] = "behaviour";
+inline constexpr char kOk[] = "ok";
+inline constexpr char kError[] = "error";           // FAILED_PRECONDITION at once
+inline constexpr char kErrorAfterFirst[] = "late";  // INTERNAL after one message each way
+inline constexpr char kWait[] = "wait";             // until cancelled, then OK
+inline constexpr char kThrow[] = "throw";
+
+/// A handler's view of its call, whatever interface of gRPC is below.
+struct Peer {
+  std::function<bool(::echo::Message*)> read;
+  std::function<bool(const ::echo::Message&)> write;
+  std::function<void()> wait_until_cancelled;
+};
+
+/// Tells tests how far handlers are.
+class Progress {
+ public:
+  void HandlerWaits();
+  /// False: not in time.
+  bool WaitForHandler();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int waiting_ = 0;
+};
+
+/// The handler of all methods and interfaces. Makes a run `work` in the current context.
+grpc::Status RunScript(RpcKind kind, const std::string& behaviour, const Peer& peer,
+                       Progress& progress);
+
+std::string BehaviourOf(const grpc::ServerContextBase& context);
+
+/// `echo.Echo/Unary` ...
+std::string RunNameOf(RpcKind kind);
+RpcKind KindOfMethod(const std::string& full_method);
+
+}  // namespace weft::echo_test
