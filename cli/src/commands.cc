@@ -11,14 +11,12 @@
 #include <weft/version.h>
 
 #include "demo_command.h"
+#include "headers_command.h"
 #include "ls_command.h"
 #include "show_command.h"
 #include "text.h"
 #if __has_include("collect_command.h")
 #include "collect_command.h"
-#endif
-#if __has_include("headers_command.h")
-#include "headers_command.h"
 #endif
 
 namespace weft::cli {
@@ -57,12 +55,10 @@ constexpr std::array kCommands {
               [](Args args, const Style& style, const Streams& streams) {
                 return ExportCommand(args, style, streams.out, streams.err);
               }},
-#if __has_include("headers_command.h")
       Command{"headers", "read and write the headers that carry a trace",
               [](Args args, const Style&, const Streams& streams) {
                 return HeadersCommand(args, streams.in, streams.out, streams.err);
               }},
-#endif
 };
 
 void PrintHelp(std::ostream& out) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decides what to search for. A synchronous service that calls another agent.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/grpcpp.h>
+
+#include <weft/interceptors/create_channel.h>
+#include <weft/interceptors/intercept_server.h>
+#include <weft/tracing/traceable.h>
+#include <weft/tracing/tracer.h>
+
+#include "agent.h"
+#include "research_team.grpc.pb.h"
+#include "text.h"
+
+namespace research_team {
+namespace {
+
+constexpr std::size_t kTermsPerQuery = 2;
+constexpr std::size_t kMaxQueries = 4;
+
+using Counts = std::map<std::string, std::uint32_t>;
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
+  return text;
+}
+
+/// The whole question, then its rarest words in pairs: they say most about what is meant.
+std::vector<std::string> MakeQueries(const std::vector<std::string>& terms, const Counts& counts) {
+  std::vector<std::string> rare;
+  for (const std::string& term : terms) {
+    const auto found = counts.find(term);
+    if (found != counts.end() && found->second > 0) rare.push_back(term);
+  }
+  std::stable_sort(rare.begin(), rare.end(),
+                   [&counts](const auto& a, const auto& b) { return counts.at(a) < counts.at(b); });
+  std::vector<std::string> queries;
+  if (!rare.empty()) queries.push_back(Join(rare));
+  for (std::size_t i = 0; i < rare.size() && queries.size() < kMaxQueries; i += kTermsPerQuery) {
+    const std::size_t end = std::min(i + kTermsPerQuery, rare.size());
+    if (end - i == rare.size()) break;  // The first query again.
+    queries.push_back(Join({rare.begin() + static_cast<std::ptrdiff_t>(i),
+                            rare.begin() + static_cast<std::ptrdiff_t>(end)}));
+  }
+  return queries;
+}
+
+class PlannerService final : public v1::Planner::Service {
+ public:
+  explicit PlannerService(const std::shared_ptr<grpc::Channel>& retriever)
+      : retriever_(v1::Retriever::NewStub(retriever)) {}
+
+  grpc::Status Plan(grpc::ServerContext* context, const v1::PlanRequest* request,
+                    v1::ResearchPlan* plan) override {
+    // What the critic missed comes alone: the rest has been searched for already.
+    std::vector<std::string> terms(request->missing_terms().begin(),
+                                   request->missing_terms().end());
+    if (terms.empty()) terms = pick_terms_(request->question());
+    v1::CountTermsRequest count;
+    for (const std::string& term : terms) count.add_terms(term);
+    v1::TermCounts counts;
+    const auto call = grpc::ClientContext::FromServerContext(*context);
+    if (auto status = retriever_->CountTerms(call.get(), count, &counts); !status.ok()) {
+      return status;
+    }
+    const Counts found(counts.passages_with_term().begin(), counts.passages_with_term().end());
+    for (std::string& query : make_queries_(terms, found)) plan->add_queries(std::move(query));
+    return grpc::Status::OK;
+  }
+
+ private:
+  const std::unique_ptr<v1::Retriever::Stub> retriever_;
+
+  // Every call of these is a run below the call that is being handled.
+  decltype(weft::Traceable("pick_terms", {}, &Terms)) pick_terms_ = weft::Traceable(
+      "pick_terms", {.run_type = weft::RunType::kParser, .arguments = {"question"}}, &Terms);
+  decltype(weft::Traceable("make_queries", {}, &MakeQueries)) make_queries_ = weft::Traceable(
+      "make_queries", {.run_type = weft::RunType::kTool, .arguments = {"terms", "counts"}},
+      &MakeQueries);
+};
+
+}  // namespace
+}  // namespace research_team
+
+int main(int argc, char** argv) {
+  using namespace research_team;
+  const AgentOptions options = ReadFlags(argc, argv, {.name = "planner", .peers = {"retriever"}});
+
+  const auto tracer = weft::Tracer::FromEnvironment();
+  if (!tracer.ok()) return Fail(options, tracer.status());
+  PlannerService service(weft::CreateChannel(
+      options.peers.at("retriever"), grpc::InsecureChannelCredentials(), {.tracer = *tracer}));
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&service);
+  if (const auto status = weft::InterceptServer(builder, {.tracer = *tracer}); !status.ok()) {
+    return Fail(options, status);
+  }
+  return Serve(builder, options);
+}
