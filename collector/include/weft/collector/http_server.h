@@ -64,7 +64,7 @@ struct HttpStats {
 /// that.
 ///
 /// Lifetime: the destructor is Stop with no patience. Answers of Ingest may come later.
-/// Threads: any. `threads` of its own serve connections, one more serves reads from the store.
+/// Threads: any. `threads` of its own serve connections, two more read from the store.
 /// Errors: Start names the address; a client's mistakes are answers and counts.
 class HttpServer {
  public:
