@@ -2,6 +2,7 @@
 #include <weft/tracing/json.h>
 
 #include <charconv>
+#include <cmath>
 #include <string>
 
 #include <boost/json/basic_parser_impl.hpp>
@@ -74,10 +75,14 @@ class ValueHandler {
   }
   bool on_double(double value, string_view last, error_code&) {
     number_.append(last.data(), last.size());
-    // Out of range leaves `value` as the parser had it: zero or infinity.
+    // Out of range leaves `value` as the parser had it: zero or infinity, which JSON cannot say.
     std::from_chars(number_.data(), number_.data() + number_.size(), value);
     number_.clear();
-    stack_.push_double(value);
+    if (std::isfinite(value)) {
+      stack_.push_double(value);
+    } else {
+      stack_.push_null();
+    }
     return true;
   }
   bool on_bool(bool value, error_code&) {
