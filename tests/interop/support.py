@@ -13,7 +13,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PEERS = pathlib.Path(os.environ["PEERS"])
+PEERS = pathlib.Path(os.environ.get("PEERS", "."))  # Set by tests/interop/run.
 PYTHON = PEERS / "venv" / "bin" / "python"
 WEFT = pathlib.Path(os.environ["WEFT_BINARY"])
 DEADLINE_S = 60
