@@ -50,12 +50,19 @@ std::string_view KeyOf(const HttpRequest& request) {
 }  // namespace
 
 RequestGuard::RequestGuard(std::vector<std::string> allowed_hosts, AcceptsKey accepts_key)
-    : allowed_hosts_(std::move(allowed_hosts)), accepts_key_(std::move(accepts_key)) {
-  for (std::string& host : allowed_hosts_) host = Lower(host);
+    : accepts_key_(std::move(accepts_key)) {
+  SetAllowedHosts(std::move(allowed_hosts));
+}
+
+void RequestGuard::SetAllowedHosts(std::vector<std::string> hosts) {
+  for (std::string& host : hosts) host = Lower(host);
+  std::lock_guard lock(mutex_);
+  allowed_hosts_ = std::move(hosts);
 }
 
 bool RequestGuard::IsAllowedHost(std::string_view host) const {
   const std::string lower = Lower(host);
+  std::lock_guard lock(mutex_);
   return std::any_of(allowed_hosts_.begin(), allowed_hosts_.end(), [&](const std::string& allowed) {
     return allowed == lower || allowed == WithoutPort(lower);
   });

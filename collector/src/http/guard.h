@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +24,9 @@ class RequestGuard {
 
   RequestGuard(std::vector<std::string> allowed_hosts, AcceptsKey accepts_key);
 
+  /// Threads: any.
+  void SetAllowedHosts(std::vector<std::string> hosts);
+
   /// The refusal, or nothing: the request may go on.
   std::optional<HttpReply> Check(const HttpRequest& request, Route route) const;
 
@@ -31,7 +35,8 @@ class RequestGuard {
   bool IsKnownHost(std::string_view host) const;
   bool IsOwnOrigin(const HttpRequest& request) const;
 
-  std::vector<std::string> allowed_hosts_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> allowed_hosts_;  ///< Lower case.
   AcceptsKey accepts_key_;
 };
 

@@ -172,6 +172,15 @@ std::optional<HttpReply> LangSmithApi::CheckHeader(const HttpRequest& request,
     reply.headers.emplace_back("Allow", AllowedMethods(target.route));
     return reply;
   }
+  if (target.route == Route::kOtlpTraces) {
+    return ErrorReply(501,
+                      "this version does not receive OTLP; it receives LangSmith's API and gRPC");
+  }
+  const bool for_probes = target.route == Route::kLive || target.route == Route::kReady ||
+                          target.route == Route::kMetrics;
+  if (services_.ingest == nullptr && !for_probes) {
+    return ErrorReply(404, "path: this listener is for OTLP, not for '" + request.target + "'");
+  }
   if (!IsWrite(request, target) && target.route != Route::kRunsQuery) return std::nullopt;
   if (!ParseContentCoding(request.content_encoding)) {
     HttpReply reply = ErrorReply(415,

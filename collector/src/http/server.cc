@@ -30,6 +30,8 @@ class HttpServer::Core final : public ConnectionShared,
   void Accept();
   void OnAccepted(const ErrorCode& error, TcpStream::socket_type socket);
 
+  /// While Ingest decides about the last requests, nothing else keeps the threads running.
+  asio::executor_work_guard<IoExecutor> work_{io.get_executor()};
   tcp::acceptor acceptor_{io};
   asio::steady_timer pause_{io};
   std::string address_;
@@ -154,6 +156,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions 
 std::string HttpServer::address() const { return core_->address(); }
 
 void HttpServer::Stop(std::chrono::milliseconds patience) { core_->Stop(patience); }
+
+void HttpServer::SetAllowedHosts(std::vector<std::string> hosts) {
+  core_->guard.SetAllowedHosts(std::move(hosts));
+}
 
 const HttpStats& HttpServer::stats() const { return core_->stats; }
 

@@ -87,6 +87,9 @@ Target ParseTarget(std::string_view target) {
     parsed.route = Route::kHome;
   } else if (segments.size() == 1) {
     parsed.route = FixedRoute(segments[0]);
+  } else if (segments.size() >= 2 && segments.size() - 2 == (segments[0] == "otel" ? 1u : 0u) &&
+             segments[segments.size() - 2] == "v1" && segments.back() == "traces") {
+    parsed.route = Route::kOtlpTraces;
   } else if (segments.size() == 2 && segments[0] == "runs") {
     parsed.route = RunsRoute(segments[1]);
     parsed.id = Decoded(segments[1], false);
@@ -107,6 +110,7 @@ std::string_view AllowedMethods(Route route) {
     case Route::kRunsBatch:
     case Route::kRunsMultipart:
     case Route::kRunsQuery:
+    case Route::kOtlpTraces:
       return "POST";
     case Route::kRun:
       return "GET, HEAD, PATCH";

@@ -23,6 +23,7 @@ enum class Route : std::uint8_t {
   kAttachment,
   kSessions,
   kSession,
+  kOtlpTraces,
 };
 
 /// A request target, taken apart.
