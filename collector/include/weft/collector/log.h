@@ -19,7 +19,7 @@ namespace weft::collector {
 struct LogOptions {
   std::filesystem::path directory;
   std::uint64_t segment_bytes = 64ull << 20;
-  std::chrono::microseconds max_group_wait{2000};
+  /// Records that arrived while a group was being synced are the next one, up to this size.
   std::uint64_t max_group_bytes = 1ull << 20;
   /// Bytes appended but not yet on disk; over it Append answers ResourceExhausted at once.
   std::uint64_t max_pending_bytes = 256ull << 20;

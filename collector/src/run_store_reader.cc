@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_store_reader.h"
+
+#include <algorithm>
+#include <iterator>
+#include <mutex>
+#include <utility>
+
+#include <absl/strings/str_format.h>
+
+#include "run_store_summary.h"
+
+namespace weft::collector {
+namespace {
+
+// Of decoded records that one question keeps at hand.
+constexpr std::uint64_t kMaxLoadedBytes = 64 << 20;
+// A list looks back this many segments behind the index at most: 2 GiB of log.
+constexpr std::size_t kMaxListedSegments = 32;
+
+}  // namespace
+
+std::filesystem::path SummaryPath(const Log& log, std::uint64_t segment) {
+  return log.directory() / "index" / absl::StrFormat("%020u.summary", segment);
+}
+
+absl::StatusOr<StoredRun> StoreReader::Run(const RunId& id) {
+  absl::StatusOr<Gathered> gathered = GatherRun(id);
+  if (!gathered.ok()) return gathered.status();
+  return Fold(*gathered, id);
+}
+
+absl::StatusOr<AttachmentContent> StoreReader::Attachment(const RunId& id, std::string_view name) {
+  absl::StatusOr<Gathered> gathered = GatherRun(id);
+  if (!gathered.ok()) return gathered.status();
+  std::optional<AttachmentContent> found = FoldAttachment(gathered->runs[id], name);
+  if (!found) return absl::NotFoundError("the run has no attachment of this name");
+  return *std::move(found);
+}
+
+std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
+  Places places;
+  AddIndexed(trace_id, false, places);
+  auto add = [&](const Record& record, const RunOp&) { places.insert(record.position); };
+  VisitOld({trace_id}, false, add);
+
+  Gathered gathered;
+  gathered.trace_id = trace_id;
+  gathered.trace_project = RootProject(trace_id);
+  Ids runs;
+  for (const Position& place : places) {
+    LoadedPtr loaded = Load(place);
+    if (!loaded) continue;
+    for (const RunOp& op : loaded->record.header.ops) {
+      bool member = op.trace_id == trace_id || (op.trace_id.IsNil() && op.run_id == trace_id);
+      if (member && op.kind != OpKind::kFeedback) runs.insert(op.run_id);
+    }
+  }
+  // A PATCH that named no trace stands under its run when it came before the trace was known.
+  for (const RunId& run : runs) {
+    if (run != trace_id) AddIndexed(run, false, places);
+  }
+  VisitOld(runs, true, add);
+  for (const Position& place : places) {
+    LoadedPtr loaded = Load(place);
+    if (!loaded) continue;
+    const std::vector<RunOp>& ops = loaded->record.header.ops;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      bool member = ops[i].trace_id == trace_id || ops[i].trace_id.IsNil();
+      if (member && runs.contains(ops[i].run_id)) Take(loaded, i, gathered);
+    }
+  }
+  std::vector<StoredRun> found;
+  for (const auto& [id, ops] : gathered.runs) found.push_back(Fold(gathered, id));
+  std::sort(found.begin(), found.end(), [](const StoredRun& a, const StoredRun& b) {
+    auto key = [](const StoredRun& run) {
+      return std::tuple(run.dotted_order.empty(), std::string_view(run.dotted_order),
+                        std::string_view(run.start_time), run.id);
+    };
+    return key(a) < key(b);
+  });
+  return found;
+}
+
+std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
+  std::vector<RunId> ids;
+  {
+    std::shared_lock lock(index_mutex_);
+    ids = index_.Newest(query.project, query.limit);
+  }
+  if (ids.size() < query.limit) {
+    std::vector<RunId> old = OldTraces(query, Ids(ids.begin(), ids.end()));
+    ids.insert(ids.end(), old.begin(), old.end());
+  }
+  std::map<RunId, Places> places;
+  for (const RunId& id : ids) places.try_emplace(id);
+  VisitOld(Ids(ids.begin(), ids.end()), false, [&](const Record& record, const RunOp& op) {
+    auto root = places.find(op.run_id);
+    if (root != places.end()) root->second.insert(record.position);
+  });
+  std::vector<StoredRun> found;
+  for (const RunId& id : ids) {
+    AddIndexed(id, true, places[id]);
+    Gathered gathered;
+    gathered.trace_id = id;
+    for (const Position& place : places[id]) {
+      LoadedPtr loaded = Load(place);
+      for (std::size_t i = 0; loaded && i < loaded->record.header.ops.size(); ++i) {
+        if (loaded->record.header.ops[i].run_id == id) Take(loaded, i, gathered);
+      }
+    }
+    if (!gathered.runs.empty()) found.push_back(Fold(gathered, id));
+  }
+  std::stable_sort(found.begin(), found.end(), [](const StoredRun& a, const StoredRun& b) {
+    return a.start_time > b.start_time;
+  });
+  return found;
+}
+
+absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
+  std::optional<RunId> trace_id = TraceOf(id);
+  if (!trace_id) return absl::NotFoundError("no such run");
+  Places places;
+  AddIndexed(*trace_id, *trace_id == id, places);
+  AddIndexed(id, true, places);
+  VisitOld({id}, false, [&](const Record& record, const RunOp& op) {
+    if (op.run_id == id) places.insert(record.position);
+  });
+  Gathered gathered;
+  gathered.trace_id = *trace_id;
+  bool names_project = false;
+  for (const Position& place : places) {
+    absl::StatusOr<Record> header = log_.ReadHeader(place);
+    if (!header.ok() || header->position != place) continue;
+    const std::vector<RunOp>& ops = header->header.ops;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      bool member = ops[i].trace_id == *trace_id || ops[i].trace_id.IsNil();
+      if (!member || ops[i].run_id != id) continue;
+      names_project |= !ops[i].project.empty();
+      if (LoadedPtr loaded = Load(place)) Take(loaded, i, gathered);
+    }
+  }
+  if (gathered.runs.empty()) return absl::NotFoundError("no such run");
+  if (!names_project && *trace_id != id) gathered.trace_project = RootProject(*trace_id);
+  return gathered;
+}
+
+StoredRun StoreReader::Fold(const Gathered& gathered, const RunId& id) const {
+  return FoldRun(id, gathered.trace_id, gathered.runs.at(id), gathered.trace_project);
+}
+
+std::optional<RunId> StoreReader::TraceOf(const RunId& run) {
+  std::optional<RunId> trace_id;
+  {
+    std::shared_lock lock(index_mutex_);
+    trace_id = index_.TraceOf(run);
+  }
+  // Found under itself: it is a root, or a PATCH that named no trace; then the log may know more.
+  if (trace_id && *trace_id != run) return trace_id;
+  VisitOld({run}, false, [&](const Record&, const RunOp& op) {
+    if (op.run_id != run) return;
+    if (!trace_id || !op.trace_id.IsNil()) trace_id = op.trace_id.IsNil() ? run : op.trace_id;
+  });
+  return trace_id;
+}
+
+void StoreReader::AddIndexed(const RunId& trace, bool root_only, Places& places) const {
+  std::shared_lock lock(index_mutex_);
+  for (const Position& position : index_.Find(trace, root_only)) places.insert(position);
+}
+
+std::string StoreReader::RootProject(const RunId& trace_id) {
+  Places places;
+  AddIndexed(trace_id, true, places);
+  std::string project;
+  auto learn = [&](const RunOp& op) {
+    if (op.run_id == trace_id && !op.project.empty()) project = op.project;
+  };
+  for (const Position& place : places) {
+    absl::StatusOr<Record> header = log_.ReadHeader(place);
+    if (!header.ok() || header->position != place) continue;
+    for (const RunOp& op : header->header.ops) learn(op);
+  }
+  if (project.empty()) {
+    VisitOld({trace_id}, false, [&](const Record&, const RunOp& op) { learn(op); });
+  }
+  return project;
+}
+
+std::vector<RunId> StoreReader::OldTraces(const TraceQuery& query, const Ids& known) {
+  std::vector<RunId> found;
+  Ids seen = known;
+  std::vector<SegmentInfo> segments = OldSegments();
+  std::size_t looked = 0;
+  for (auto at = segments.rbegin(); at != segments.rend() && looked < kMaxListedSegments; ++at) {
+    if (query.project) {
+      std::optional<SavedSummary> saved = SavedSummary::Open(SummaryPath(log_, at->begin.segment));
+      auto names = saved ? saved->ReadProjects() : SegmentSummary::Projects();
+      bool may_hold = !saved || std::any_of(names.begin(), names.end(), [&](const auto& entry) {
+        return ProjectName(entry.first) == *query.project;
+      });
+      if (!may_hold) continue;
+    }
+    ++looked;
+    std::vector<RunId> here;
+    ScanSegment(*at, [&](const Record& record) {
+      for (const RunOp& op : record.header.ops) {
+        bool root = op.kind == OpKind::kPost && op.run_id == op.trace_id;
+        std::string project = op.project.empty() ? "default" : ProjectName(op.project);
+        if (root && (!query.project || project == *query.project) &&
+            seen.insert(op.run_id).second) {
+          here.push_back(op.run_id);
+        }
+      }
+    });
+    std::size_t room = query.limit - known.size() - found.size();
+    found.insert(found.end(), here.rbegin(),
+                 here.rbegin() + static_cast<std::ptrdiff_t>(std::min(room, here.size())));
+    if (found.size() + known.size() >= query.limit) break;
+  }
+  return found;
+}
+
+std::vector<SegmentInfo> StoreReader::OldSegments() const {
+  std::uint64_t complete_from;
+  {
+    std::shared_lock lock(index_mutex_);
+    complete_from = index_.complete_from();
+  }
+  std::vector<SegmentInfo> segments = log_.Segments();
+  std::erase_if(segments, [&](const SegmentInfo& segment) {
+    return segment.begin.seq >= complete_from || segment.begin == segment.end;
+  });
+  return segments;
+}
+
+void StoreReader::VisitOld(const Ids& ids, bool traceless, const Visit& visit) {
+  if (ids.empty()) return;
+  for (const SegmentInfo& segment : OldSegments()) {
+    std::optional<SavedSummary> saved =
+        SavedSummary::Open(SummaryPath(log_, segment.begin.segment));
+    if (saved && traceless && !saved->has_traceless()) continue;
+    if (saved &&
+        std::none_of(ids.begin(), ids.end(), [&](const RunId& id) { return saved->MayHold(id); })) {
+      continue;
+    }
+    ScanSegment(segment, [&](const Record& record) {
+      for (const RunOp& op : record.header.ops) {
+        if (traceless && !op.trace_id.IsNil()) continue;
+        if (ids.contains(op.run_id) || ids.contains(op.trace_id)) visit(record, op);
+      }
+    });
+  }
+}
+
+void StoreReader::ScanSegment(const SegmentInfo& segment,
+                              const std::function<void(const Record&)>& visit) {
+  for (Position at = segment.begin; at < segment.end;) {
+    absl::StatusOr<Record> record = log_.ReadHeader(at);
+    if (!record.ok() || record->position.segment != segment.begin.segment) return;
+    visit(*record);
+    at = record->next;
+  }
+}
+
+StoreReader::LoadedPtr StoreReader::Load(const Position& position) {
+  auto known = loaded_.find(position.seq);
+  if (known != loaded_.end()) return known->second;
+  absl::StatusOr<Record> record = log_.Read(position);
+  if (!record.ok() || record->position != position) return nullptr;
+  absl::StatusOr<std::string> payload = record->Decoded();
+  if (!payload.ok()) return nullptr;
+  auto loaded = std::make_shared<Loaded>();
+  loaded->record = *std::move(record);
+  loaded->record.payload = std::string();
+  loaded->payload = *std::move(payload);
+  if (loaded_bytes_ > kMaxLoadedBytes) {
+    loaded_.clear();
+    loaded_bytes_ = 0;
+  }
+  loaded_bytes_ += loaded->payload.size();
+  loaded_.emplace(position.seq, loaded);
+  return loaded;
+}
+
+void StoreReader::Take(const LoadedPtr& loaded, std::size_t index, Gathered& into) const {
+  const RunOp& op = loaded->record.header.ops[index];
+  if (op.kind == OpKind::kFeedback) return;
+  into.runs[op.run_id].push_back(
+      {.seq = loaded->record.position.seq, .index = index, .op = &op, .payload = loaded->payload});
+  into.keep.insert(loaded);
+}
+
+}  // namespace weft::collector

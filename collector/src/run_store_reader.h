@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include <weft/collector/log.h>
+#include <weft/collector/run_store.h>
+
+#include "fold.h"
+#include "run_store_index.h"
+
+namespace weft::collector {
+
+std::filesystem::path SummaryPath(const Log& log, std::uint64_t segment);
+
+/// Answers one question of the store: finds the records, reads each once, folds.
+///
+/// What the index no longer holds is looked for in the segments whose summaries do not rule it out.
+class StoreReader {
+ public:
+  StoreReader(const Log& log, const TraceIndex& index, std::shared_mutex& index_mutex)
+      : log_(log), index_(index), index_mutex_(index_mutex) {}
+
+  absl::StatusOr<StoredRun> Run(const RunId& id);
+  std::vector<StoredRun> Trace(const RunId& trace_id);
+  std::vector<StoredRun> Traces(const TraceQuery& query);
+  absl::StatusOr<AttachmentContent> Attachment(const RunId& id, std::string_view name);
+
+ private:
+  struct Loaded {
+    Record record;
+    std::string payload;
+  };
+  using LoadedPtr = std::shared_ptr<const Loaded>;
+  // Operations with what they point into.
+  struct Gathered {
+    RunId trace_id;
+    std::string trace_project;
+    std::map<RunId, std::vector<FoldOp>> runs;
+    std::set<LoadedPtr> keep;
+  };
+  using Ids = std::set<RunId>;
+  using Visit = std::function<void(const Record&, const RunOp&)>;
+  using Places = std::set<Position>;
+
+  absl::StatusOr<Gathered> GatherRun(const RunId& id);
+  StoredRun Fold(const Gathered& gathered, const RunId& id) const;
+
+  std::optional<RunId> TraceOf(const RunId& run);
+  void AddIndexed(const RunId& trace, bool root_only, Places& places) const;
+  std::string RootProject(const RunId& trace_id);
+  std::vector<RunId> OldTraces(const TraceQuery& query, const Ids& known);
+
+  /// Calls `visit` for the operations on the runs or in the traces `ids` that stand before what the
+  /// index promises to hold. `traceless`: only those that name no trace matter.
+  void VisitOld(const Ids& ids, bool traceless, const Visit& visit);
+  void ScanSegment(const SegmentInfo& segment, const std::function<void(const Record&)>& visit);
+  std::vector<SegmentInfo> OldSegments() const;
+
+  LoadedPtr Load(const Position& position);
+  void Take(const LoadedPtr& loaded, std::size_t index, Gathered& into) const;
+
+  const Log& log_;
+  const TraceIndex& index_;
+  std::shared_mutex& index_mutex_;
+  std::map<std::uint64_t, LoadedPtr> loaded_;
+  std::uint64_t loaded_bytes_ = 0;
+};
+
+}  // namespace weft::collector
