@@ -3,7 +3,8 @@
 
 #include <unistd.h>
 
-#include <cmath>
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -47,6 +48,11 @@ void SayForkedOnce() noexcept {
   if (said.exchange(true)) return;
   std::fprintf(stderr, "weft: tracing is off in the forked process %d\n",
                static_cast<int>(getpid()));
+}
+
+steady_clock::time_point After(steady_clock::duration timeout) noexcept {
+  // So that duration::max() means no limit instead of an overflow.
+  return steady_clock::now() + std::min<steady_clock::duration>(timeout, std::chrono::hours(24));
 }
 
 steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
@@ -120,7 +126,7 @@ const TracerOptions& Tracer::options() const noexcept { return impl_->options; }
 
 bool Tracer::Flush(steady_clock::duration timeout) noexcept {
   if (impl_->fork_mark.IsInChild()) return false;
-  const auto deadline = steady_clock::now() + timeout;
+  const auto deadline = After(timeout);
   bool done = true;
   for (const auto& exporter : impl_->options.exporters) {
     done = exporter->Flush(Left(deadline)) && done;
@@ -130,7 +136,7 @@ bool Tracer::Flush(steady_clock::duration timeout) noexcept {
 
 bool Tracer::Shutdown(steady_clock::duration timeout) noexcept {
   if (impl_->fork_mark.IsInChild()) return false;
-  const auto deadline = steady_clock::now() + timeout;
+  const auto deadline = After(timeout);
   if (impl_->open_runs) {
     impl_->open_runs->SendAll();
     impl_->open_runs->Stop();

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include <absl/status/statusor.h>
+
+#include <weft/tracing/exporter.h>
+
+namespace grpc {
+class ChannelCredentials;
+}  // namespace grpc
+
+namespace weft {
+inline namespace v0 {
+
+struct CollectorExporterOptions {
+  /// `HOST:PORT` of the collector's gRPC listener, or any gRPC target.
+  std::string target = "127.0.0.1:4317";
+  /// Sent as `x-api-key`; empty: none.
+  std::string api_key{};
+  /// Null: plain text.
+  std::shared_ptr<grpc::ChannelCredentials> credentials{};
+  /// What unacknowledged runs may occupy, about; a run beyond it is dropped.
+  std::size_t queue_bytes = std::size_t{64} << 20;
+  /// A batch is sent when it has this many runs, this many bytes, or is this old.
+  std::size_t batch_runs = 100;
+  std::size_t batch_bytes = std::size_t{1} << 20;
+  std::chrono::milliseconds flush_interval{200};
+  /// A run that could not be delivered for so long is dropped.
+  std::chrono::milliseconds retry_for{std::chrono::minutes(5)};
+};
+
+/// Sends runs to a weft collector over one gRPC stream, and sends again what the collector has not
+/// acknowledged.
+///
+///     auto exporter = weft::CollectorExporter::Create({.target = "collector:4317"});
+///     auto tracer = weft::Tracer::Create({.exporters = {exporter.value()}});
+///
+/// A collector that is away is tried again, at most about a second apart. What is lost in the end
+/// is counted in Stats() and said on stderr, once a minute at most.
+///
+/// Lifetime: the destructor stops at once; call Shutdown to deliver what is left. The child of a
+///   fork drops everything.
+/// Threads: any. It has one thread of its own, which has no current context, and its channel has no
+///   interceptors, so its own calls are never traced.
+/// Cost: Export takes a lock for as long as a record takes to move; JSON is made on the exporter's
+///   thread, which is woken once per batch.
+class CollectorExporter final : public Exporter {
+ public:
+  /// Errors: InvalidArgument names the option and the value. A collector that cannot be reached is
+  /// none.
+  static absl::StatusOr<std::shared_ptr<CollectorExporter>> Create(
+      CollectorExporterOptions options);
+
+  ~CollectorExporter() override;
+
+  void Export(RunRecord&& record) noexcept override;
+  bool Flush(std::chrono::steady_clock::duration timeout) noexcept override;
+  bool Shutdown(std::chrono::steady_clock::duration timeout) noexcept override;
+  ExporterStats Stats() const noexcept override;
+
+ private:
+  class Impl;
+  explicit CollectorExporter(std::unique_ptr<Impl> impl) noexcept;
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/tracing/collector_exporter.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+#include <grpcpp/alarm.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include "collector_sender.h"
+#include "export_queue.h"
+#include "fork.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+using std::chrono::steady_clock;
+
+// How long a stream that has nothing unanswered may take to end in good order.
+constexpr std::chrono::milliseconds kGoodbye{200};
+
+steady_clock::time_point After(steady_clock::duration timeout) noexcept {
+  // So that duration::max() means no limit instead of an overflow.
+  return steady_clock::now() + std::min<steady_clock::duration>(timeout, std::chrono::hours(24));
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const CollectorExporterOptions& options) {
+  grpc::ChannelArguments arguments;
+  // A collector that is back is found within about a second.
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  // Batches are sent again by us; gRPC would keep a second copy of each.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  // The connection is not shared with channels of the application.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(
+      options.target,
+      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
+}
+
+}  // namespace
+
+class CollectorExporter::Impl {
+ public:
+  explicit Impl(const CollectorExporterOptions& options)
+      : queue_({.bytes = options.queue_bytes,
+                .batch_runs = options.batch_runs,
+                .batch_bytes = options.batch_bytes},
+               [this] { Wake(); }),
+        sender_(options, MakeChannel(options), &queue_, &completions_),
+        thread_([this] { sender_.Loop(); }) {}
+
+  ~Impl() {
+    Stop(steady_clock::now());
+    completions_.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (completions_.Next(&tag, &ok)) {
+    }
+  }
+
+  bool InChild() const noexcept { return fork_mark_.IsInChild(); }
+  internal::ExportQueue& queue() noexcept { return queue_; }
+
+  void Stop(steady_clock::time_point deadline) {
+    queue_.Stop(std::min(deadline, steady_clock::now() + kGoodbye));
+    const std::lock_guard lock(stop_mutex_);
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  // At once: with the time zero the alarm needs no timer.
+  void Wake() {
+    alarm_.Set(&completions_, gpr_time_0(GPR_CLOCK_REALTIME),
+               reinterpret_cast<void*>(internal::CollectorSender::kWakeTag));
+  }
+
+  const internal::ForkMark fork_mark_;
+  grpc::CompletionQueue completions_;
+  grpc::Alarm alarm_;
+  internal::ExportQueue queue_;
+  internal::CollectorSender sender_;
+  std::mutex stop_mutex_;
+  std::thread thread_;
+};
+
+CollectorExporter::CollectorExporter(std::unique_ptr<Impl> impl) noexcept
+    : impl_(std::move(impl)) {}
+
+CollectorExporter::~CollectorExporter() {
+  // The thread and gRPC's state exist only in the parent: nothing can be joined or destroyed here.
+  if (impl_->InChild()) static_cast<void>(impl_.release());
+}
+
+absl::StatusOr<std::shared_ptr<CollectorExporter>> CollectorExporter::Create(
+    CollectorExporterOptions options) {
+  if (options.target.empty()) return absl::InvalidArgumentError("target: \"\" is empty");
+  // gRPC ends the process for a metadata value that is not printable.
+  if (!std::all_of(options.api_key.begin(), options.api_key.end(),
+                   [](char c) { return c > 0x20 && c < 0x7f; })) {
+    return absl::InvalidArgumentError("api_key: holds a character that is not printable ASCII");
+  }
+  if (options.queue_bytes == 0) return absl::InvalidArgumentError("queue_bytes: 0");
+  if (options.batch_runs == 0) return absl::InvalidArgumentError("batch_runs: 0");
+  if (options.batch_bytes == 0) return absl::InvalidArgumentError("batch_bytes: 0");
+  if (options.flush_interval.count() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("flush_interval: ", options.flush_interval.count(), " ms is negative"));
+  }
+  if (options.retry_for.count() <= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("retry_for: ", options.retry_for.count(), " ms is not positive"));
+  }
+  return std::shared_ptr<CollectorExporter>(new CollectorExporter(std::make_unique<Impl>(options)));
+}
+
+void CollectorExporter::Export(RunRecord&& record) noexcept {
+  if (!impl_->InChild()) impl_->queue().Push(std::move(record));
+}
+
+bool CollectorExporter::Flush(steady_clock::duration timeout) noexcept {
+  return !impl_->InChild() && impl_->queue().Flush(After(timeout));
+}
+
+bool CollectorExporter::Shutdown(steady_clock::duration timeout) noexcept {
+  if (impl_->InChild()) return false;
+  const auto deadline = After(timeout);
+  const bool delivered = impl_->queue().Flush(deadline);
+  impl_->Stop(deadline);
+  return delivered;
+}
+
+ExporterStats CollectorExporter::Stats() const noexcept {
+  return impl_->InChild() ? ExporterStats{} : impl_->queue().Stats();
+}
+
+}  // namespace v0
+}  // namespace weft

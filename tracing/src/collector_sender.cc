@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "collector_sender.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <iterator>
+#include <utility>
+
+#include <absl/status/status.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+using Outcome = ExportQueue::Outcome;
+using std::chrono::milliseconds;
+
+// What a stream starts with, by collector.proto, and what a collector may raise it to.
+constexpr std::size_t kFirstWindow = 8;
+constexpr std::size_t kMaxWindow = 256;
+// An answer that takes longer means that the peer is gone without a word.
+constexpr std::chrono::seconds kAnswerTimeout{30};
+// With the channel's own wait (create in collector_exporter.cc) a collector that is back is found
+// within two seconds.
+constexpr milliseconds kFirstBackoff{100};
+constexpr milliseconds kMaxBackoff{800};
+constexpr std::chrono::minutes kReportInterval{1};
+
+std::string Describe(int code, const std::string& message) {
+  std::string text(absl::StatusCodeToString(static_cast<absl::StatusCode>(code)));
+  if (!message.empty()) text += ": " + message.substr(0, 200);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
+bool InvitesRetry(int code) {
+  switch (static_cast<absl::StatusCode>(code)) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kDataLoss:
+      return false;
+    default:
+      return true;
+  }
+}
+
+/// Whether a stream that ended so may have ended because of what was sent on it.
+bool BlamesABatch(grpc::StatusCode code) {
+  return code == grpc::StatusCode::INVALID_ARGUMENT ||
+         code == grpc::StatusCode::RESOURCE_EXHAUSTED || code == grpc::StatusCode::OUT_OF_RANGE;
+}
+
+/// A deadline for gRPC that no step of the wall clock moves.
+gpr_timespec In(ExportQueue::Clock::duration wait) {
+  return gpr_time_add(
+      gpr_now(GPR_CLOCK_MONOTONIC),
+      gpr_time_from_millis(std::chrono::ceil<milliseconds>(wait).count(), GPR_TIMESPAN));
+}
+
+grpc::Slice OwnedSlice(std::string bytes) {
+  auto* const owner = new std::string(std::move(bytes));
+  return grpc::Slice(
+      owner->data(), owner->size(), [](void* text) { delete static_cast<std::string*>(text); },
+      owner);
+}
+
+}  // namespace
+
+CollectorSender::CollectorSender(const CollectorExporterOptions& options,
+                                 std::shared_ptr<grpc::Channel> channel, ExportQueue* queue,
+                                 grpc::CompletionQueue* completions)
+    : options_(options),
+      queue_(*queue),
+      completions_(*completions),
+      stream_(std::move(channel), completions, options.api_key),
+      window_(kFirstWindow),
+      random_(std::random_device{}()) {}
+
+void CollectorSender::Loop() {
+  bool wake_seen = false;
+  while (true) {
+    const bool may_sleep = quiet_ && backlog_.empty() && batches_.empty();
+    ExportQueue::Orders orders =
+        queue_.Take(std::move(spare_), {.wake_seen = wake_seen, .may_sleep = may_sleep});
+    const auto now = Clock::now();
+    asleep_ = may_sleep && orders.runs.empty();
+    AddToBacklog(std::move(orders.runs), now);
+    if (orders.stop && !orders.wake_pending) return SayGoodbye(orders.stop_until);
+    DropExpired(now);
+    CancelIfStalled(now);
+    OpenIfNeeded(now);
+    WriteWhatIsDue(now, orders.flush_below);
+    SettleAndReport(now);
+
+    void* tag = nullptr;
+    bool ok = false;
+    const auto status = completions_.AsyncNext(&tag, &ok, In(NextLook(now) - now));
+    quiet_ = status == grpc::CompletionQueue::TIMEOUT;
+    wake_seen = !quiet_ && reinterpret_cast<std::intptr_t>(tag) == kWakeTag;
+    if (!quiet_ && !wake_seen) HandleEvent(tag, ok);
+  }
+}
+
+void CollectorSender::AddToBacklog(std::vector<QueuedRun> runs, Clock::time_point now) {
+  if (runs.empty()) {
+    spare_ = std::move(runs);
+    return;
+  }
+  backlog_runs_ += runs.size();
+  for (const QueuedRun& run : runs) backlog_bytes_ += run.size;
+  const std::uint64_t first = taken_;
+  taken_ += runs.size();
+  // While nothing can be sent, what trickles in must not hold the room of a full batch each time.
+  if (!backlog_.empty()) backlog_.back().runs.shrink_to_fit();
+  backlog_.push_back({.runs = std::move(runs), .next = 0, .first = first, .taken = now});
+}
+
+void CollectorSender::Forget(Batches::iterator batch, Outcome outcome) {
+  if (batch->second.in_flight) --in_flight_;
+  queue_.Resolve(outcome, batch->second.runs, batch->second.charge);
+  batches_.erase(batch);
+}
+
+void CollectorSender::DropFirstChunk() {
+  Chunk& chunk = backlog_.front();
+  std::size_t charge = 0;
+  for (std::size_t i = chunk.next; i < chunk.runs.size(); ++i) charge += chunk.runs[i].size;
+  const std::size_t runs = chunk.runs.size() - chunk.next;
+  backlog_runs_ -= runs;
+  backlog_bytes_ -= charge;
+  queue_.Resolve(Outcome::kExpired, runs, charge);
+  backlog_.pop_front();
+}
+
+void CollectorSender::DropExpired(Clock::time_point now) {
+  const auto oldest = now - options_.retry_for;
+  while (!batches_.empty() && batches_.begin()->second.taken <= oldest) {
+    Forget(batches_.begin(), Outcome::kExpired);
+  }
+  while (!backlog_.empty() && backlog_.front().taken <= oldest) DropFirstChunk();
+}
+
+void CollectorSender::CancelIfStalled(Clock::time_point now) {
+  const bool stalled = std::any_of(batches_.begin(), batches_.end(), [&](const auto& entry) {
+    return entry.second.in_flight && entry.second.written + kAnswerTimeout <= now;
+  });
+  if (!stalled) return;
+  last_error_ = "no answer in time";
+  stream_.Cancel();
+}
+
+void CollectorSender::OpenIfNeeded(Clock::time_point now) {
+  if (stream_.state() != CollectorStream::State::kClosed || now < open_after_) return;
+  if (!backlog_.empty() || !batches_.empty()) stream_.Open();
+}
+
+bool CollectorSender::IsDue(Clock::time_point now, std::uint64_t flush_below) const {
+  if (backlog_.empty()) return false;
+  const Chunk& oldest = backlog_.front();
+  return backlog_runs_ >= options_.batch_runs || backlog_bytes_ >= options_.batch_bytes ||
+         oldest.taken + options_.flush_interval <= now || oldest.first + oldest.next < flush_below;
+}
+
+CollectorSender::Batches::iterator CollectorSender::MakeBatch() {
+  Batch batch;
+  batch.first = backlog_.front().first + backlog_.front().next;
+  batch.taken = backlog_.front().taken;
+  while (!backlog_.empty() && writer_.runs() < options_.batch_runs &&
+         writer_.size() < options_.batch_bytes) {
+    Chunk& chunk = backlog_.front();
+    QueuedRun& run = chunk.runs[chunk.next++];
+    writer_.Append(run.record);
+    batch.charge += run.size;
+    if (chunk.next == chunk.runs.size()) {
+      spare_ = std::move(chunk.runs);
+      spare_.clear();
+      backlog_.pop_front();
+    }
+  }
+  batch.runs = writer_.runs();
+  batch.bytes = OwnedSlice(writer_.Take());
+  backlog_runs_ -= batch.runs;
+  backlog_bytes_ -= batch.charge;
+  return batches_.emplace(++last_id_, std::move(batch)).first;
+}
+
+std::size_t CollectorSender::Window() const noexcept {
+  return !batches_.empty() && batches_.begin()->first <= suspects_ ? 1 : window_;
+}
+
+void CollectorSender::WriteWhatIsDue(Clock::time_point now, std::uint64_t flush_below) {
+  if (!stream_.CanWrite() || in_flight_ >= Window()) return;
+  auto batch = std::find_if(batches_.begin(), batches_.end(), [&](const auto& entry) {
+    return !entry.second.in_flight && entry.second.not_before <= now;
+  });
+  if (batch == batches_.end()) {
+    if (!IsDue(now, flush_below)) return;
+    batch = MakeBatch();
+  }
+  Batch& chosen = batch->second;
+  chosen.in_flight = true;
+  chosen.written = now;
+  ++in_flight_;
+  if (!std::exchange(chosen.was_sent, true)) queue_.Sent(chosen.runs);
+  stream_.Write(batch->first, chosen.bytes);
+}
+
+void CollectorSender::HandleEvent(void* tag, bool ok) {
+  CollectorStream::Event event =
+      stream_.Handle(static_cast<CollectorStream::Tag>(reinterpret_cast<std::intptr_t>(tag)), ok);
+  if (event.response) HandleResponse(*event.response);
+  if (event.closed) HandleClosed(*event.closed);
+}
+
+void CollectorSender::HandleResponse(const collector::v1::ExportStreamResponse& response) {
+  if (response.window() > 0) window_ = std::min<std::size_t>(response.window(), kMaxWindow);
+  if (!response.has_result()) return;
+  const auto batch = batches_.find(response.batch_id());
+  // Unknown: it expired meanwhile, or the peer is confused.
+  if (batch == batches_.end() || !batch->second.in_flight) return;
+  HandleResult(batch, response.result());
+}
+
+void CollectorSender::HandleResult(Batches::iterator batch,
+                                   const collector::v1::BatchResult& result) {
+  Batch& answered = batch->second;
+  if (result.code() == 0) {
+    failures_ = 0;
+    // The charge goes with the first call; the second only counts.
+    const std::size_t rejected =
+        std::min<std::size_t>(static_cast<std::size_t>(result.rejected_size()), answered.runs);
+    if (rejected > 0) {
+      last_error_ = Describe(static_cast<int>(absl::StatusCode::kInvalidArgument),
+                             result.rejected(0).reason());
+      queue_.Resolve(Outcome::kRejected, rejected, 0);
+      answered.runs -= rejected;
+    }
+    return Forget(batch, Outcome::kAcknowledged);
+  }
+  last_error_ = Describe(result.code(), result.message());
+  if (!InvitesRetry(result.code())) return Forget(batch, Outcome::kRejected);
+  answered.in_flight = false;
+  --in_flight_;
+  ++answered.refusals;
+  answered.not_before =
+      Clock::now() +
+      (result.retry_after_ms() > 0
+           ? std::min<Clock::duration>(milliseconds(result.retry_after_ms()), options_.retry_for)
+           : Backoff(answered.refusals));
+}
+
+void CollectorSender::HandleClosed(const grpc::Status& status) {
+  // Cancelled by us: the reason is there already.
+  const bool by_peer = !status.ok() && status.error_code() != grpc::StatusCode::CANCELLED;
+  if (by_peer) last_error_ = Describe(status.error_code(), status.error_message());
+  if (BlamesABatch(status.error_code()) && in_flight_ > 0) {
+    // With one batch unanswered it is the one to blame; with more, the next streams find out.
+    if (in_flight_ == 1) {
+      Forget(std::find_if(batches_.begin(), batches_.end(),
+                          [](const auto& entry) { return entry.second.in_flight; }),
+             Outcome::kRejected);
+    }
+    suspects_ = last_id_;
+  }
+  for (auto& [id, batch] : batches_) batch.in_flight = false;
+  in_flight_ = 0;
+  window_ = kFirstWindow;
+  open_after_ = Clock::now() + Backoff(++failures_);
+}
+
+CollectorSender::Clock::duration CollectorSender::Backoff(int failures) {
+  const milliseconds longest =
+      std::min(kFirstBackoff * (1 << std::min(failures - 1, 10)), kMaxBackoff);
+  return milliseconds(std::uniform_int_distribution<milliseconds::rep>(longest.count() / 2,
+                                                                       longest.count())(random_));
+}
+
+void CollectorSender::SettleAndReport(Clock::time_point now) {
+  queue_.Settle(!batches_.empty()   ? batches_.begin()->second.first
+                : !backlog_.empty() ? backlog_.front().first + backlog_.front().next
+                                    : taken_);
+  if (now < report_after_) return;
+  const ExporterStats stats = queue_.Stats();
+  if (stats.dropped() == reported_loss_) return;
+  reported_loss_ = stats.dropped();
+  report_after_ = now + kReportInterval;
+  std::fprintf(stderr,
+               "weft: runs lost on the way to the collector %s so far: %llu (queue full %llu, "
+               "rejected %llu, expired %llu)%s%s\n",
+               options_.target.c_str(), static_cast<unsigned long long>(stats.dropped()),
+               static_cast<unsigned long long>(stats.dropped_queue_full),
+               static_cast<unsigned long long>(stats.dropped_rejected),
+               static_cast<unsigned long long>(stats.dropped_expired),
+               last_error_.empty() ? "" : "; last answer: ", last_error_.c_str());
+}
+
+CollectorSender::Clock::time_point CollectorSender::NextLook(Clock::time_point now) const {
+  // Far enough to be no load, and never so far that the sum overflows in gRPC's clock.
+  if (asleep_) return now + std::chrono::hours(1);
+  auto next = now + std::max(options_.flush_interval, milliseconds(1));
+  if (!backlog_.empty() && stream_.CanWrite()) {
+    next = std::min(next, backlog_.front().taken + options_.flush_interval);
+  }
+  if (stream_.state() == CollectorStream::State::kClosed && open_after_ > now) {
+    next = std::min(next, open_after_);
+  }
+  for (const auto& [id, batch] : batches_) {
+    if (!batch.in_flight && batch.not_before > now) next = std::min(next, batch.not_before);
+  }
+  return std::max(next, now);
+}
+
+void CollectorSender::SayGoodbye(Clock::time_point until) {
+  using State = CollectorStream::State;
+  bool waits = stream_.CanWrite() && batches_.empty() && Clock::now() < until;
+  if (waits) {
+    stream_.CloseWrites();
+  } else {
+    stream_.Cancel();
+  }
+  while (stream_.state() != State::kClosed) {
+    void* tag = nullptr;
+    bool ok = false;
+    // A cancelled stream ends by itself, without the network.
+    const auto wait = waits ? std::max<Clock::duration>(until - Clock::now(), milliseconds(0))
+                            : Clock::duration(std::chrono::seconds(1));
+    if (completions_.AsyncNext(&tag, &ok, In(wait)) == grpc::CompletionQueue::GOT_EVENT) {
+      stream_.Handle(static_cast<CollectorStream::Tag>(reinterpret_cast<std::intptr_t>(tag)), ok);
+    } else {
+      waits = false;
+      stream_.Cancel();
+    }
+  }
+  while (!batches_.empty()) Forget(batches_.begin(), Outcome::kExpired);
+  while (!backlog_.empty()) DropFirstChunk();
+  SettleAndReport(Clock::time_point::max());
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
