@@ -391,6 +391,17 @@ TEST(TraceHeadersTest, AnAddressGoesOutWithoutAProjectOnly) {
   EXPECT_EQ(EncodeBaggage({.address = "garbage"}), "");
 }
 
+TEST(TraceHeadersTest, EncodesCharactersWhereverTheyStand) {
+  // The encoder works in blocks.
+  for (std::size_t size = 0; size < 200; ++size) {
+    TraceBaggage baggage;
+    baggage.project = std::string(size, '\xFF') + "\xF0\x9F\x98\x80";
+    std::string expected;
+    for (std::size_t i = 0; i < size; ++i) expected += "\xEF\xBF\xBD";
+    EXPECT_EQ(ParseBaggage(EncodeBaggage(baggage)).baggage->project, expected + "\xF0\x9F\x98\x80");
+  }
+}
+
 TEST(TraceHeadersTest, ValuesThatJsonCannotSayAreNull) {
   TraceBaggage baggage;
   baggage.metadata = {{"inf", std::numeric_limits<double>::infinity()},

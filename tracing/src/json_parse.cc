@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/json.h>
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <string>
@@ -97,7 +98,8 @@ class ValueHandler {
   bool on_comment(string_view, error_code&) { return true; }
 
  private:
-  boost::json::value_stack stack_;
+  std::array<unsigned char, 1024> first_block_;  // Most metadata needs no other.
+  boost::json::value_stack stack_{{}, first_block_.data(), first_block_.size()};
   std::string number_;
 };
 

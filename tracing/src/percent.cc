@@ -21,50 +21,61 @@ constexpr std::array<bool, 256> kUnreserved = [] {
   return table;
 }();
 
-void AppendEscaped(std::string& out, std::string_view bytes) {
+char* WriteEscaped(std::string_view bytes, char* out) {
   constexpr char kDigits[] = "0123456789ABCDEF";
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
-    const char escape[] = {'%', kDigits[byte >> 4], kDigits[byte & 15]};
-    out.append(escape, sizeof(escape));
+    *out++ = '%';
+    *out++ = kDigits[byte >> 4];
+    *out++ = kDigits[byte & 15];
   }
+  return out;
 }
 
 }  // namespace
 
 void AppendPercentEncoded(std::string& out, std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    std::size_t plain = at;
-    while (plain < text.size() && kUnreserved[static_cast<unsigned char>(text[plain])]) ++plain;
-    out.append(text, at, plain - at);
-    at = plain;
-    if (at == text.size()) break;
-    const Utf8Step step = NextUtf8(text.substr(at));
-    AppendEscaped(out, step.valid ? text.substr(at, step.length) : kReplacementCharacter);
-    at += step.length;
+  // A byte that is no UTF-8 becomes three, each of them escaped; a character has at most 12.
+  constexpr std::size_t kChunk = 64;
+  std::array<char, (kChunk - 1) * 9 + 12> buffer;
+  while (!text.empty()) {
+    char* end = buffer.data();
+    std::size_t read = 0;
+    while (read < text.size() && read < kChunk) {
+      if (kUnreserved[static_cast<unsigned char>(text[read])]) {
+        *end++ = text[read++];
+        continue;
+      }
+      const Utf8Step step = NextUtf8(text.substr(read));
+      end = WriteEscaped(step.valid ? text.substr(read, step.length) : kReplacementCharacter, end);
+      read += step.length;
+    }
+    out.append(buffer.data(), static_cast<std::size_t>(end - buffer.data()));
+    text.remove_prefix(read);
   }
 }
 
 PercentDecoded PercentDecode(std::string_view text) {
   PercentDecoded decoded;
-  decoded.text.reserve(text.size());
-  bool ascii = true;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    char c = text[at];
+  decoded.text.resize(text.size());
+  char* out = decoded.text.data();
+  unsigned char seen = 0;
+  for (const char *at = text.data(), *const end = at + text.size(); at < end; ++at) {
+    char c = *at;
     if (c == '%') {
-      const int high = at + 2 < text.size() ? HexValue(text[at + 1]) : -1;
-      const int low = high >= 0 ? HexValue(text[at + 2]) : -1;
-      if (low >= 0) {
-        c = static_cast<char>(high << 4 | low);
+      const int byte = end - at > 2 ? HexValue(at[1]) * 16 | HexValue(at[2]) : -1;
+      if (byte >= 0) {
+        c = static_cast<char>(byte);
         at += 2;
       } else {
         decoded.bad_escape = true;
       }
     }
-    ascii = ascii && static_cast<unsigned char>(c) < 0x80;
-    decoded.text.push_back(c);
+    seen |= static_cast<unsigned char>(c);
+    *out++ = c;
   }
+  decoded.text.resize(static_cast<std::size_t>(out - decoded.text.data()));
+  const bool ascii = seen < 0x80;
   if (!ascii && !IsValidUtf8(decoded.text)) {
     decoded.invalid_utf8 = true;
     decoded.text = ToValidUtf8(decoded.text);
