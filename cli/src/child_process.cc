@@ -2,13 +2,14 @@
 #include "child_process.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <thread>
 #include <utility>
@@ -21,6 +22,7 @@ constexpr std::chrono::milliseconds kDefaultGrace{5000};
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
   std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
   for (std::string& text : strings) pointers.push_back(text.data());
   pointers.push_back(nullptr);
   return pointers;
@@ -55,8 +57,8 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(Command command) {
   std::vector<std::string> environment = command.environment;
   std::vector<char*> argv = Pointers(arguments);
   std::vector<char*> envp = Pointers(environment);
-  int error_pipe[2];
-  if (pipe2(error_pipe, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe");
+  std::array<int, 2> error_pipe{};
+  if (pipe2(error_pipe.data(), O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe");
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid == 0) {

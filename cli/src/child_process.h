@@ -34,6 +34,8 @@ class ChildProcess {
   /// Errors: Internal names the program and why it cannot be run.
   static absl::StatusOr<ChildProcess> Start(Command command);
 
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&& other) noexcept;
   ~ChildProcess();

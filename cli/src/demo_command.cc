@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "demo_command.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <ostream>
@@ -92,12 +92,12 @@ bool Interrupted() {
 
 absl::Status ReadOptions(Args args, DemoOptions* options) {
   std::string docs;
-  const absl::Status parsed = Options()
-                                  .Flag("--once", &options->once)
-                                  .Value("--data", &options->data)
-                                  .Value("--question", &options->question)
-                                  .Value("--docs", &docs)
-                                  .Parse(args);
+  absl::Status parsed = Options()
+                            .Flag("--once", &options->once)
+                            .Value("--data", &options->data)
+                            .Value("--question", &options->question)
+                            .Value("--docs", &docs)
+                            .Parse(args);
   if (!parsed.ok()) return parsed;
   if (options->question.find_first_not_of(" \t\n") == std::string::npos) {
     return absl::InvalidArgumentError("--question is empty");

@@ -61,8 +61,8 @@ std::vector<std::string> CleanEnvironment() {
 std::vector<std::string> AgentEnvironment(const std::string& name, const std::string& collector) {
   std::vector<std::string> environment = CleanEnvironment();
   environment.push_back("WEFT_COLLECTOR=" + collector);
-  environment.push_back("LANGSMITH_TRACING=true");
-  environment.push_back("LANGSMITH_PROJECT=research-team");
+  environment.emplace_back("LANGSMITH_TRACING=true");
+  environment.emplace_back("LANGSMITH_PROJECT=research-team");
   environment.push_back("OTEL_SERVICE_NAME=" + name);
   return environment;
 }

@@ -37,6 +37,8 @@ class DemoTeam {
   };
 
   explicit DemoTeam(Setup setup) : setup_(std::move(setup)) {}
+  DemoTeam(const DemoTeam&) = delete;
+  DemoTeam& operator=(const DemoTeam&) = delete;
   ~DemoTeam();
 
   absl::Status StartCollector();

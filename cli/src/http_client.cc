@@ -110,16 +110,16 @@ absl::StatusOr<std::string> ChooseEndpoint(const std::string& flag) {
 }
 
 std::string UrlEncode(std::string_view text) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  constexpr std::string_view kPlain = "-._~";
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  constexpr std::string_view plain = "-._~";
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (letter || kPlain.find(c) != kPlain.npos) {
+    if (letter || plain.find(c) != plain.npos) {
       out += c;
     } else {
-      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
+      out += {'%', digits[byte >> 4], digits[byte & 15]};
     }
   }
   return out;

@@ -10,7 +10,7 @@
 namespace weft::cli {
 namespace {
 
-absl::Status Invalid(std::string text) { return absl::InvalidArgumentError(std::move(text)); }
+absl::Status Invalid(const std::string& text) { return absl::InvalidArgumentError(text); }
 
 absl::Status ReadCount(std::string_view name, std::string_view text, std::size_t* target) {
   std::size_t number = 0;

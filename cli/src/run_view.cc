@@ -24,7 +24,7 @@ const boost::json::value* Find(const boost::json::value& json,
 std::string Text(const boost::json::value& json, std::initializer_list<std::string_view> path) {
   const auto* value = Find(json, path);
   if (value == nullptr) return {};
-  if (const auto* text = value->if_string()) return std::string(text->data(), text->size());
+  if (const auto* text = value->if_string()) return {text->data(), text->size()};
   if (value->is_int64() || value->is_uint64())
     return std::to_string(value->to_number<std::int64_t>());
   return {};

@@ -90,7 +90,7 @@ void CheckWhole(std::span<const RunView> runs, const ById& by_id,
   };
   at_least(processes.size(), expectation.processes, "processes");
   at_least(services.size(), expectation.services, "services");
-  if (!local_step) problems.push_back("no local step is a child of a server run");
+  if (!local_step) problems.emplace_back("no local step is a child of a server run");
 }
 
 }  // namespace

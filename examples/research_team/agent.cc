@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent.h"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -65,7 +65,7 @@ void ReadFlag(const AgentFlags& flags, std::string_view flag, const std::string&
 /// Whoever waits for the file never sees half of it.
 bool WriteReadyFile(const std::filesystem::path& path, const std::string& address) {
   const std::filesystem::path draft = path.string() + ".draft";
-  std::ofstream(draft) << "{\"pid\": " << getpid() << ", \"grpc\": \"" << address << "\"}\n";
+  std::ofstream(draft) << R"({"pid": )" << getpid() << R"(, "grpc": ")" << address << "\"}\n";
   std::error_code error;
   std::filesystem::rename(draft, path, error);
   return !error;

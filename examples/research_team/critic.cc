@@ -126,11 +126,7 @@ void Poll(grpc::ServerCompletionQueue& queue) {
   for (bool ok = false; queue.Next(&tag, &ok);) static_cast<ReviewCall*>(tag)->Proceed(ok);
 }
 
-}  // namespace
-}  // namespace research_team
-
-int main(int argc, char** argv) {
-  using namespace research_team;
+int Main(int argc, char** argv) {
   const AgentOptions options = ReadFlags(argc, argv, {.name = "critic"});
 
   const auto tracer = weft::Tracer::FromEnvironment();
@@ -155,3 +151,8 @@ int main(int argc, char** argv) {
                              }};
   return Serve(builder, options, hooks);
 }
+
+}  // namespace
+}  // namespace research_team
+
+int main(int argc, char** argv) { return research_team::Main(argc, argv); }

@@ -181,7 +181,7 @@ class GatewayService final : public v1::Gateway::Service {
     *request.mutable_claims() = research.summary.claims();
     request.mutable_passages()->Assign(research.passages.begin(), research.passages.end());
     v1::CheckReply reply;
-    const auto status = fact_checker_->Check(CallWithin(context).get(), request, &reply);
+    grpc::Status status = fact_checker_->Check(CallWithin(context).get(), request, &reply);
     if (status.ok()) research.verdicts.assign(reply.verdicts().begin(), reply.verdicts().end());
     return status;
   }
@@ -213,11 +213,7 @@ class GatewayService final : public v1::Gateway::Service {
   std::unique_ptr<v1::FactChecker::Stub> fact_checker_;
 };
 
-}  // namespace
-}  // namespace research_team
-
-int main(int argc, char** argv) {
-  using namespace research_team;
+int Main(int argc, char** argv) {
   const AgentOptions options = ReadFlags(argc, argv,
                                          {.name = "gateway",
                                           .peers = {"planner", "retriever", "summariser", "critic"},
@@ -238,3 +234,8 @@ int main(int argc, char** argv) {
   }
   return Serve(builder, options);
 }
+
+}  // namespace
+}  // namespace research_team
+
+int main(int argc, char** argv) { return research_team::Main(argc, argv); }

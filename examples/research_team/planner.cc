@@ -87,11 +87,7 @@ class PlannerService final : public v1::Planner::Service {
       &MakeQueries);
 };
 
-}  // namespace
-}  // namespace research_team
-
-int main(int argc, char** argv) {
-  using namespace research_team;
+int Main(int argc, char** argv) {
   const AgentOptions options = ReadFlags(argc, argv, {.name = "planner", .peers = {"retriever"}});
 
   const auto tracer = weft::Tracer::FromEnvironment();
@@ -105,3 +101,8 @@ int main(int argc, char** argv) {
   }
   return Serve(builder, options);
 }
+
+}  // namespace
+}  // namespace research_team
+
+int main(int argc, char** argv) { return research_team::Main(argc, argv); }

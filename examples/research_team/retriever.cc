@@ -97,11 +97,7 @@ class RetrieverService final : public v1::Retriever::CallbackService {
   const SearchIndex& index_;
 };
 
-}  // namespace
-}  // namespace research_team
-
-int main(int argc, char** argv) {
-  using namespace research_team;
+int Main(int argc, char** argv) {
   const AgentOptions options = ReadFlags(argc, argv, {.name = "retriever", .docs = true});
   const auto index = SearchIndex::Load(options.docs);
   if (!index.ok()) return Fail(options, index.status());
@@ -116,3 +112,8 @@ int main(int argc, char** argv) {
   }
   return Serve(builder, options);
 }
+
+}  // namespace
+}  // namespace research_team
+
+int main(int argc, char** argv) { return research_team::Main(argc, argv); }

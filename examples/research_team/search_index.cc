@@ -115,13 +115,13 @@ std::uint32_t SearchIndex::PassagesWith(const std::string& term) const {
 }
 
 std::vector<SearchIndex::Hit> SearchIndex::Search(std::string_view query, std::size_t limit) const {
-  const double passages = static_cast<double>(passages_.size());
+  const auto passages = static_cast<double>(passages_.size());
   const double mean_length = std::max(1.0, static_cast<double>(total_length_) / passages);
   std::unordered_map<std::uint32_t, double> scores;
   for (const std::string& term : TermSet(query)) {
     const auto found = postings_.find(term);
     if (found == postings_.end()) continue;
-    const double matches = static_cast<double>(found->second.size());
+    const auto matches = static_cast<double>(found->second.size());
     const double rareness = std::log(1 + (passages - matches + 0.5) / (matches + 0.5));
     for (const Posting& posting : found->second) {
       const double length = lengths_[posting.passage] / mean_length;
@@ -131,6 +131,7 @@ std::vector<SearchIndex::Hit> SearchIndex::Search(std::string_view query, std::s
     }
   }
   std::vector<Hit> hits;
+  hits.reserve(scores.size());
   for (const auto& [passage, score] : scores) hits.push_back({&passages_[passage], score});
   std::sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) {
     return a.score != b.score ? a.score > b.score : a.passage < b.passage;

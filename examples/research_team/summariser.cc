@@ -102,11 +102,7 @@ class SummariserService final : public v1::Summariser::Service {
   const std::optional<ChatClient> chat_;
 };
 
-}  // namespace
-}  // namespace research_team
-
-int main(int argc, char** argv) {
-  using namespace research_team;
+int Main(int argc, char** argv) {
   const AgentOptions options = ReadFlags(argc, argv, {.name = "summariser"});
 
   const auto tracer = weft::Tracer::FromEnvironment();
@@ -119,3 +115,8 @@ int main(int argc, char** argv) {
   }
   return Serve(builder, options);
 }
+
+}  // namespace
+}  // namespace research_team
+
+int main(int argc, char** argv) { return research_team::Main(argc, argv); }

@@ -63,8 +63,7 @@ TEST(ChildProcessTest, ReportsTheStatusOfAChildThatEnded) {
 
 TEST(ChildProcessTest, AsksAChildToEnd) {
   Pipe pipe;
-  auto child =
-      StartShell("trap 'exit 3' TERM; echo >&" + pipe.Writer() + "; sleep 1000 & wait");
+  auto child = StartShell("trap 'exit 3' TERM; echo >&" + pipe.Writer() + "; sleep 1000 & wait");
   ASSERT_TRUE(child.ok()) << child.status().message();
   ASSERT_TRUE(pipe.Read());
   EXPECT_EQ(child->ExitStatus(), std::nullopt);
