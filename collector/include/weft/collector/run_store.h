@@ -68,9 +68,9 @@ struct AttachmentContent {
 /// rebuilt from the log at start, newest first; what it does not hold is found by the summaries of
 /// the segments (`index/` beside the log; they are caches and may be deleted).
 ///
-/// Merge (docs/collector.md): PATCH fields win over POST fields whatever the arrival order, between
-/// PATCHes the later; `null` and `{}` never replace something; `extra.metadata` and `extra.runtime`
-/// merge key by key; attachments unite.
+/// Merge: PATCH fields win over POST fields whatever the arrival order, between PATCHes the later;
+/// `null` and `{}` never replace something; `extra`, `extra.metadata` and `extra.runtime` merge key
+/// by key; attachments unite.
 ///
 /// Threads: any.
 class RunStore {
