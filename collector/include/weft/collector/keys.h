@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/status/statusor.h>
+
+namespace weft::collector {
+
+class LineFile;
+
+/// An API key that callers may use, with the name it has in the configuration.
+struct NamedKey {
+  std::string name;
+  std::string value;
+};
+
+/// The keys that open the collector. Without any, every caller is let in.
+///
+/// Threads: any; a value that never changes.
+/// Cost: one SHA-256 and one comparison for each key, whether or not it matches.
+class AcceptedKeys {
+ public:
+  AcceptedKeys() = default;
+  explicit AcceptedKeys(const std::vector<NamedKey>& keys);
+
+  bool Accepts(std::string_view key) const;
+  bool empty() const { return digests_.empty(); }
+
+ private:
+  std::vector<std::array<unsigned char, 32>> digests_;
+};
+
+/// Remembers the keys that callers gave, for destinations that pass them on.
+///
+///     auto ring = KeyRing::Open(data_directory);
+///     absl::StatusOr<std::uint64_t> id = (*ring)->Remember(key);  // goes into the record's header
+///     (*ring)->Find(*id);                                         // the key, also after a restart
+///
+/// Keys lie in `<directory>/keys`, each encrypted with AES-256-GCM under `<directory>/secret`
+/// (mode 0600, made when there is none). An id is a keyed hash, so neither file nor log tells keys
+/// apart from guesses without the secret.
+///
+/// Threads: any.
+/// Errors: a key that cannot be stored is not remembered (Unavailable). Entries that cannot be
+///   decrypted, because the secret was replaced, are skipped and counted.
+class KeyRing {
+ public:
+  /// So many keys at most, for a caller may send a new one with each request.
+  static constexpr std::size_t kMaxKeys = 65536;
+
+  static absl::StatusOr<std::unique_ptr<KeyRing>> Open(const std::filesystem::path& directory);
+  ~KeyRing();
+  KeyRing(const KeyRing&) = delete;
+  KeyRing& operator=(const KeyRing&) = delete;
+
+  /// The id of `key`, which is on disk when this returns. 0 for an empty key.
+  absl::StatusOr<std::uint64_t> Remember(std::string_view key);
+
+  std::optional<std::string> Find(std::uint64_t id) const;
+
+  std::size_t size() const;
+  /// Entries that were skipped when the ring was opened.
+  std::size_t unreadable() const { return unreadable_; }
+
+ private:
+  using Secret = std::array<unsigned char, 32>;
+
+  KeyRing();
+  absl::Status LoadEntries(const std::filesystem::path& path);
+  std::uint64_t IdOf(std::string_view key) const;
+
+  Secret encryption_{};
+  Secret hashing_{};
+  std::unique_ptr<LineFile> file_;
+  std::size_t unreadable_ = 0;
+  mutable std::mutex mutex_;
+  std::map<std::uint64_t, std::string> keys_;
+};
+
+}  // namespace weft::collector
