@@ -3,12 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <weft/collector/log.h>
 #include <weft/collector/record.h>
@@ -36,21 +38,42 @@ struct IngestStats {
   std::atomic<std::uint64_t> logged{0};
   std::atomic<std::uint64_t> refused{0};
   std::atomic<std::uint64_t> parked{0};
+  /// Those of `parked` whose bytes were not kept, because the parked file was full.
+  std::atomic<std::uint64_t> parked_unkept{0};
+};
+
+class KeyRing;
+class MetricsWriter;
+
+struct IngestOptions {
+  std::shared_ptr<Log> log;
+  std::shared_ptr<KeyRing> keys;
+  std::filesystem::path parked_file;
+  std::uint64_t max_parked_bytes = 64ull << 20;
 };
 
 /// The door to the log, shared by all receivers: counts, parks what is invalid, appends the rest.
+///
+/// Before `done` says OK, invalid operations are in the parked file, the caller's key is in the key
+/// ring, and the valid operations are in the log, each of them on disk. A batch that the log would
+/// refuse parks nothing, for it will be sent again.
 ///
 /// Threads: any. `done` runs once the batch is durable (on the log's thread) or at once with the
 /// error: Unavailable = try again later, ResourceExhausted = too much in flight, try again.
 class Ingest {
  public:
   using Done = std::function<void(absl::Status)>;
+  static absl::StatusOr<std::unique_ptr<Ingest>> Create(IngestOptions options);
   virtual ~Ingest() = default;
   virtual void Accept(IngestBatch batch, Done done) = 0;
   /// Counts a request that was refused before it could be decoded.
-  virtual void CountRefused(Receiver receiver, std::string_view reason, std::uint64_t operations) = 0;
+  virtual void CountRefused(Receiver receiver, std::string_view reason,
+                            std::uint64_t operations) = 0;
   virtual absl::Status Ready() const = 0;
   virtual const IngestStats& stats(Receiver receiver) const = 0;
+  /// Operations that went to the log since the start, of all receivers.
+  virtual std::uint64_t logged() const = 0;
+  virtual void WriteMetrics(MetricsWriter& out) const = 0;
 };
 
 }  // namespace weft::collector

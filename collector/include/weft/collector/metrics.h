@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace weft::collector {
+
+/// Writes Prometheus' text format.
+///
+///     MetricsWriter out;
+///     out.Family("weft_log_bytes", "gauge", "Bytes of the log on disk.");
+///     out.Sample({}, stats.bytes);
+///     return out.Take();
+class MetricsWriter {
+ public:
+  using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+
+  /// Starts a family; the samples that follow belong to it.
+  void Family(std::string_view name, std::string_view type, std::string_view help);
+  void Sample(Labels labels, double value) { Sample("", labels, value); }
+  /// With a suffix of the family's name: `_bucket`, `_sum`, `_count`.
+  void Sample(std::string_view suffix, Labels labels, double value);
+
+  std::string Take() { return std::move(text_); }
+
+ private:
+  std::string family_;
+  std::string text_;
+};
+
+/// Counts durations in buckets from 1 ms to 10 s.
+///
+/// Threads: any.
+class DurationHistogram {
+ public:
+  void Record(std::chrono::steady_clock::duration duration) noexcept;
+  void Write(MetricsWriter& out) const;
+
+ private:
+  static constexpr std::array<double, 11> kBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                     0.1,   0.25,   0.5,   1.0,  10.0};
+  std::array<std::atomic<std::uint64_t>, kBounds.size() + 1> counts_{};
+  std::atomic<std::uint64_t> microseconds_{0};
+};
+
+/// The families that say what the process and this build are.
+void WriteProcessMetrics(MetricsWriter& out);
+
+}  // namespace weft::collector

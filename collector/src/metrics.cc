@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/collector/metrics.h>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cmath>
+#include <fstream>
+
+#include <weft/version.h>
+
+namespace weft::collector {
+namespace {
+
+std::string NumberText(double value) {
+  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
+  std::array<char, 32> buffer;
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  return {buffer.data(), end};
+}
+
+void AppendEscaped(std::string& out, std::string_view text) {
+  for (const char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+      continue;
+    }
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+}
+
+}  // namespace
+
+void MetricsWriter::Family(std::string_view name, std::string_view type, std::string_view help) {
+  family_ = name;
+  ((((text_ += "# HELP ") += name) += ' ') += help) += '\n';
+  ((((text_ += "# TYPE ") += name) += ' ') += type) += '\n';
+}
+
+void MetricsWriter::Sample(std::string_view suffix, Labels labels, double value) {
+  (text_ += family_) += suffix;
+  char separator = '{';
+  for (const auto& [name, content] : labels) {
+    ((text_ += separator) += name) += "=\"";
+    AppendEscaped(text_, content);
+    text_ += '"';
+    separator = ',';
+  }
+  if (separator == ',') text_ += '}';
+  ((text_ += ' ') += NumberText(value)) += '\n';
+}
+
+void DurationHistogram::Record(std::chrono::steady_clock::duration duration) noexcept {
+  const double seconds = std::chrono::duration<double>(duration).count();
+  std::size_t bucket = 0;
+  while (bucket < kBounds.size() && seconds > kBounds[bucket]) ++bucket;
+  counts_[bucket].fetch_add(1, std::memory_order_relaxed);
+  const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(duration);
+  microseconds_.fetch_add(static_cast<std::uint64_t>(microseconds.count()),
+                          std::memory_order_relaxed);
+}
+
+void DurationHistogram::Write(MetricsWriter& out) const {
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    total += counts_[i].load(std::memory_order_relaxed);
+    const std::string bound = i < kBounds.size() ? NumberText(kBounds[i]) : "+Inf";
+    out.Sample("_bucket", {{"le", bound}}, static_cast<double>(total));
+  }
+  out.Sample("_sum", {}, static_cast<double>(microseconds_.load()) / 1e6);
+  out.Sample("_count", {}, static_cast<double>(total));
+}
+
+void WriteProcessMetrics(MetricsWriter& out) {
+  double pages = 0;
+  std::ifstream statm("/proc/self/statm");
+  statm >> pages >> pages;  // The second number is what is resident.
+  out.Family("process_resident_memory_bytes", "gauge", "Resident memory.");
+  out.Sample({}, pages * static_cast<double>(::sysconf(_SC_PAGESIZE)));
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
+  out.Family("process_cpu_seconds_total", "counter", "CPU time, user and system.");
+  out.Sample({}, seconds(usage.ru_utime) + seconds(usage.ru_stime));
+  out.Family("weft_build_info", "gauge", "1, with the version as label.");
+  out.Sample({{"version", WEFT_VERSION}}, 1);
+}
+
+}  // namespace weft::collector

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/collector/ingest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <weft/collector/keys.h>
+#include <weft/collector/metrics.h>
+
+namespace weft::collector {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// Keeps what is appended and answers when it is told to.
+class ManualLog final : public Log {
+ public:
+  void Append(RecordHeader header, std::string payload, Done done) override {
+    headers.push_back(std::move(header));
+    payloads.push_back(std::move(payload));
+    waiting.push_back(std::move(done));
+  }
+  absl::Status Ready() const override { return ready; }
+  absl::StatusOr<Record> Read(Position) const override { return absl::NotFoundError(""); }
+  absl::StatusOr<Record> ReadHeader(Position) const override { return absl::NotFoundError(""); }
+  Position Begin() const override { return {}; }
+  Position DurableEnd() const override { return {}; }
+  std::vector<SegmentInfo> Segments() const override { return {}; }
+  const std::filesystem::path& directory() const override { return path; }
+  bool WaitForRecord(Position, std::chrono::milliseconds) const override { return false; }
+  void SetRequired(const std::string&, Position) override {}
+  void Close() override {}
+  LogStats Stats() const override { return {}; }
+
+  void Answer(const absl::StatusOr<Position>& position) {
+    for (Done& done : std::exchange(waiting, {})) done(position);
+  }
+
+  absl::Status ready;
+  std::filesystem::path path;
+  std::vector<RecordHeader> headers;
+  std::vector<std::string> payloads;
+  std::vector<Done> waiting;
+};
+
+class IngestTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = testing::TempDir() + "ingest_test_" +
+                 testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::remove_all(directory_);
+    std::filesystem::create_directories(directory_);
+    keys_ = std::shared_ptr<KeyRing>(KeyRing::Open(directory_).value());
+    Create(64 << 20);
+  }
+
+  void Create(std::uint64_t max_parked_bytes) {
+    ingest_ = Ingest::Create({.log = log_,
+                              .keys = keys_,
+                              .parked_file = directory_ / "parked" / "received.jsonl",
+                              .max_parked_bytes = max_parked_bytes})
+                  .value();
+  }
+
+  static IngestBatch Batch(std::size_t valid, std::size_t invalid) {
+    IngestBatch batch;
+    batch.header.receiver = Receiver::kWeft;
+    batch.header.ops.resize(valid);
+    for (std::size_t i = 0; i < invalid; ++i) {
+      batch.rejected.push_back({i, "run.id: missing", "{\"bad\":\xff}"});
+    }
+    return batch;
+  }
+
+  std::string Parked() {
+    std::ifstream in(directory_ / "parked" / "received.jsonl");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  const IngestStats& Stats() { return ingest_->stats(Receiver::kWeft); }
+  void ExpectConserved() {
+    EXPECT_EQ(Stats().received, Stats().logged + Stats().refused + Stats().parked);
+  }
+
+  std::filesystem::path directory_;
+  std::shared_ptr<ManualLog> log_ = std::make_shared<ManualLog>();
+  std::shared_ptr<KeyRing> keys_;
+  std::unique_ptr<Ingest> ingest_;
+};
+
+TEST_F(IngestTest, AnswersOnlyOnceTheLogHasIt) {
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(3, 0), [&](absl::Status status) { answers.push_back(status); });
+  EXPECT_TRUE(answers.empty());
+  EXPECT_EQ(ingest_->logged(), 0u);
+  log_->Answer(Position{});
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(answers[0].ok());
+  EXPECT_EQ(ingest_->logged(), 3u);
+  EXPECT_GT(log_->headers[0].received_us, 0u);
+  ExpectConserved();
+}
+
+TEST_F(IngestTest, ParksInvalidOperationsBesideValidOnes) {
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(2, 1), [&](absl::Status status) { answers.push_back(status); });
+  EXPECT_THAT(Parked(), HasSubstr("run.id: missing"));
+  log_->Answer(Position{});
+  EXPECT_TRUE(answers.at(0).ok());
+  EXPECT_EQ(Stats().parked, 1u);
+  EXPECT_EQ(Stats().logged, 2u);
+  ExpectConserved();
+}
+
+TEST_F(IngestTest, OnlyInvalidOperationsNeverReachTheLog) {
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(0, 2), [&](absl::Status status) { answers.push_back(status); });
+  EXPECT_TRUE(answers.at(0).ok());
+  EXPECT_TRUE(log_->headers.empty());
+  EXPECT_EQ(Stats().parked, 2u);
+}
+
+TEST_F(IngestTest, AFullParkedFileCountsAndGoesOn) {
+  Create(10);
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(0, 2), [&](absl::Status status) { answers.push_back(status); });
+  EXPECT_TRUE(answers.at(0).ok());
+  EXPECT_EQ(Stats().parked, 2u);
+  EXPECT_EQ(Stats().parked_unkept, 2u);
+  EXPECT_EQ(Parked(), "");
+  ExpectConserved();
+}
+
+TEST_F(IngestTest, RefusesWithoutParkingWhenTheLogIsNotReady) {
+  log_->ready = absl::UnavailableError("disk low");
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(2, 1), [&](absl::Status status) { answers.push_back(status); });
+  EXPECT_TRUE(absl::IsUnavailable(answers.at(0)));
+  EXPECT_EQ(Parked(), "");
+  EXPECT_EQ(Stats().refused, 3u);
+  ExpectConserved();
+}
+
+TEST_F(IngestTest, MapsErrorsOfTheLogToTryAgain) {
+  for (const auto& [error, code] : std::vector<std::pair<absl::Status, absl::StatusCode>>{
+           {absl::ResourceExhaustedError("full"), absl::StatusCode::kResourceExhausted},
+           {absl::InternalError("sync"), absl::StatusCode::kUnavailable},
+           {absl::UnavailableError("low"), absl::StatusCode::kUnavailable}}) {
+    std::vector<absl::Status> answers;
+    ingest_->Accept(Batch(1, 0), [&](absl::Status status) { answers.push_back(status); });
+    log_->Answer(error);
+    EXPECT_EQ(answers.at(0).code(), code);
+  }
+  EXPECT_EQ(Stats().refused, 3u);
+  ExpectConserved();
+}
+
+TEST_F(IngestTest, RemembersTheCallersKeyBeforeTheRecord) {
+  IngestBatch batch = Batch(1, 0);
+  batch.api_key = "lsv2_pt_caller";
+  ingest_->Accept(std::move(batch), [](absl::Status) {});
+  const std::uint64_t id = log_->headers.at(0).key_id;
+  EXPECT_NE(id, 0u);
+  EXPECT_EQ(KeyRing::Open(directory_).value()->Find(id), "lsv2_pt_caller");
+}
+
+TEST_F(IngestTest, MetricsHoldTheCountsAndNoKey) {
+  IngestBatch batch = Batch(2, 0);
+  batch.api_key = "lsv2_pt_caller";
+  ingest_->Accept(std::move(batch), [](absl::Status) {});
+  log_->Answer(Position{});
+  ingest_->CountRefused(Receiver::kLangSmith, "unauthenticated", 4);
+  MetricsWriter out;
+  ingest_->WriteMetrics(out);
+  const std::string text = out.Take();
+  EXPECT_THAT(text, HasSubstr("weft_received_runs_total{receiver=\"weft\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("weft_logged_runs_total{receiver=\"weft\"} 2\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("weft_refused_runs_total{receiver=\"langsmith\",reason=\"unauthenticated\"} 4\n"));
+  EXPECT_THAT(text, HasSubstr("weft_ack_seconds_count 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("lsv2_pt_caller")));
+}
+
+}  // namespace
+}  // namespace weft::collector
