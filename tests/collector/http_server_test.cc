@@ -15,9 +15,7 @@ namespace weft::collector {
 namespace {
 
 using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
 using ::testing::SizeIs;
@@ -345,6 +343,19 @@ TEST_F(HttpServerTest, AnswersOnlyUnderItsOwnNames) {
     EXPECT_EQ(Get("/metrics", {}, c.host).status, 200) << c.host;
   }
   EXPECT_EQ(Get("/info", {}, "").status, 400);
+  server_->SetAllowedHosts({"new.example.com"});
+  EXPECT_EQ(Get("/info", {}, "new.example.com").status, 200);
+  EXPECT_EQ(Get("/info", {}, "traces.example.com").status, 403);
+}
+
+TEST_F(HttpServerTest, SaysThatAListenerWithoutIngestReceivesNothing) {
+  options_.address = "127.0.0.1:0";
+  server_ = *HttpServer::Start(options_, {});
+  address_ = server_->address();
+  const HttpResponse response = Post("/v1/traces", kJson, "{}");
+  EXPECT_EQ(response.status, 501);
+  EXPECT_THAT(response.body, HasSubstr("OTLP"));
+  EXPECT_EQ(Get("/ready").status, 200);
 }
 
 TEST_F(HttpServerTest, RefusesRequestsOfOtherSitesPages) {

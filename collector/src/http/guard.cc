@@ -35,10 +35,6 @@ bool IsLoopback(std::string_view name) {
          (ntohl(address.s_addr) >> 24) == 127;
 }
 
-bool IsForProbes(Route route) {
-  return route == Route::kLive || route == Route::kReady || route == Route::kMetrics;
-}
-
 std::string_view KeyOf(const HttpRequest& request) {
   constexpr std::string_view kBearer = "Bearer ";
   if (!request.api_key.empty()) return request.api_key;

@@ -163,6 +163,9 @@ std::size_t NumberOr(const std::optional<std::string>& text, std::size_t otherwi
 
 std::optional<HttpReply> LangSmithApi::CheckHeader(const HttpRequest& request,
                                                    const Target& target) const {
+  if (services_.ingest == nullptr && !IsForProbes(target.route)) {
+    return ErrorReply(501, "this version does not receive OTLP; it has LangSmith's API and gRPC");
+  }
   if (target.route == Route::kUnknown) {
     return ErrorReply(404, "path: nothing is at '" + request.target + "'");
   }

@@ -32,6 +32,8 @@ std::string_view ReasonPhrase(int status) {
       return "Expectation Failed";
     case 431:
       return "Request Header Fields Too Large";
+    case 501:
+      return "Not Implemented";
     case 503:
       return "Service Unavailable";
     default:

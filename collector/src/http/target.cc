@@ -104,6 +104,10 @@ Target ParseTarget(std::string_view target) {
   return parsed;
 }
 
+bool IsForProbes(Route route) {
+  return route == Route::kLive || route == Route::kReady || route == Route::kMetrics;
+}
+
 std::string_view AllowedMethods(Route route) {
   switch (route) {
     case Route::kRuns:

@@ -40,6 +40,9 @@ struct Target {
 /// Paths mean the same at `/` and below `/api/v1`; doubled and trailing slashes do not matter.
 Target ParseTarget(std::string_view target);
 
+/// Whether what supervises the collector asks for it: without a key and under any name.
+bool IsForProbes(Route route);
+
 /// The methods of a route as the value of `Allow`.
 std::string_view AllowedMethods(Route route);
 

@@ -22,7 +22,7 @@ struct HttpServerOptions {
   std::string address = "127.0.0.1:1984";  ///< HOST:PORT, `[::1]:PORT` for IPv6; port 0 = any.
   /// Values of `Host` that are answered besides loopback names and addresses: `name` or
   /// `name:port`.
-  std::vector<std::string> allowed_hosts;
+  std::vector<std::string> allowed_hosts{};
   std::uint64_t max_wire_bytes = 64ull << 20;       ///< Of a body as it arrives.
   std::uint64_t max_decoded_bytes = 256ull << 20;   ///< Of a body without its content coding.
   std::uint64_t max_inflight_bytes = 512ull << 20;  ///< Of all bodies that are not answered yet.
@@ -37,11 +37,13 @@ struct HttpServerOptions {
 /// What the server asks of the rest of the collector. All are called from several threads and must
 /// outlive the server.
 struct HttpServices {
+  /// Null: the listener is for OTLP, which this version does not receive. It answers so, and
+  /// serves `/live`, `/ready` and `/metrics`.
   Ingest* ingest = nullptr;
   const RunStore* store = nullptr;
-  std::function<bool(std::string_view key)> accepts_key;  ///< Empty: every key, and none at all.
-  std::function<std::string()> metrics;                   ///< Prometheus text for `/metrics`.
-  std::function<absl::Status()> ready;                    ///< For `/ready`; the message is shown.
+  std::function<bool(std::string_view key)> accepts_key{};  ///< Empty: every key, and none at all.
+  std::function<std::string()> metrics{};                   ///< Prometheus text for `/metrics`.
+  std::function<absl::Status()> ready{};                    ///< For `/ready`; the message is shown.
 };
 
 struct HttpStats {
@@ -80,6 +82,9 @@ class HttpServer {
   /// Stops accepting, closes idle connections, waits up to `patience` for requests in flight to be
   /// answered, then closes the rest. A second call does nothing.
   void Stop(std::chrono::milliseconds patience);
+
+  /// Takes the place of HttpServerOptions::allowed_hosts from the next request on.
+  void SetAllowedHosts(std::vector<std::string> hosts);
 
   const HttpStats& stats() const;
 
