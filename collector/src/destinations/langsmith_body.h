@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "destinations/sink.h"
+
+namespace weft::collector {
+
+/// A body of `/runs/multipart`. Texts and attachments are copied, not changed.
+std::string MultipartBody(std::span<const OutgoingOp> ops, std::string_view boundary);
+
+/// A body of `/runs/batch`. Feedback and attachments have no place in it: CanBatch.
+std::string BatchBody(std::span<const OutgoingOp> ops);
+
+/// Whether `/runs/batch` can carry all of the operation.
+bool CanBatch(const OutgoingOp& op);
+
+/// Whether the run says all that LangSmith asks of a run in a batch.
+bool HasBatchFields(const OutgoingOp& op);
+
+/// A boundary that no honest payload holds; another one each time.
+std::string NewBoundary();
+
+}  // namespace weft::collector

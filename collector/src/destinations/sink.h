@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include <weft/collector/config.h>
+#include <weft/collector/record.h>
+
+namespace weft::collector {
+
+/// An operation on its way out. The payload is decoded; the parts of `op` count in it.
+struct OutgoingOp {
+  const RunOp* op = nullptr;
+  std::string_view payload;
+  std::uint64_t received_us = 0;
+  std::uint64_t seq = 0;  ///< Of the record that holds it.
+
+  std::string_view Text(const Part& part) const { return payload.substr(part.offset, part.length); }
+};
+
+/// What a target made of a batch.
+enum class Verdict {
+  kSent,
+  kRetry,     ///< The target cannot now: the same batch again, later.
+  kTooLarge,  ///< In smaller batches.
+  kRefused,   ///< Something in it is wrong.
+  kDenied,    ///< The key is wrong.
+};
+
+struct SendResult {
+  Verdict verdict = Verdict::kSent;
+  std::string code;    ///< `503`, `connection`.
+  std::string reason;  ///< What the target said, shortened.
+  std::optional<std::chrono::milliseconds> retry_after;
+  bool unreachable = false;  ///< Not even an answer came.
+};
+
+struct BatchLimits {
+  std::size_t operations = 100;
+  std::uint64_t bytes = 20ull << 20;
+};
+
+/// Where a destination delivers to.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+
+  /// Delivers the operations, all of the same key, in order. `abort` breaks a wait off.
+  /// Threads: several at a time, unless `concurrency` says 1.
+  virtual SendResult Send(std::span<const OutgoingOp> ops, std::string_view api_key,
+                          const std::atomic<bool>& abort) = 0;
+
+  /// Makes what was sent last; the cursor moves after it.
+  virtual absl::Status Flush() { return absl::OkStatus(); }
+
+  /// Whether the target looks alive; asked during long pauses.
+  virtual bool Probe(const std::atomic<bool>& /*abort*/) { return true; }
+
+  virtual BatchLimits Limits() { return {}; }
+  virtual std::size_t concurrency() const = 0;  ///< 0 = as many as the destination likes.
+  virtual bool uses_keys() const = 0;
+
+  /// Whether the operation cannot be in a batch with others.
+  virtual bool MustTravelAlone(const OutgoingOp& /*op*/) const { return false; }
+
+  /// See Destination::PrepareReload.
+  virtual absl::StatusOr<std::function<void()>> PrepareReload(const DestinationConfig& config) = 0;
+};
+
+}  // namespace weft::collector

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "weft_receiver.h"
+
+#include <algorithm>
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <unordered_set>
+#include <utility>
+
+#include <grpcpp/grpcpp.h>
+#include <weft/collector/v1/collector.grpc.pb.h>
+
+#include "weft_batch.h"
+
+namespace weft::collector {
+namespace {
+
+// What a stream may have unanswered, in batches: enough to keep the log busy over a slow link, few
+// enough that a lost connection repeats little.
+constexpr std::uint32_t kMinWindow = 2;
+constexpr std::uint32_t kMaxWindow = 64;
+constexpr std::uint32_t kRetryAfterMs = 1000;
+constexpr char kKeyHeader[] = "x-api-key";
+
+std::string KeyOf(const grpc::CallbackServerContext& context) {
+  const auto found = context.client_metadata().find(kKeyHeader);
+  if (found == context.client_metadata().end()) return "";
+  return {found->second.data(), found->second.size()};
+}
+
+// Everything that invites another try is UNAVAILABLE: RESOURCE_EXHAUSTED tells a client of this
+// service that its batch is too large.
+grpc::StatusCode CodeOf(const absl::Status& status) {
+  if (absl::IsInvalidArgument(status)) return grpc::StatusCode::INVALID_ARGUMENT;
+  return status.ok() ? grpc::StatusCode::OK : grpc::StatusCode::UNAVAILABLE;
+}
+
+void FillResult(const absl::Status& status, const std::vector<RejectedOp>& rejected,
+                v1::BatchResult* result) {
+  result->set_code(CodeOf(status));
+  if (!status.ok()) {
+    result->set_message(std::string(status.message()));
+    if (CodeOf(status) == grpc::StatusCode::UNAVAILABLE) result->set_retry_after_ms(kRetryAfterMs);
+    return;
+  }
+  for (const RejectedOp& op : rejected) {
+    v1::RejectedOperation* const entry = result->add_rejected();
+    entry->set_index(static_cast<std::uint32_t>(op.index));
+    entry->set_reason(op.reason);
+  }
+}
+
+// The answer needs the reasons, but not the bytes that go to the parked file.
+std::vector<RejectedOp> WithoutBytes(const std::vector<RejectedOp>& rejected) {
+  std::vector<RejectedOp> reasons;
+  reasons.reserve(rejected.size());
+  for (const RejectedOp& op : rejected) reasons.push_back({op.index, op.reason, ""});
+  return reasons;
+}
+
+}  // namespace
+
+// What calls share with the receiver. Calls keep it alive: an answer may come after the server is
+// gone.
+struct ReceiverState {
+  explicit ReceiverState(WeftReceiverOptions given) : options(std::move(given)) {}
+
+  bool Accepts(std::string_view key) const {
+    return !options.accepts_key || options.accepts_key(key);
+  }
+
+  // Decodes and hands on; `done` gets what became of the batch, sooner or later, exactly once.
+  void Accept(const v1::RunBatch& batch, std::string key, std::uint64_t bytes,
+              std::function<void(const absl::Status&, const std::vector<RejectedOp>&)> done) {
+    const auto operations = static_cast<std::uint64_t>(batch.operations_size());
+    const std::uint64_t before = inflight_bytes.fetch_add(bytes);
+    if (draining || before + bytes > options.max_inflight_bytes) {
+      inflight_bytes -= bytes;
+      options.ingest->CountRefused(Receiver::kWeft, draining ? "stopping" : "overload", operations);
+      return done(absl::UnavailableError(draining ? "the collector is stopping"
+                                                  : "too many bytes in flight"),
+                  {});
+    }
+    IngestBatch decoded = DecodeWeftBatch(batch);
+    decoded.api_key = std::move(key);
+    auto rejected = WithoutBytes(decoded.rejected);
+    options.ingest->Accept(std::move(decoded),
+                           [this, bytes, rejected = std::move(rejected),
+                            done = std::move(done)](const absl::Status& status) {
+                             inflight_bytes -= bytes;
+                             done(status, rejected);
+                           });
+  }
+
+  const WeftReceiverOptions options;
+  std::atomic<std::uint64_t> inflight_bytes{0};
+  std::atomic<bool> draining{false};
+
+  std::mutex mutex;
+  std::unordered_set<class ExportStream*> streams;
+};
+
+namespace {
+
+class FailedStream final
+    : public grpc::ServerBidiReactor<v1::ExportStreamRequest, v1::ExportStreamResponse> {
+ public:
+  explicit FailedStream(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+// One ExportStream call. Reads, writes and the answers of the log meet under `mutex_`; gRPC's
+// operations are started under it too, for at most one of a kind may be outstanding.
+class ExportStream final
+    : public grpc::ServerBidiReactor<v1::ExportStreamRequest, v1::ExportStreamResponse>,
+      public std::enable_shared_from_this<ExportStream> {
+ public:
+  ExportStream(std::shared_ptr<ReceiverState> state, std::string key)
+      : state_(std::move(state)), key_(std::move(key)) {}
+
+  // Apart from the constructor: callbacks need the shared pointer.
+  void Start() {
+    self_ = shared_from_this();
+    {
+      std::lock_guard lock(state_->mutex);
+      state_->streams.insert(this);
+    }
+    std::lock_guard lock(mutex_);
+    v1::ExportStreamResponse hello;
+    hello.set_window(window_);
+    responses_.push_back(std::move(hello));
+    reading_ = true;
+    StartRead(&request_);
+    Advance();
+  }
+
+  void Drain() {
+    std::lock_guard lock(mutex_);
+    draining_ = true;
+    Advance();
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      std::lock_guard lock(mutex_);
+      reading_ = false;
+      reads_over_ = true;
+      return Advance();
+    }
+    const std::uint64_t id = request_.batch_id();
+    const std::uint64_t bytes = request_.ByteSizeLong();
+    {
+      std::lock_guard lock(mutex_);
+      ++unanswered_;
+      unanswered_bytes_ += bytes;
+      average_bytes_ += (static_cast<double>(bytes) - average_bytes_) / 8;
+    }
+    state_->Accept(request_.batch(), key_, bytes,
+                   [self = shared_from_this(), id, bytes](const absl::Status& status,
+                                                          const std::vector<RejectedOp>& rejected) {
+                     self->Answer(id, bytes, status, rejected);
+                   });
+    std::lock_guard lock(mutex_);
+    reading_ = false;
+    Advance();
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) cancelled_ = true;
+    Advance();
+  }
+
+  void OnCancel() override {
+    std::lock_guard lock(mutex_);
+    cancelled_ = true;
+    Advance();
+  }
+
+  void OnDone() override {
+    {
+      std::lock_guard lock(state_->mutex);
+      state_->streams.erase(this);
+    }
+    self_.reset();
+  }
+
+ private:
+  void Answer(std::uint64_t id, std::uint64_t bytes, const absl::Status& status,
+              const std::vector<RejectedOp>& rejected) {
+    v1::ExportStreamResponse response;
+    response.set_batch_id(id);
+    FillResult(status, rejected, response.mutable_result());
+    std::lock_guard lock(mutex_);
+    --unanswered_;
+    unanswered_bytes_ -= bytes;
+    const std::uint32_t window = Window();
+    if (window != window_) response.set_window(window_ = window);
+    responses_.push_back(std::move(response));
+    Advance();
+  }
+
+  std::uint32_t Window() const {
+    const double batches =
+        static_cast<double>(state_->options.max_stream_bytes) / std::max(average_bytes_, 1.0);
+    return static_cast<std::uint32_t>(std::clamp(batches, double{kMinWindow}, double{kMaxWindow}));
+  }
+
+  // Starts whatever may start. Held: mutex_.
+  void Advance() {
+    if (finished_) return;
+    if (!writing_ && !cancelled_ && !responses_.empty()) {
+      writing_ = true;
+      response_ = std::move(responses_.front());
+      responses_.pop_front();
+      StartWrite(&response_);
+    }
+    const bool room = unanswered_bytes_ < state_->options.max_stream_bytes &&
+                      unanswered_ < 2 * kMaxWindow && responses_.size() < 2 * kMaxWindow;
+    if (!reading_ && !reads_over_ && !draining_ && !cancelled_ && room) {
+      reading_ = true;
+      StartRead(&request_);
+    }
+    const bool answered = unanswered_ == 0 && responses_.empty();
+    const bool over = reads_over_ || draining_;
+    if (writing_ || !(cancelled_ || (over && answered))) return;
+    finished_ = true;
+    if (cancelled_) {
+      Finish(grpc::Status::CANCELLED);
+    } else if (reads_over_) {
+      Finish(grpc::Status::OK);
+    } else {
+      Finish({grpc::StatusCode::UNAVAILABLE, "the collector is stopping"});
+    }
+  }
+
+  const std::shared_ptr<ReceiverState> state_;
+  const std::string key_;
+  std::shared_ptr<ExportStream> self_;  // Until OnDone: gRPC holds a bare pointer.
+
+  std::mutex mutex_;
+  v1::ExportStreamRequest request_;
+  v1::ExportStreamResponse response_;
+  std::deque<v1::ExportStreamResponse> responses_;
+  std::uint64_t unanswered_ = 0;
+  std::uint64_t unanswered_bytes_ = 0;
+  double average_bytes_ = 256 << 10;
+  std::uint32_t window_ = 16;
+  bool reading_ = false;
+  bool writing_ = false;
+  bool reads_over_ = false;
+  bool draining_ = false;
+  bool cancelled_ = false;
+  bool finished_ = false;
+};
+
+class WeftReceiver::Service final : public v1::CollectorService::CallbackService {
+ public:
+  explicit Service(WeftReceiverOptions options)
+      : state_(std::make_shared<ReceiverState>(std::move(options))) {}
+
+  grpc::ServerUnaryReactor* Export(grpc::CallbackServerContext* context,
+                                   const v1::ExportRequest* request,
+                                   v1::ExportResponse* response) override {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    std::string key = KeyOf(*context);
+    if (!state_->Accepts(key)) {
+      CountUnauthenticated(static_cast<std::uint64_t>(request->batch().operations_size()));
+      reactor->Finish(Unauthenticated());
+      return reactor;
+    }
+    state_->Accept(request->batch(), std::move(key), request->ByteSizeLong(),
+                   [state = state_, reactor, response](const absl::Status& status,
+                                                       const std::vector<RejectedOp>& rejected) {
+                     FillResult(status, rejected, response->mutable_result());
+                     reactor->Finish({CodeOf(status), std::string(status.message())});
+                   });
+    return reactor;
+  }
+
+  grpc::ServerBidiReactor<v1::ExportStreamRequest, v1::ExportStreamResponse>* ExportStream(
+      grpc::CallbackServerContext* context) override {
+    std::string key = KeyOf(*context);
+    if (!state_->Accepts(key)) {
+      CountUnauthenticated(0);
+      return new FailedStream(Unauthenticated());
+    }
+    if (state_->draining) {
+      return new FailedStream({grpc::StatusCode::UNAVAILABLE, "the collector is stopping"});
+    }
+    auto stream = std::make_shared<collector::ExportStream>(state_, std::move(key));
+    stream->Start();
+    return stream.get();
+  }
+
+  ReceiverState& state() { return *state_; }
+
+ private:
+  static grpc::Status Unauthenticated() {
+    return {grpc::StatusCode::UNAUTHENTICATED, "no or an unknown key in the metadata x-api-key"};
+  }
+
+  void CountUnauthenticated(std::uint64_t operations) {
+    state_->options.ingest->CountRefused(Receiver::kWeft, "unauthenticated", operations);
+  }
+
+  const std::shared_ptr<ReceiverState> state_;
+};
+
+WeftReceiver::WeftReceiver(WeftReceiverOptions options)
+    : service_(std::make_unique<Service>(std::move(options))) {}
+
+WeftReceiver::~WeftReceiver() = default;
+
+grpc::Service* WeftReceiver::service() { return service_.get(); }
+
+void WeftReceiver::Drain() {
+  ReceiverState& state = service_->state();
+  state.draining = true;
+  std::vector<std::shared_ptr<ExportStream>> streams;
+  {
+    std::lock_guard lock(state.mutex);
+    for (ExportStream* stream : state.streams) {
+      if (auto alive = stream->weak_from_this().lock()) streams.push_back(std::move(alive));
+    }
+  }
+  for (const auto& stream : streams) stream->Drain();
+}
+
+std::uint64_t WeftReceiver::inflight_bytes() const { return service_->state().inflight_bytes; }
+
+std::uint64_t WeftReceiver::streams() const {
+  ReceiverState& state = service_->state();
+  std::lock_guard lock(state.mutex);
+  return state.streams.size();
+}
+
+}  // namespace weft::collector
