@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cq_algorithm.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+namespace fibers = boost::fibers;
+using std::chrono::steady_clock;
+
+// How long fibers that never stop being ready may keep the queue waiting.
+constexpr int kRoundsBetweenPolls = 64;
+constexpr std::chrono::microseconds kTimeBetweenPolls{200};
+
+gpr_timespec ToTimespec(steady_clock::time_point deadline) noexcept {
+  if (deadline == steady_clock::time_point::max()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  const std::chrono::nanoseconds left = std::max(deadline - steady_clock::now(), {});
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_nanos(left.count(), GPR_TIMESPAN));
+}
+
+}  // namespace
+
+void QueueWaker::Wake() noexcept {
+  std::lock_guard lock(mutex_);
+  if (closed_) {
+    wake_pending_ = true;
+    // Under the lock: the woken thread may end, and this object with it.
+    closed_wake_.notify_one();
+  } else if (!std::exchange(armed_, true)) {
+    // An alarm at the present time would fire up to a millisecond late; one at time zero is in
+    // time.
+    alarm_.Set(queue_, gpr_time_0(GPR_CLOCK_REALTIME), tag());
+  }
+}
+
+void QueueWaker::Complete(bool) noexcept {
+  std::lock_guard lock(mutex_);
+  armed_ = false;
+  woken_ = true;
+}
+
+void QueueWaker::Close() noexcept {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+  wake_pending_ = true;  // what came through the queue may not have been seen
+}
+
+void QueueWaker::WaitClosed(steady_clock::time_point deadline) noexcept {
+  std::unique_lock lock(mutex_);
+  const auto pending = [this] { return wake_pending_; };
+  if (deadline == steady_clock::time_point::max()) {
+    closed_wake_.wait(lock, pending);
+  } else {
+    closed_wake_.wait_until(lock, deadline, pending);
+  }
+  wake_pending_ = false;
+}
+
+void CqAlgorithm::awakened(fibers::context* fiber) noexcept { fiber->ready_link(ready_); }
+
+fibers::context* CqAlgorithm::pick_next() noexcept {
+  if (PollIsDue()) Poll(gpr_time_0(GPR_CLOCK_MONOTONIC));
+  if (ready_.empty()) return nullptr;
+  fibers::context* const next = &ready_.front();
+  ready_.pop_front();
+  return next;
+}
+
+// A fiber that is about to wait must not poll: the event may be its own, and would make it ready
+// while it still runs. And with nothing ready, suspend_until polls anyway.
+bool CqAlgorithm::PollIsDue() noexcept {
+  if (closed_ || ready_.empty()) return false;
+  if (!fibers::context::active()->is_context(fibers::type::dispatcher_context)) return false;
+  return ++rounds_since_poll_ >= kRoundsBetweenPolls ||
+         steady_clock::now() - last_poll_ >= kTimeBetweenPolls;
+}
+
+// Takes one event: a second poll costs a whole pass of gRPC's poller, and halves the throughput.
+bool CqAlgorithm::Poll(gpr_timespec deadline) noexcept {
+  void* tag = nullptr;
+  bool ok = false;
+  const auto status = queue_->AsyncNext(&tag, &ok, deadline);
+  if (status == grpc::CompletionQueue::GOT_EVENT)
+    static_cast<CompletionHandler*>(tag)->Complete(ok);
+  rounds_since_poll_ = 0;
+  last_poll_ = steady_clock::now();
+  return status != grpc::CompletionQueue::SHUTDOWN;
+}
+
+void CqAlgorithm::suspend_until(const steady_clock::time_point& deadline) noexcept {
+  if (closed_) {
+    waker_.WaitClosed(deadline);
+    return;
+  }
+  // A wake that a poll of pick_next took out: the fibers it stands for have not been fetched yet.
+  if (waker_.TakeWake()) return;
+  Poll(ToTimespec(deadline));
+  waker_.TakeWake();
+}
+
+void CqAlgorithm::Close() noexcept {
+  closed_ = true;
+  waker_.Close();
+  queue_->Shutdown();
+  while (Poll(gpr_inf_future(GPR_CLOCK_MONOTONIC))) {
+  }
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include <grpc/support/time.h>
+#include <grpcpp/alarm.h>
+#include <grpcpp/completion_queue.h>
+
+#include <boost/fiber/algo/algorithm.hpp>
+#include <boost/fiber/context.hpp>
+#include <boost/fiber/scheduler.hpp>
+
+#include <weft/async/fiber_operation.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+// Wakes a thread that waits in its completion queue, or, once that is closed, on a condition
+// variable.
+class QueueWaker final : public CompletionHandler {
+ public:
+  explicit QueueWaker(grpc::CompletionQueue* queue) noexcept : queue_(queue) {}
+
+  // Any thread.
+  void Wake() noexcept;
+
+  // The thread of the queue.
+  void Complete(bool ok) noexcept override;  // our own tag came out
+  bool TakeWake() noexcept { return std::exchange(woken_, false); }
+  void Close() noexcept;
+  void WaitClosed(std::chrono::steady_clock::time_point deadline) noexcept;
+
+ private:
+  grpc::CompletionQueue* const queue_;
+  std::mutex mutex_;
+  grpc::Alarm alarm_;
+  std::condition_variable closed_wake_;
+  bool armed_ = false;  // the alarm's tag has not come out yet
+  bool closed_ = false;
+  bool wake_pending_ = false;  // for WaitClosed
+  bool woken_ = false;         // of the queue's thread alone
+};
+
+// Round robin, whose idle state is a wait in the completion queue.
+class CqAlgorithm final : public boost::fibers::algo::algorithm {
+ public:
+  explicit CqAlgorithm(grpc::CompletionQueue* queue) noexcept : queue_(queue), waker_(queue) {}
+
+  void awakened(boost::fibers::context* fiber) noexcept override;
+  boost::fibers::context* pick_next() noexcept override;
+  bool has_ready_fibers() const noexcept override { return !ready_.empty(); }
+  void suspend_until(const std::chrono::steady_clock::time_point& deadline) noexcept override;
+  void notify() noexcept override { waker_.Wake(); }
+
+  // Shuts the queue down and takes out all that is left in it.
+  void Close() noexcept;
+
+ private:
+  bool PollIsDue() noexcept;
+  bool Poll(gpr_timespec deadline) noexcept;
+
+  grpc::CompletionQueue* const queue_;
+  QueueWaker waker_;
+  boost::fibers::scheduler::ready_queue_type ready_;
+  int rounds_since_poll_ = 0;
+  std::chrono::steady_clock::time_point last_poll_;
+  bool closed_ = false;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
