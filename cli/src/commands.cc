@@ -10,14 +10,12 @@
 
 #include <weft/version.h>
 
+#include "collect_command.h"
 #include "demo_command.h"
 #include "headers_command.h"
 #include "ls_command.h"
 #include "show_command.h"
 #include "text.h"
-#if __has_include("collect_command.h")
-#include "collect_command.h"
-#endif
 
 namespace weft::cli {
 namespace {
@@ -34,31 +32,29 @@ struct Command {
   int (*run)(Args args, const Style& style, const Streams& streams);
 };
 
-constexpr std::array kCommands {
-#if __has_include("collect_command.h")
-  Command{"collect", "run a collector",
-          [](Args args, const Style&, const Streams&) { return CollectCommand(args); }},
-#endif
-      Command{"demo", "show a trace of a team of agents, from nothing",
-              [](Args args, const Style& style, const Streams& streams) {
-                return DemoCommand(args, style, streams.out, streams.err);
-              }},
-      Command{"ls", "list traces",
-              [](Args args, const Style& style, const Streams& streams) {
-                return LsCommand(args, style, streams.out, streams.err);
-              }},
-      Command{"show", "show a trace as a tree",
-              [](Args args, const Style& style, const Streams& streams) {
-                return ShowCommand(args, style, streams.out, streams.err);
-              }},
-      Command{"export", "write a trace as JSON lines",
-              [](Args args, const Style& style, const Streams& streams) {
-                return ExportCommand(args, style, streams.out, streams.err);
-              }},
-      Command{"headers", "read and write the headers that carry a trace",
-              [](Args args, const Style&, const Streams& streams) {
-                return HeadersCommand(args, streams.in, streams.out, streams.err);
-              }},
+constexpr std::array kCommands = {
+    Command{"collect", "run a collector",
+            [](Args args, const Style&, const Streams&) { return CollectCommand(args); }},
+    Command{"demo", "show a trace of a team of agents, from nothing",
+            [](Args args, const Style& style, const Streams& streams) {
+              return DemoCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"ls", "list traces",
+            [](Args args, const Style& style, const Streams& streams) {
+              return LsCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"show", "show a trace as a tree",
+            [](Args args, const Style& style, const Streams& streams) {
+              return ShowCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"export", "write a trace as JSON lines",
+            [](Args args, const Style& style, const Streams& streams) {
+              return ExportCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"headers", "read and write the headers that carry a trace",
+            [](Args args, const Style&, const Streams& streams) {
+              return HeadersCommand(args, streams.in, streams.out, streams.err);
+            }},
 };
 
 void PrintHelp(std::ostream& out) {

@@ -53,6 +53,13 @@ std::vector<std::string> MakeQueries(const std::vector<std::string>& terms, cons
   return queries;
 }
 
+// Every call of these is a run below the call that is being handled.
+const auto pick_terms = weft::Traceable(
+    "pick_terms", {.run_type = weft::RunType::kParser, .arguments = {"question"}}, &Terms);
+const auto make_queries = weft::Traceable(
+    "make_queries", {.run_type = weft::RunType::kTool, .arguments = {"terms", "counts"}},
+    &MakeQueries);
+
 class PlannerService final : public v1::Planner::Service {
  public:
   explicit PlannerService(const std::shared_ptr<grpc::Channel>& retriever)
@@ -63,7 +70,7 @@ class PlannerService final : public v1::Planner::Service {
     // What the critic missed comes alone: the rest has been searched for already.
     std::vector<std::string> terms(request->missing_terms().begin(),
                                    request->missing_terms().end());
-    if (terms.empty()) terms = pick_terms_(request->question());
+    if (terms.empty()) terms = pick_terms(request->question());
     v1::CountTermsRequest count;
     for (const std::string& term : terms) count.add_terms(term);
     v1::TermCounts counts;
@@ -72,19 +79,12 @@ class PlannerService final : public v1::Planner::Service {
       return status;
     }
     const Counts found(counts.passages_with_term().begin(), counts.passages_with_term().end());
-    for (std::string& query : make_queries_(terms, found)) plan->add_queries(std::move(query));
+    for (std::string& query : make_queries(terms, found)) plan->add_queries(std::move(query));
     return grpc::Status::OK;
   }
 
  private:
   const std::unique_ptr<v1::Retriever::Stub> retriever_;
-
-  // Every call of these is a run below the call that is being handled.
-  decltype(weft::Traceable("pick_terms", {}, &Terms)) pick_terms_ = weft::Traceable(
-      "pick_terms", {.run_type = weft::RunType::kParser, .arguments = {"question"}}, &Terms);
-  decltype(weft::Traceable("make_queries", {}, &MakeQueries)) make_queries_ = weft::Traceable(
-      "make_queries", {.run_type = weft::RunType::kTool, .arguments = {"terms", "counts"}},
-      &MakeQueries);
 };
 
 int Main(int argc, char** argv) {
