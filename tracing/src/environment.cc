@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "environment.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+
+#include "percent.h"
+#include "text.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+/// A variable that was found, with the name it was found under.
+struct Variable {
+  std::string name;
+  std::string value;
+};
+
+absl::Status Unusable(const Variable& variable, const std::string& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(variable.name, ": \"", variable.value, "\" ", why));
+}
+
+class Environment {
+ public:
+  explicit Environment(const GetVariable& get) : get_(get) {}
+
+  /// Blank counts as not set.
+  std::optional<Variable> Find(const std::string& name) const {
+    const char* const value = get_(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    const std::string_view text = TrimBlanks(value);
+    if (text.empty()) return std::nullopt;
+    return Variable{name, std::string(text)};
+  }
+
+  /// LANGSMITH_<name>, else LANGCHAIN_<name>.
+  std::optional<Variable> FindSdk(const std::string& name) const {
+    std::optional<Variable> found = Find("LANGSMITH_" + name);
+    return found ? found : Find("LANGCHAIN_" + name);
+  }
+
+  absl::StatusOr<bool> Flag(const std::optional<Variable>& variable) const {
+    if (!variable || variable->value == "false") return false;
+    if (variable->value == "true") return true;
+    return Unusable(*variable, "is neither true nor false");
+  }
+
+ private:
+  const GetVariable& get_;
+};
+
+bool HasHostAndPort(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  std::uint32_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  const bool is_port =
+      error == std::errc() && end == digits.data() + digits.size() && port > 0 && port <= 65535;
+  const bool bracketed = host.front() == '[' && host.back() == ']';
+  return is_port && host.find_first_of(" \t/@?#") == std::string_view::npos &&
+         (bracketed || host.find(':') == std::string_view::npos);
+}
+
+absl::Status ReadDestination(const Environment& environment, EnvironmentSettings& settings) {
+  if (const auto key = environment.FindSdk("API_KEY")) {
+    const bool printable = std::all_of(key->value.begin(), key->value.end(),
+                                       [](char c) { return c > 0x20 && c < 0x7f; });
+    if (!printable) {
+      return Unusable({key->name, "***"}, "holds a character that is not printable ASCII");
+    }
+    settings.collector.api_key = key->value;
+  }
+  if (const auto collector = environment.Find("WEFT_COLLECTOR")) {
+    const bool is_socket = collector->value.starts_with("unix:");
+    if (!is_socket && !HasHostAndPort(collector->value))
+      return Unusable(*collector, "is not HOST:PORT");
+    settings.collector.target = collector->value;
+    return absl::OkStatus();
+  }
+  const auto endpoint = environment.FindSdk("ENDPOINT");
+  if (!endpoint || !settings.tracer.enabled) return absl::OkStatus();
+  return Unusable(*endpoint,
+                  "cannot be sent to directly: set WEFT_COLLECTOR to the HOST:PORT of a collector "
+                  "that forwards to it (weft collect --forward langsmith=URL)");
+}
+
+absl::Status ReadProject(const Environment& environment, TracerOptions& options) {
+  auto project = environment.FindSdk("PROJECT");
+  if (!project) project = environment.FindSdk("SESSION");
+  if (project) options.project = project->value;
+  const auto id = environment.FindSdk("AGENT_ID");
+  const auto place = environment.FindSdk("AGENT_ENVIRONMENT");
+  if (!id && !place) return absl::OkStatus();
+  if (!id) return Unusable(*place, "needs LANGSMITH_AGENT_ID too");
+  if (!place) return Unusable(*id, "needs LANGSMITH_AGENT_ENVIRONMENT too");
+  // Whether it is the id or the environment that does not fit shows by trying one that does.
+  const auto address = [](const std::string& agent, const std::string& in) {
+    return NormalizeAgentAddress("lrn:agents/" + agent + "/environments/" + in);
+  };
+  if (!address(id->value, "local")) {
+    return Unusable(*id, "is no agent id: lower-case letters, digits and hyphens, at most 63");
+  }
+  options.address = address(id->value, place->value);
+  if (!options.address) {
+    return Unusable(*place, "is none of local, development, staging, production");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadSampling(const Environment& environment, TracerOptions& options) {
+  const auto rate = environment.FindSdk("TRACING_SAMPLING_RATE");
+  if (!rate) return absl::OkStatus();
+  double value = 0;
+  const char* const end = rate->value.data() + rate->value.size();
+  const auto parsed = std::from_chars(rate->value.data(), end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end || !(value >= 0 && value <= 1)) {
+    return Unusable(*rate, "is no number between 0 and 1");
+  }
+  options.sampling_rate = value;
+  return absl::OkStatus();
+}
+
+absl::Status ReadServiceName(const Environment& environment, TracerOptions& options) {
+  if (const auto name = environment.Find("OTEL_SERVICE_NAME")) {
+    options.service_name = name->value;
+    return absl::OkStatus();
+  }
+  const auto attributes = environment.Find("OTEL_RESOURCE_ATTRIBUTES");
+  if (!attributes) return absl::OkStatus();
+  std::string_view rest = attributes->value;
+  while (!rest.empty()) {
+    const std::size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view member = TrimBlanks(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    const std::size_t equals = member.find('=');
+    if (member.empty()) continue;
+    if (equals == std::string_view::npos) {
+      return Unusable(*attributes, "is no list of key=value");
+    }
+    if (TrimBlanks(member.substr(0, equals)) == "service.name") {
+      options.service_name = PercentDecode(TrimBlanks(member.substr(equals + 1))).text;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadFlags(const Environment& environment, TracerOptions& options) {
+  auto tracing = environment.FindSdk("TRACING_V2");
+  if (!tracing) tracing = environment.FindSdk("TRACING");
+  const struct {
+    std::optional<Variable> variable;
+    bool* target;
+  } flags[] = {{tracing, &options.enabled},
+               {environment.FindSdk("HIDE_INPUTS"), &options.hide_inputs},
+               {environment.FindSdk("HIDE_OUTPUTS"), &options.hide_outputs},
+               {environment.FindSdk("HIDE_METADATA"), &options.hide_metadata}};
+  for (const auto& [variable, target] : flags) {
+    const absl::StatusOr<bool> value = environment.Flag(variable);
+    if (!value.ok()) return value.status();
+    *target = *value;
+  }
+  const auto otel_off = environment.Find("OTEL_SDK_DISABLED");
+  if (otel_off && AsciiLower(otel_off->value) == "true") options.enabled = false;
+  for (const char* const name : {"OTEL_ENABLED", "OTEL_ONLY"}) {
+    const auto variable = environment.FindSdk(name);
+    const absl::StatusOr<bool> value = environment.Flag(variable);
+    if (!value.ok()) return value.status();
+    if (*value && options.enabled) {
+      return Unusable(*variable,
+                      "asks for export over OTLP: let a collector do that (weft collect --forward "
+                      "otlp=ADDRESS) and set WEFT_COLLECTOR");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<EnvironmentSettings> ReadEnvironment(const GetVariable& get) {
+  const Environment environment(get);
+  EnvironmentSettings settings;
+  for (const absl::Status& status :
+       {ReadFlags(environment, settings.tracer), ReadDestination(environment, settings),
+        ReadProject(environment, settings.tracer), ReadSampling(environment, settings.tracer),
+        ReadServiceName(environment, settings.tracer)}) {
+    if (!status.ok()) return status;
+  }
+  return settings;
+}
+
+}  // namespace internal
+
+absl::StatusOr<std::shared_ptr<Tracer>> Tracer::FromEnvironment() {
+  absl::StatusOr<internal::EnvironmentSettings> settings =
+      internal::ReadEnvironment([](const char* name) { return std::getenv(name); });
+  if (!settings.ok()) return settings.status();
+  if (settings->tracer.enabled) {
+    auto exporter = CollectorExporter::Create(std::move(settings->collector));
+    if (!exporter.ok()) return exporter.status();
+    settings->tracer.exporters.push_back(*std::move(exporter));
+  }
+  return Create(std::move(settings->tracer));
+}
+
+}  // namespace v0
+}  // namespace weft

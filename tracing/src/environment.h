@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/tracer.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// What the environment asks for. docs/environment.md lists the variables.
+struct EnvironmentSettings {
+  TracerOptions tracer;
+  /// Where runs go when tracing is on.
+  CollectorExporterOptions collector;
+};
+
+/// The value of a variable; null: not set.
+using GetVariable = std::function<const char*(const char* name)>;
+
+/// Errors: InvalidArgument with the variable's name and value; the value of a key is masked.
+absl::StatusOr<EnvironmentSettings> ReadEnvironment(const GetVariable& get);
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
