@@ -130,20 +130,26 @@ absl::Status SegmentSet::Recover(Segment& segment) {
   return absl::OkStatus();
 }
 
+absl::Status SegmentSet::WriteFresh(const std::filesystem::path& path, std::uint64_t first_seq,
+                                    std::uint64_t bytes) {
+  absl::StatusOr<File> file = OpenFile(path, O_RDWR | O_CREAT | O_TRUNC);
+  if (!file.ok()) return file.status();
+  if (int error = files_.Allocate(file->fd(), bytes); error != 0) {
+    return FileError("cannot allocate", path, error);
+  }
+  absl::Status status = WriteAll(files_, file->fd(), SegmentHeader(first_seq, salt_));
+  if (status.ok() && ::fsync(file->fd()) != 0) status = FileError("cannot sync", path, errno);
+  return status;
+}
+
+// Under another name until it is whole, so that a segment always has its header.
 absl::StatusOr<std::shared_ptr<Segment>> SegmentSet::Create(std::uint64_t first_seq,
                                                             std::uint64_t bytes) {
   std::filesystem::path path = root_ / "log" / FileName(first_seq);
   std::filesystem::path fresh = path;
   fresh += ".new";
-  absl::StatusOr<File> file = OpenFile(fresh, O_RDWR | O_CREAT | O_TRUNC);
-  if (!file.ok()) return file.status();
-  absl::Status status;
-  if (int error = files_.Allocate(file->fd(), bytes); error != 0) {
-    status = FileError("cannot allocate", fresh, error);
-  } else if (status = WriteAll(files_, file->fd(), SegmentHeader(first_seq, salt_)); !status.ok()) {
-  } else if (::fsync(file->fd()) != 0) {
-    status = FileError("cannot sync", fresh, errno);
-  } else if (::rename(fresh.c_str(), path.c_str()) != 0) {
+  absl::Status status = WriteFresh(fresh, first_seq, bytes);
+  if (status.ok() && ::rename(fresh.c_str(), path.c_str()) != 0) {
     status = FileError("cannot rename", fresh, errno);
   }
   if (status.ok()) status = SyncDirectory(path.parent_path());

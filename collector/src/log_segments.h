@@ -66,6 +66,8 @@ class SegmentSet {
   absl::Status FindFiles();
   absl::Status LearnSalt();
   absl::Status Recover(Segment& segment);
+  absl::Status WriteFresh(const std::filesystem::path& path, std::uint64_t first_seq,
+                          std::uint64_t bytes);
   std::shared_ptr<Segment> Find(std::uint64_t first_seq) const;
   std::shared_ptr<Segment> Next(std::uint64_t first_seq) const;
   absl::StatusOr<std::shared_ptr<File>> FileOf(const Segment& segment);
