@@ -41,7 +41,6 @@ void QueueWaker::Wake() noexcept {
 void QueueWaker::Complete(bool) noexcept {
   std::lock_guard lock(mutex_);
   armed_ = false;
-  woken_ = true;
 }
 
 void QueueWaker::Close() noexcept {
@@ -72,7 +71,9 @@ fibers::context* CqAlgorithm::pick_next() noexcept {
 }
 
 // A fiber that is about to wait must not poll: the event may be its own, and would make it ready
-// while it still runs. And with nothing ready, suspend_until polls anyway.
+// while it still runs. With nothing ready suspend_until polls anyway; here it would lose a wake,
+// for the dispatcher fetches the fibers that other threads woke before it picks, not before it
+// waits.
 bool CqAlgorithm::PollIsDue() noexcept {
   if (closed_ || ready_.empty()) return false;
   if (!fibers::context::active()->is_context(fibers::type::dispatcher_context)) return false;
@@ -97,10 +98,7 @@ void CqAlgorithm::suspend_until(const steady_clock::time_point& deadline) noexce
     waker_.WaitClosed(deadline);
     return;
   }
-  // A wake that a poll of pick_next took out: the fibers it stands for have not been fetched yet.
-  if (waker_.TakeWake()) return;
   Poll(ToTimespec(deadline));
-  waker_.TakeWake();
 }
 
 void CqAlgorithm::Close() noexcept {

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <utility>
 
 #include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
@@ -31,7 +30,6 @@ class QueueWaker final : public CompletionHandler {
 
   // The thread of the queue.
   void Complete(bool ok) noexcept override;  // our own tag came out
-  bool TakeWake() noexcept { return std::exchange(woken_, false); }
   void Close() noexcept;
   void WaitClosed(std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -43,7 +41,6 @@ class QueueWaker final : public CompletionHandler {
   bool armed_ = false;  // the alarm's tag has not come out yet
   bool closed_ = false;
   bool wake_pending_ = false;  // for WaitClosed
-  bool woken_ = false;         // of the queue's thread alone
 };
 
 // Round robin, whose idle state is a wait in the completion queue.
