@@ -121,10 +121,10 @@ TraceExpectation Expectation() {
 
 struct Outcome {
   std::vector<RunView> runs;
-  std::vector<std::string> missing;
+  TraceProblems problems;
 };
 
-/// Reads the trace until it is complete, or for as long as that may take.
+/// Reads the trace until nothing is missing, or for as long as that may take.
 absl::StatusOr<Outcome> ReadTrace(const std::string& endpoint, const std::string& trace_id) {
   const CollectorClient client(endpoint);
   const auto deadline = std::chrono::steady_clock::now() + kReadDeadline;
@@ -133,8 +133,9 @@ absl::StatusOr<Outcome> ReadTrace(const std::string& endpoint, const std::string
     if (!stored.ok()) return stored.status();
     Outcome outcome;
     for (StoredRun& run : *stored) outcome.runs.push_back(std::move(run.view));
-    outcome.missing = CheckTrace(outcome.runs, Expectation());
-    if (outcome.missing.empty() || std::chrono::steady_clock::now() > deadline || Interrupted()) {
+    outcome.problems = CheckTrace(outcome.runs, Expectation());
+    if (outcome.problems.missing.empty() || std::chrono::steady_clock::now() > deadline ||
+        Interrupted()) {
       return outcome;
     }
     std::this_thread::sleep_for(kReadInterval);
@@ -188,7 +189,7 @@ absl::StatusOr<Outcome> AskTheTeam(DemoTeam& team, const DemoOptions& options, c
   absl::StatusOr<Outcome> outcome = ReadTrace(team.http_address(), answer->trace_id);
   if (!outcome.ok()) return outcome.status();
   absl::Status status =
-      CheckOnlyTrace(team.http_address(), answer->trace_id, begin_us, &outcome->missing);
+      CheckOnlyTrace(team.http_address(), answer->trace_id, begin_us, &outcome->problems.missing);
   if (!status.ok()) return status;
   PrintAnswer(options.question, *answer, style, out);
   PrintTree(outcome->runs, style, out);
@@ -219,16 +220,18 @@ int Run(const DemoOptions& options, const Style& style, std::ostream& out, std::
     err << "weft demo: " << outcome.status().message() << "\n";
     return kFailed;
   }
-  for (const std::string& missing : outcome->missing) {
-    err << "weft demo: the trace is not complete: " << missing << "\n";
+  const auto& [missing, failed] = outcome->problems;
+  for (const std::string& what : missing) {
+    err << "weft demo: the trace is not complete: " << what << "\n";
   }
+  for (const std::string& what : failed) err << "weft demo: " << what << "\n";
   if (!options.once) {
     if (absl::Status status = ServeUntilInterrupted(team); !status.ok()) {
       err << "weft demo: " << status.message() << "\n";
       return kFailed;
     }
   }
-  return outcome->missing.empty() ? kDone : kFailed;
+  return missing.empty() && failed.empty() ? kDone : kFailed;
 }
 
 }  // namespace

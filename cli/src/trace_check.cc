@@ -31,7 +31,6 @@ void CheckRun(const RunView& run, const ById& by_id, std::string_view trace_id,
     problem("has a parent that is not here, " + run.parent_id);
   }
   if (!run.end_us) problem("has not ended");
-  if (run.status == "error") problem("failed: " + EscapeControls(run.error));
   if (run.service.empty()) problem("has no metadata service.name");
   if (run.process_id.empty()) problem("has no metadata process.pid");
 }
@@ -95,17 +94,19 @@ void CheckWhole(std::span<const RunView> runs, const ById& by_id,
 
 }  // namespace
 
-std::vector<std::string> CheckTrace(std::span<const RunView> runs,
-                                    const TraceExpectation& expectation) {
-  if (runs.empty()) return {"no runs"};
+TraceProblems CheckTrace(std::span<const RunView> runs, const TraceExpectation& expectation) {
+  if (runs.empty()) return {.missing = {"no runs"}, .failed = {}};
   ById by_id;
   for (const RunView& run : runs) by_id.emplace(run.id, &run);
-  std::vector<std::string> problems;
+  TraceProblems problems;
   for (const RunView& run : runs) {
-    CheckRun(run, by_id, runs.front().trace_id, problems);
-    CheckRpc(run, by_id, problems);
+    CheckRun(run, by_id, runs.front().trace_id, problems.missing);
+    CheckRpc(run, by_id, problems.missing);
+    if (run.status == "error") {
+      problems.failed.push_back(Label(run) + " failed: " + EscapeControls(run.error));
+    }
   }
-  CheckWhole(runs, by_id, expectation, problems);
+  CheckWhole(runs, by_id, expectation, problems.missing);
   return problems;
 }
 

@@ -18,12 +18,17 @@ struct TraceExpectation {
   std::size_t services = 1;
 };
 
-/// What is missing from or wrong with the runs of one trace, a sentence each; empty: complete.
+/// What keeps a trace from being complete, a sentence each.
+struct TraceProblems {
+  std::vector<std::string> missing;  ///< May still come, or is wrong.
+  std::vector<std::string> failed;   ///< Runs that ended with an error.
+};
+
+/// Checks the runs of one trace. No problems: it is complete.
 ///
 /// Complete means: one root, every parent present, every run ended without an error and with its
 /// service and process; every side of an RPC says which; every server run hangs on the client run
 /// of the same method in another process; some local step hangs on a server run.
-std::vector<std::string> CheckTrace(std::span<const RunView> runs,
-                                    const TraceExpectation& expectation);
+TraceProblems CheckTrace(std::span<const RunView> runs, const TraceExpectation& expectation);
 
 }  // namespace weft::cli

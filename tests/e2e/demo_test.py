@@ -2,6 +2,7 @@
 """`weft demo` from outside: what it prints, what it leaves behind, and the trace it makes."""
 
 import collections
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "interop"))
@@ -141,6 +143,72 @@ class DemoTest(DemoCase):
         )
         self.assertEqual(done.returncode, 1)
         self.assertIn("research_team_retriever", done.stderr)
+
+
+class FakeModel(http.server.BaseHTTPRequestHandler):
+    """The chat endpoint of an OpenAI-compatible server; `replies` are what it answers, in turn."""
+
+    replies = []
+    requests = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.requests.append((self.path, self.headers["Authorization"], json.loads(body)))
+        status, reply = self.replies[0]
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(reply).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class DemoModelTest(DemoCase):
+    """The summariser with a model."""
+
+    def setUp(self):
+        super().setUp()
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeModel)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        FakeModel.requests = []
+        self.environment.update(
+            OPENAI_BASE_URL=f"http://127.0.0.1:{server.server_port}/v1",
+            OPENAI_API_KEY="secret-key",
+            OPENAI_MODEL="test-model",
+            no_proxy="127.0.0.1",
+        )
+
+    def test_asks_the_model_and_records_its_tokens(self):
+        content = "The parent of a run is kept right across threads, streams and processes by weft."
+        FakeModel.replies = [
+            (
+                200,
+                {
+                    "choices": [{"message": {"role": "assistant", "content": content}}],
+                    "usage": {"prompt_tokens": 1234, "completion_tokens": 17},
+                },
+            )
+        ]
+        done = self.demo("--once")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("- " + content, done.stdout)
+        self.assertIn("1,234 > 17", done.stdout)
+        path, key, request = FakeModel.requests[0]
+        self.assertEqual(path, "/v1/chat/completions")
+        self.assertEqual(key, "Bearer secret-key")
+        self.assertEqual(request["model"], "test-model")
+        self.assertIn("Question: How does weft", request["messages"][1]["content"])
+
+    def test_keeps_the_error_of_a_model_that_fails_and_answers_all_the_same(self):
+        FakeModel.replies = [(500, {"error": "overloaded"})]
+        done = self.demo("--once")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"run \S+ \(chat\) failed: .*500")
+        self.assertIn("extract_claims", done.stdout)
+        self.assertIn("from ", done.stdout)
+        self.assertNotIn("secret-key", done.stdout + done.stderr)
 
 
 class DemoTraceTest(DemoCase):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program with the TypeScript SDK, unchanged, is readable back by the SDK and by weft."""
 
+import json
 import pathlib
 import shutil
 import tempfile
@@ -51,6 +52,8 @@ class JavaScriptSdkTest(CollectorCase):
             self.assertEqual(child["parent_run_id"], result["id"])
 
     def test_reads_back_what_a_program_sent_compressed(self):
+        with urllib.request.urlopen(self.endpoint + "/info") as info:
+            self.assertTrue(json.load(info)["instance_flags"]["gzip_body_enabled"])
         result, _ = self.trace_program()
         self.check_readable(result)
 

@@ -46,6 +46,7 @@ class PythonSdkTest(CollectorCase):
         self.assertEqual(page.attachments["page"]["reader"].read(), b"\x89PNG\x00\xff page")
 
     def test_reads_back_what_a_program_sent_compressed(self):
+        self.assertTrue(self.client().info.instance_flags["zstd_compression_enabled"])
         result, _ = self.trace_program()
         self.check_readable(result)
 
