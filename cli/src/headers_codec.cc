@@ -25,7 +25,7 @@ bool IsListOfStrings(const Json& value) {
 Json OrNull(const std::optional<std::string>& text) { return text ? Json(*text) : Json(); }
 
 std::string Hex(std::span<const std::uint8_t> bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
+  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
   for (const std::uint8_t byte : bytes) {
     out += kDigits[byte >> 4];

@@ -22,7 +22,7 @@ constexpr std::array<bool, 256> kUnreserved = [] {
 }();
 
 char* WriteEscaped(std::string_view bytes, char* out) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
     *out++ = '%';

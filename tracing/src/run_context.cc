@@ -47,6 +47,11 @@ const std::shared_ptr<const TraceBaggage>& NoBaggage() {
   return *kNone;
 }
 
+std::shared_ptr<const TraceBaggage> OrNone(std::shared_ptr<const TraceBaggage> baggage) {
+  if (!baggage) baggage = NoBaggage();
+  return baggage;
+}
+
 std::int64_t MicrosOf(std::chrono::system_clock::time_point time) noexcept {
   return std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count();
 }
@@ -94,7 +99,7 @@ RunContext RunContext::Root(RunId id, std::chrono::system_clock::time_point star
   const std::shared_ptr<State> state = State::Make(internal::kSegmentSize, &text);
   state->id = id;
   state->trace_id = id;
-  state->baggage = baggage ? std::move(baggage) : NoBaggage();
+  state->baggage = OrNone(std::move(baggage));
   state->SetTime(MicrosOf(start));
   internal::WriteSegment(state->micros, id, text);
   return RunContext(state, true);
@@ -111,7 +116,7 @@ RunContext RunContext::Remote(std::string_view dotted_order,
   state->trace_id = parsed->trace_id;
   state->parent_id = parsed->parent_id.value_or(RunId{});
   state->remote = true;
-  state->baggage = baggage ? std::move(baggage) : NoBaggage();
+  state->baggage = OrNone(std::move(baggage));
   state->SetTime(parsed->micros);
   return RunContext(state, true);
 }
@@ -126,7 +131,8 @@ RunContext RunContext::Child(RunId id, std::chrono::system_clock::time_point sta
   state->id = id;
   state->trace_id = state_->trace_id;
   state->parent_id = state_->id;
-  state->baggage = baggage ? std::move(baggage) : state_->baggage;
+  if (!baggage) baggage = state_->baggage;
+  state->baggage = std::move(baggage);
   state->SetTime(state_->NextChildTime(MicrosOf(start)));
   std::memcpy(text, above.data(), above.size());
   text[above.size()] = '.';

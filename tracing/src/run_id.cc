@@ -75,7 +75,7 @@ void StoreBigEndian(std::uint64_t value, std::uint8_t* out) noexcept {
   std::memcpy(out, &value, sizeof(value));
 }
 
-constexpr std::size_t kHyphens[] = {8, 13, 18, 23};
+constexpr std::array<std::size_t, 4> kHyphens = {8, 13, 18, 23};
 
 }  // namespace
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/sampling.h>
 
+#include <array>
+
 // Header-only use: nothing to link for those who install weft.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -23,9 +25,9 @@ bool SampledByTraceId(std::string_view trace_id, double rate) noexcept {
 }
 
 bool SampledByTraceId(const RunId& trace_id, double rate) noexcept {
-  char text[RunId::kTextSize];
-  trace_id.Write(text);
-  return SampledByTraceId(std::string_view(text, sizeof(text)), rate);
+  std::array<char, RunId::kTextSize> text;
+  trace_id.Write(text.data());
+  return SampledByTraceId(std::string_view(text.data(), text.size()), rate);
 }
 
 }  // namespace v0

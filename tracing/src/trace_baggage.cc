@@ -2,6 +2,7 @@
 #include <weft/tracing/trace_baggage.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 
 #include "json_writer.h"
@@ -57,7 +58,8 @@ class MemberWriter {
 std::optional<std::string> NormalizeAgentAddress(std::string_view address) {
   constexpr std::string_view kAgents = "lrn:agents/";
   constexpr std::string_view kEnvironments = "/environments/";
-  constexpr std::string_view kKnown[] = {"local", "development", "staging", "production"};
+  constexpr std::array<std::string_view, 4> kKnown = {"local", "development", "staging",
+                                                      "production"};
   constexpr std::size_t kLongestId = 63;
   if (!address.starts_with(kAgents)) return std::nullopt;
   const std::size_t slash = address.find('/', kAgents.size());
@@ -72,7 +74,7 @@ std::optional<std::string> NormalizeAgentAddress(std::string_view address) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   });
   const std::string environment = internal::AsciiLower(rest.substr(kEnvironments.size()));
-  if (!id_ok || std::find(std::begin(kKnown), std::end(kKnown), environment) == std::end(kKnown)) {
+  if (!id_ok || std::find(kKnown.begin(), kKnown.end(), environment) == kKnown.end()) {
     return std::nullopt;
   }
   return std::string(address.substr(0, slash + kEnvironments.size())) + environment;

@@ -20,8 +20,9 @@ inline constexpr std::size_t kMaxParsedJsonDepth = 256;
 
 /// Reads one JSON text; nothing when it is none or nests too deep.
 ///
-/// Unlike boost::json::parse of Boost 1.81 it rounds numbers correctly, reads one beyond the range of
-/// a double as null, and takes a lone surrogate (`"\ud800"`, which JavaScript writes) for U+FFFD.
+/// Unlike boost::json::parse of Boost 1.81 it rounds numbers correctly, reads one beyond the range
+/// of a double as null, and takes a lone surrogate (`"\ud800"`, which JavaScript writes) for
+/// U+FFFD.
 ///
 /// Errors: none but the absent result. Cost: linear in the text.
 std::optional<Json> ParseJson(std::string_view text);

@@ -48,8 +48,8 @@ struct TraceBaggage {
   /// An agent's address in place of a project: `lrn:agents/<id>/environments/<environment>`.
   std::optional<std::string> address{};
   std::vector<std::string> tags{};
-  /// How many of `tags`, at the end, are one run's own: headers carry them, runs of the same process
-  /// below it do not inherit them.
+  /// How many of `tags`, at the end, are one run's own: headers carry them, runs of the same
+  /// process below it do not inherit them.
   std::size_t own_tags = 0;
   JsonObject metadata{};
   /// Members of `baggage` that are not LangSmith's, decoded; passed on.

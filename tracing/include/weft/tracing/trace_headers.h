@@ -54,7 +54,7 @@ struct ParsedHeaders {
 /// Errors: none. Malformed input gives no parent and a problem; nothing throws, time is linear.
 struct TraceHeaders {
   /// How much of all received values Parse looks at.
-  static constexpr std::size_t kMaxReceivedBytes = 16 * 1024;
+  static constexpr std::size_t kMaxReceivedBytes = 16'384;
 
   std::string langsmith_trace{};  ///< Dotted order of the calling run; empty = absent.
   std::string baggage{};
