@@ -290,17 +290,20 @@ void LogImpl::Publish(const Group& group) {
 }
 
 void LogImpl::Answer(Group& group, const absl::Status& status) {
-  Position position = active_->end();
   std::uint64_t bytes = 0;
   for (const Pending& pending : group) bytes += pending.bytes();
+  {
+    // Before the answers: who is answered may append again at once.
+    std::lock_guard lock(mutex_);
+    pending_bytes_ -= bytes;
+  }
+  Position position = active_->end();
   position.offset -= bytes;
   for (Pending& pending : group) {
     position.seq = pending.frame.seq;
     pending.done(status.ok() ? absl::StatusOr<Position>(position) : status);
     position.offset += pending.bytes();
   }
-  std::lock_guard lock(mutex_);
-  pending_bytes_ -= bytes;
 }
 
 absl::StatusOr<Record> LogImpl::Read(Position position) const {
