@@ -82,7 +82,7 @@ class TracingMiddleware final : public Middleware {
     if (call.side() == CallSide::kClient) return;
     ParsedHeaders headers = internal::ReadReceivedHeaders(metadata);
     if (!options_.server_runs)
-      return call.SetContext(WithParent(call.context(), std::move(headers)));
+      return call.SetContext(WithParent(call.context(), std::move(headers), tracer_));
     // Whatever is current on gRPC's thread is not this call's.
     const ContextScope scope(call.context());
     Begin(call, std::move(headers));
@@ -102,9 +102,7 @@ class TracingMiddleware final : public Middleware {
   }
 
  private:
-  static Json Text(std::string_view text) {
-    return Json(boost::json::string(text));
-  }
+  static Json Text(std::string_view text) { return Json(boost::json::string(text)); }
 
   RunType TypeOf(const MethodDescription& method) const noexcept try {
     if (options_.run_type) return options_.run_type(method);

@@ -22,7 +22,9 @@ struct RunInTree::Data {
   std::vector<const RunRecord*> ChildrenOf(const RunRecord* parent) const {
     std::vector<const RunRecord*> children;
     for (const RunRecord& run : runs) {
-      if (ParentOf(run) == parent) children.push_back(&run);
+      const bool below = parent != nullptr ? run.context.parent_id() == parent->context.id()
+                                           : ParentOf(run) == nullptr;
+      if (below) children.push_back(&run);
     }
     return children;
   }

@@ -146,7 +146,7 @@ class CallbackService final : public EchoService, public ::echo::Echo::CallbackS
       if constexpr (kBidi || std::is_same_v<Base, grpc::ServerWriteReactor<Message>>) {
         peer.write = [&](const Message& m) { return reactor.Write(m); };
       }
-      return RunScript(kind, BehaviourOf(*context), peer, progress_);
+      return RunScript(kind, *context, peer, progress_);
     });
   }
 
@@ -182,7 +182,7 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
           Message message;
           if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) read(&message);
           grpc::Status status =
-              RunScript(kind, BehaviourOf(*context),
+              RunScript(kind, *context,
                         {.read = read,
                          .write = write,
                          .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); }},

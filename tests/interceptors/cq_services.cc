@@ -178,7 +178,7 @@ class CqService final : public EchoService {
   grpc::Status Run(RpcKind kind, const grpc::ServerContext& context,
                    std::function<bool(Message*)> read, std::function<bool(const Message&)> write,
                    std::function<void()> wait) {
-    return RunScript(kind, BehaviourOf(context),
+    return RunScript(kind, context,
                      {.read = std::move(read),
                       .write = std::move(write),
                       .wait_until_cancelled = std::move(wait)},
@@ -227,8 +227,8 @@ class GenericCqService final : public EchoService {
           Message message;
           if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) read(&message);
           grpc::Status status =
-              RunScript(kind, BehaviourOf(context),
-                        {.read = read, .write = write, .wait_until_cancelled = wait}, progress_);
+              RunScript(kind, context, {.read = read, .write = write, .wait_until_cancelled = wait},
+                        progress_);
           const bool one_reply = kind == RpcKind::kUnary || kind == RpcKind::kClientStream;
           if (one_reply && status.ok()) write(message);
           return status;

@@ -183,21 +183,6 @@ grpc::Status CallCallback(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& c
   }
 }
 
-grpc::Status CallGeneric(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
-                         grpc::ClientContext& context) {
-  Queue queue;
-  grpc::GenericStub stub(channel);
-  grpc::Slice empty;
-  const grpc::ByteBuffer request(&empty, 1);
-  grpc::ByteBuffer reply;
-  grpc::Status status;
-  auto call = stub.PrepareUnaryCall(&context, method, request, queue.get());
-  call->StartCall();
-  call->Finish(&reply, &status, &queue);
-  queue.Next();
-  return status;
-}
-
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, ClientApi api) {
@@ -237,6 +222,21 @@ grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channe
   }
 }
 
+grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
+                        grpc::ClientContext& context) {
+  Queue queue;
+  grpc::GenericStub stub(channel);
+  grpc::Slice empty;
+  const grpc::ByteBuffer request(&empty, 1);
+  grpc::ByteBuffer reply;
+  grpc::Status status;
+  auto call = stub.PrepareUnaryCall(&context, method, request, queue.get());
+  call->StartCall();
+  call->Finish(&reply, &status, &queue);
+  queue.Next();
+  return status;
+}
+
 grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context) {
   switch (api) {
@@ -247,7 +247,7 @@ grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::C
     case ClientApi::kCq:
       return CallCq(kind, *Echo::NewStub(channel), context);
     default:
-      return CallGeneric("/" + RunNameOf(kind), channel, context);
+      return CallMethod("/" + RunNameOf(kind), channel, context);
   }
 }
 
@@ -284,7 +284,7 @@ void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
 
 grpc::Status CallUnknownMethod(const std::shared_ptr<grpc::Channel>& channel) {
   grpc::ClientContext context;
-  return CallGeneric("/echo.Echo/Nope", channel, context);
+  return CallMethod("/echo.Echo/Nope", channel, context);
 }
 
 }  // namespace weft::echo_test

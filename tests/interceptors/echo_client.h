@@ -30,6 +30,10 @@ grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channe
 void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
               const std::string& behaviour, const std::function<void()>& once_started);
 
+/// A unary call of any method, through a generic stub.
+grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
+                        grpc::ClientContext& context);
+
 /// A method that the server does not have.
 grpc::Status CallUnknownMethod(const std::shared_ptr<grpc::Channel>& channel);
 

@@ -46,7 +46,7 @@ class SyncService final : public EchoService, public ::echo::Echo::Service {
  private:
   grpc::Status Run(RpcKind kind, grpc::ServerContext* context, std::function<bool(Message*)> read,
                    std::function<bool(const Message&)> write) {
-    return RunScript(kind, BehaviourOf(*context),
+    return RunScript(kind, *context,
                      {.read = std::move(read),
                       .write = std::move(write),
                       .wait_until_cancelled =

@@ -23,15 +23,22 @@ bool Progress::WaitForHandler() {
   return true;
 }
 
-grpc::Status RunScript(RpcKind kind, const std::string& behaviour, const Peer& peer,
+grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, const Peer& peer,
                        Progress& progress) {
+  const std::string behaviour = BehaviourOf(context);
   const bool reads = kind == RpcKind::kClientStream || kind == RpcKind::kBidiStream;
   const bool writes = kind == RpcKind::kServerStream || kind == RpcKind::kBidiStream;
   Run work("work");
+  work.AddMetadata({{"id", MetadataOf(context, kCallId)}});
+  if (progress.during_work) progress.during_work();
   ::echo::Message message;
   if (behaviour == kThrow) throw std::runtime_error("the handler broke");
   if (behaviour == kError) {
     return {grpc::StatusCode::FAILED_PRECONDITION, "not now"};
+  }
+  const std::string attempts = MetadataOf(context, "grpc-previous-rpc-attempts");
+  if (behaviour == kFlaky && attempts != "2") {
+    return {grpc::StatusCode::UNAVAILABLE, "try again"};
   }
   if (behaviour == kErrorAfterFirst) {
     if (reads) peer.read(&message);
@@ -52,10 +59,14 @@ grpc::Status RunScript(RpcKind kind, const std::string& behaviour, const Peer& p
   return grpc::Status::OK;
 }
 
-std::string BehaviourOf(const grpc::ServerContextBase& context) {
-  const auto found = context.client_metadata().find(kBehaviour);
-  if (found == context.client_metadata().end()) return kOk;
+std::string MetadataOf(const grpc::ServerContextBase& context, const std::string& key) {
+  const auto found = context.client_metadata().find(key);
+  if (found == context.client_metadata().end()) return {};
   return {found->second.data(), found->second.size()};
+}
+
+std::string BehaviourOf(const grpc::ServerContextBase& context) {
+  return MetadataOf(context, kBehaviour);
 }
 
 std::string RunNameOf(RpcKind kind) {

@@ -17,9 +17,11 @@ namespace weft::echo_test {
 
 /// What a handler is asked to do.
 inline constexpr char kBehaviour[] = "behaviour";
+inline constexpr char kCallId[] = "call-id";
 inline constexpr char kOk[] = "ok";
 inline constexpr char kError[] = "error";           // FAILED_PRECONDITION at once
 inline constexpr char kErrorAfterFirst[] = "late";  // INTERNAL after one message each way
+inline constexpr char kFlaky[] = "flaky";           // UNAVAILABLE to the first two attempts
 inline constexpr char kWait[] = "wait";             // until cancelled, then OK
 inline constexpr char kThrow[] = "throw";
 
@@ -30,9 +32,12 @@ struct Peer {
   std::function<void()> wait_until_cancelled;
 };
 
-/// Tells tests how far handlers are.
+/// Tells tests how far handlers are, and lets them take part.
 class Progress {
  public:
+  /// Called in every handler, within its run `work`; to be set before the first call.
+  std::function<void()> during_work;
+
   void HandlerWaits();
   /// False: not in time.
   bool WaitForHandler();
@@ -43,10 +48,13 @@ class Progress {
   int waiting_ = 0;
 };
 
-/// The handler of all methods and interfaces. Makes a run `work` in the current context.
-grpc::Status RunScript(RpcKind kind, const std::string& behaviour, const Peer& peer,
+/// The handler of all methods and interfaces. Makes a run `work` in the current context, with the
+/// metadata `id` that the request has.
+grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, const Peer& peer,
                        Progress& progress);
 
+/// A value of the request's metadata; empty when absent.
+std::string MetadataOf(const grpc::ServerContextBase& context, const std::string& key);
 std::string BehaviourOf(const grpc::ServerContextBase& context);
 
 /// `echo.Echo/Unary` ...

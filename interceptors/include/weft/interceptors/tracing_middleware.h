@@ -30,7 +30,7 @@ struct TracingOptions {
   RunType client_stream_run_type = RunType::kChain;
   RunType server_run_type = RunType::kChain;
   /// Decides instead of the three above; asked once per method.
-  std::function<RunType(const MethodDescription&)> run_type;
+  std::function<RunType(const MethodDescription&)> run_type{};
 
   Propagation propagation = Propagation::kLangSmith;
 

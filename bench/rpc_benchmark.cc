@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+// What tracing adds to a unary RPC.
+//
+//   rpc_benchmark once MODE N    one thread is client and server, in process; N RPCs after a
+//   warm-up.
+//                                For instructions take the slope of two runs, all threads counted:
+//                                  valgrind --tool=callgrind rpc_benchmark once exported 1000
+//   rpc_benchmark tcp [ROUNDS [N]]   64 outstanding over TCP; CPU time per RPC of the whole
+//   process,
+//                                medians of interleaved rounds, and the ratio to bare.
+//
+// Modes: bare, filtered (a chain that selects nothing), off (tracer disabled), unsampled, null
+// (traced to an exporter that drops), exported (traced and sent to a collector service in this
+// process, which acknowledges).
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/grpcpp.h>
+
+#include <weft/collector/v1/collector.grpc.pb.h>
+#include <weft/interceptors/create_channel.h>
+#include <weft/interceptors/intercept_server.h>
+#include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/tracer.h>
+
+#include "rpc_benchmark.grpc.pb.h"
+
+namespace {
+std::atomic<bool> g_counting{false};
+std::atomic<long> g_allocations{0};
+}  // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  if (g_counting.load(std::memory_order_relaxed)) {
+    g_allocations.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
+
+using bench::Echo;
+using bench::Message;
+
+class NullExporter final : public weft::Exporter {
+ public:
+  void Export(weft::RunRecord&& record) noexcept override {
+    const weft::RunRecord dropped = std::move(record);
+  }
+  bool Flush(std::chrono::steady_clock::duration) noexcept override { return true; }
+  bool Shutdown(std::chrono::steady_clock::duration) noexcept override { return true; }
+  weft::ExporterStats Stats() const noexcept override { return {}; }
+};
+
+/// Acknowledges everything.
+class Collector final : public weft::collector::v1::CollectorService::Service {
+ public:
+  Collector() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    target_ = "127.0.0.1:" + std::to_string(port);
+  }
+  ~Collector() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  const std::string& target() const { return target_; }
+
+  grpc::Status ExportStream(
+      grpc::ServerContext* /*context*/,
+      grpc::ServerReaderWriter<weft::collector::v1::ExportStreamResponse,
+                               weft::collector::v1::ExportStreamRequest>* stream) override {
+    weft::collector::v1::ExportStreamRequest request;
+    while (stream->Read(&request)) {
+      weft::collector::v1::ExportStreamResponse response;
+      response.set_batch_id(request.batch_id());
+      response.mutable_result();
+      stream->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
+  std::string target_;
+};
+
+enum class Mode { kBare, kFiltered, kOff, kUnsampled, kNull, kExported };
+
+const std::map<std::string, Mode, std::less<>> kModes = {
+    {"bare", Mode::kBare},           {"filtered", Mode::kFiltered}, {"off", Mode::kOff},
+    {"unsampled", Mode::kUnsampled}, {"null", Mode::kNull},         {"exported", Mode::kExported}};
+
+/// What a mode needs besides the server and the channel.
+class Tracing {
+ public:
+  explicit Tracing(Mode mode) : mode_(mode) {
+    if (mode == Mode::kBare) return;
+    weft::TracerOptions options{.enabled = mode != Mode::kOff};
+    if (mode == Mode::kUnsampled) options.sampling_rate = 0.0;
+    if (mode == Mode::kExported) {
+      collector_ = std::make_unique<Collector>();
+      options.exporters.push_back(
+          weft::CollectorExporter::Create({.target = collector_->target()}).value());
+    } else {
+      options.exporters.push_back(std::make_shared<NullExporter>());
+    }
+    tracer_ = weft::Tracer::Create(std::move(options)).value();
+  }
+
+  bool intercepts() const { return mode_ != Mode::kBare; }
+
+  weft::InterceptorOptions Options() const {
+    weft::InterceptorOptions options{.tracer = tracer_};
+    if (mode_ == Mode::kFiltered) options.selector = weft::Selector("/nothing/*");
+    return options;
+  }
+
+  void Flush() {
+    if (tracer_ == nullptr) return;
+    if (!tracer_->Flush(std::chrono::seconds(60))) std::fputs("not flushed in time\n", stderr);
+    for (const weft::ExporterStats& stats : tracer_->Stats().exporters) {
+      if (stats.dropped() != 0) std::fprintf(stderr, "%lu runs dropped\n", stats.dropped());
+    }
+  }
+
+ private:
+  Mode mode_;
+  std::unique_ptr<Collector> collector_;
+  std::shared_ptr<weft::Tracer> tracer_;
+};
+
+void Intercept(grpc::ServerBuilder& builder, const Tracing& tracing) {
+  if (!tracing.intercepts()) return;
+  const absl::Status status = weft::InterceptServer(builder, tracing.Options());
+  if (!status.ok()) std::exit(1);
+}
+
+// ---- one thread, in process
+
+class OneThread {
+ public:
+  explicit OneThread(const Tracing& tracing) {
+    grpc::ServerBuilder builder;
+    builder.RegisterService(&service_);
+    queue_ = builder.AddCompletionQueue();
+    Intercept(builder, tracing);
+    server_ = builder.BuildAndStart();
+    stub_ = Echo::NewStub(tracing.intercepts()
+                              ? weft::CreateInProcessChannel(*server_, tracing.Options())
+                              : server_->InProcessChannel(grpc::ChannelArguments()));
+    request_.set_text("hello");
+  }
+
+  void Call() {
+    grpc::ServerContext server_context;
+    Message received;
+    grpc::ServerAsyncResponseWriter<Message> writer(&server_context);
+    service_.RequestUnary(&server_context, &received, &writer, queue_.get(), queue_.get(), Tag(1));
+    grpc::ClientContext client_context;
+    Message reply;
+    grpc::Status status;
+    auto call = stub_->AsyncUnary(&client_context, request_, queue_.get());
+    call->Finish(&reply, &status, Tag(3));
+    void* tag = nullptr;
+    bool ok = false;
+    for (int left = 3; left > 0 && queue_->Next(&tag, &ok); --left) {
+      if (tag == Tag(1)) writer.Finish(received, grpc::Status::OK, Tag(2));
+    }
+    if (!status.ok()) std::abort();
+  }
+
+ private:
+  static void* Tag(std::intptr_t n) { return reinterpret_cast<void*>(n); }
+
+  Echo::AsyncService service_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Echo::Stub> stub_;
+  Message request_;
+};
+
+int RunOnce(std::string_view name, int count) {
+  const auto mode = kModes.find(name);
+  if (mode == kModes.end() || count <= 0) return 2;
+  Tracing tracing(mode->second);
+  OneThread harness(tracing);
+  for (int i = 0; i < 200; ++i) harness.Call();
+  tracing.Flush();
+  g_counting = true;
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < count; ++i) harness.Call();
+  const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
+  tracing.Flush();
+  g_counting = false;
+  std::printf("%-10s %8.2f us/RPC %6.1f allocations/RPC\n", mode->first.c_str(),
+              took.count() / count, static_cast<double>(g_allocations.load()) / count);
+  std::fflush(stdout);
+  std::_Exit(0);  // without waiting for the queues to drain
+}
+
+// ---- TCP, 64 outstanding
+
+class TcpServer {
+ public:
+  explicit TcpServer(const Tracing& tracing) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    queue_ = builder.AddCompletionQueue();
+    Intercept(builder, tracing);
+    server_ = builder.BuildAndStart();
+    target_ = "127.0.0.1:" + std::to_string(port);
+    for (int i = 0; i < 128; ++i) new Call(*this);
+    thread_ = std::thread([this] {
+      void* tag = nullptr;
+      bool ok = false;
+      while (queue_->Next(&tag, &ok)) static_cast<Call*>(tag)->Go(ok);
+    });
+  }
+  ~TcpServer() {
+    server_->Shutdown(std::chrono::system_clock::now());
+    queue_->Shutdown();
+    thread_.join();
+  }
+  const std::string& target() const { return target_; }
+
+ private:
+  struct Call {
+    explicit Call(TcpServer& owner) : server(owner) {
+      auto* queue = server.queue_.get();
+      server.service_.RequestUnary(&context, &message, &writer, queue, queue, this);
+    }
+    void Go(bool ok) {
+      if (finished || !ok) {
+        delete this;
+        return;
+      }
+      new Call(server);
+      finished = true;
+      writer.Finish(message, grpc::Status::OK, this);
+    }
+    TcpServer& server;
+    grpc::ServerContext context;
+    Message message;
+    grpc::ServerAsyncResponseWriter<Message> writer{&context};
+    bool finished = false;
+  };
+
+  Echo::AsyncService service_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string target_;
+  std::thread thread_;
+};
+
+class TcpClient {
+ public:
+  TcpClient(const std::string& target, const Tracing& tracing) {
+    // Else channels to one address share a connection, whatever their mode.
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    const auto credentials = grpc::InsecureChannelCredentials();
+    stub_ =
+        Echo::NewStub(tracing.intercepts()
+                          ? weft::CreateChannel(target, credentials, tracing.Options(), arguments)
+                          : grpc::CreateCustomChannel(target, credentials, arguments));
+    request_.set_text("hello");
+  }
+
+  void Run(int count) {
+    constexpr int kOutstanding = 64;
+    int started = 0;
+    int ended = 0;
+    while (started < std::min(count, kOutstanding)) Start(started);
+    void* tag = nullptr;
+    bool ok = false;
+    while (ended < count && queue_.Next(&tag, &ok)) {
+      const std::unique_ptr<Call> call(static_cast<Call*>(tag));
+      if (!call->status.ok()) std::abort();
+      ++ended;
+      if (started < count) Start(started);
+    }
+  }
+
+ private:
+  struct Call {
+    grpc::ClientContext context;
+    Message reply;
+    grpc::Status status;
+    std::unique_ptr<grpc::ClientAsyncResponseReader<Message>> reader;
+  };
+
+  void Start(int& started) {
+    auto* call = new Call;
+    call->reader = stub_->AsyncUnary(&call->context, request_, &queue_);
+    call->reader->Finish(&call->reply, &call->status, call);
+    ++started;
+  }
+
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<Echo::Stub> stub_;
+  Message request_;
+};
+
+double CpuMicros() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto micros = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_usec);
+  };
+  return micros(usage.ru_utime) + micros(usage.ru_stime);
+}
+
+double Median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+int RunTcp(int rounds, int count) {
+  if (rounds <= 0 || count <= 0) return 2;
+  struct Setup {
+    explicit Setup(Mode mode) : tracing(mode), server(tracing), client(server.target(), tracing) {}
+    Tracing tracing;
+    TcpServer server;
+    TcpClient client;
+    std::vector<double> cpu;
+  };
+  const std::vector<std::string> names = {"bare",      "filtered", "off",
+                                          "unsampled", "null",     "exported"};
+  std::vector<std::unique_ptr<Setup>> setups;
+  for (const std::string& name : names) {
+    setups.push_back(std::make_unique<Setup>(kModes.at(name)));
+    setups.back()->client.Run(2000);
+    setups.back()->tracing.Flush();
+  }
+  for (int round = 0; round < rounds; ++round) {
+    for (const auto& setup : setups) {
+      const double before = CpuMicros();
+      setup->client.Run(count);
+      setup->tracing.Flush();
+      setup->cpu.push_back((CpuMicros() - before) / count);
+    }
+  }
+  const double bare = Median(setups[0]->cpu);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const double cpu = Median(setups[i]->cpu);
+    std::printf("%-10s %7.2f us CPU/RPC  %.3f x bare\n", names[i].c_str(), cpu, cpu / bare);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  const auto number = [&](std::size_t i, int otherwise) {
+    return args.size() > i ? std::atoi(args[i].c_str()) : otherwise;
+  };
+  int result = 2;
+  if (args.size() == 3 && args[0] == "once") result = RunOnce(args[1], number(2, 0));
+  if (args.empty() || args[0] == "tcp") result = RunTcp(number(1, 9), number(2, 10000));
+  if (result == 2) {
+    std::fputs("use: rpc_benchmark once MODE N | rpc_benchmark tcp [ROUNDS [N]]\n", stderr);
+  }
+  return result;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <weft/interceptors/middleware.h>
+
+namespace weft::echo_test {
+
+/// A middleware made of functions, for one test.
+class Hooks : public Middleware {
+ public:
+  std::function<void(Call&, MetadataWriter&)> on_send;
+  std::function<void(Call&, MetadataWriter&)> on_send_trailers;
+  std::function<void(Call&, grpc::Status&)> on_status;
+
+  void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
+    if (on_send) on_send(call, metadata);
+  }
+  void OnSendTrailers(Call& call, MetadataWriter& metadata) noexcept override {
+    if (on_send_trailers) on_send_trailers(call, metadata);
+  }
+  void OnStatus(Call& call, grpc::Status& status) noexcept override {
+    if (on_status) on_status(call, status);
+  }
+};
+
+/// Keeps the request metadata that a server received.
+class ReceivedMetadata : public Middleware {
+ public:
+  void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
+    if (call.side() != CallSide::kServer) return;
+    const std::lock_guard lock(mutex_);
+    calls_.emplace_back();
+    for (const auto& [key, value] : metadata.map()) {
+      calls_.back().emplace(std::string(key.data(), key.size()),
+                            std::string(value.data(), value.size()));
+    }
+  }
+
+  std::multimap<std::string, std::string> Last() const {
+    const std::lock_guard lock(mutex_);
+    return calls_.empty() ? std::multimap<std::string, std::string>() : calls_.back();
+  }
+
+  /// All values of `key` in the last call.
+  std::vector<std::string> Last(const std::string& key) const {
+    const auto all = Last();
+    std::vector<std::string> values;
+    const auto [first, last] = all.equal_range(key);
+    for (auto it = first; it != last; ++it) values.push_back(it->second);
+    return values;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::multimap<std::string, std::string>> calls_;
+};
+
+}  // namespace weft::echo_test
