@@ -255,8 +255,12 @@ void SegmentSet::Quarantine(const Segment& segment, int fd, std::uint64_t begin,
 
 absl::StatusOr<Record> SegmentSet::Read(Position position, bool with_payload) {
   std::shared_ptr<Segment> segment = Find(position.segment);
-  if (!segment) return absl::NotFoundError("the segment is not in the log");
   std::uint64_t offset = std::max(position.offset, kSegmentHeaderBytes);
+  if (!segment && position.segment > First()->first_seq) {  // somebody deleted it: go on behind
+    segment = Next(position.segment);
+    offset = kSegmentHeaderBytes;
+  }
+  if (!segment) return absl::NotFoundError("the segment is not in the log");
   for (;;) {
     // In this order: a sealed segment does not grow.
     const bool sealed = segment->sealed.load(std::memory_order_acquire);

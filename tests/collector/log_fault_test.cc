@@ -233,6 +233,20 @@ TEST(LogFaultTest, AnEmptyOrHalfMadeSegmentDoesNotStopTheStart) {
   EXPECT_EQ(ReadAll(*log).size(), 4u);
 }
 
+TEST(LogFaultTest, ASegmentThatSomebodyDeletedIsSteppedOver) {
+  TemporaryDirectory directory;
+  Written written = WriteSome(directory.path(), 100);
+  const std::vector<fs::path> files = SegmentFiles(directory.path());
+  ASSERT_GE(files.size(), 3u);
+  fs::remove(files[1]);
+  auto log = OpenLog(directory.path());
+  Position lost{std::stoull(files[1].stem()), 64, std::stoull(files[1].stem())};
+  EXPECT_EQ(log->Read(lost)->position.seq, std::stoull(files[2].stem()));
+  EXPECT_EQ(ReadAll(*log).rbegin()->first, 100u);
+  Position beyond{1000, 64, 1000};
+  EXPECT_EQ(log->Read(beyond).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST(LogFaultTest, ASegmentThatIsNoiseIsSetAside) {
   TemporaryDirectory directory;
   fs::create_directories(directory.path() / "log");
