@@ -93,6 +93,17 @@ std::vector<Line> Walk(const Forest& forest, const Branches& branches) {
   return lines;
 }
 
+/// On a terminal the package of a method only takes room.
+std::string Name(const RunView& run, const Style& style) {
+  if (run.name.empty()) return "(no name)";
+  const std::size_t package = run.rpc_service.rfind('.');
+  if (style.terminal && run.IsRpc() && package != std::string::npos &&
+      run.name == run.rpc_service + "/" + run.rpc_method) {
+    return EscapeControls(run.name.substr(package + 1));
+  }
+  return EscapeControls(run.name);
+}
+
 std::string Kind(const RunView& run) {
   if (run.IsServer()) return "server " + (run.server_api.empty() ? run.rpc_kind : run.server_api);
   if (run.IsClient()) return "client " + run.rpc_kind;
@@ -109,11 +120,12 @@ Colour StatusColour(std::string_view status) {
   return status == "pending" ? Colour::kYellow : Colour::kGreen;
 }
 
-Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int64_t> origin_us) {
+Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int64_t> origin_us,
+                   const Style& style) {
   Table::Row row;
   const auto duration = run.DurationUs();
   row.cells = {
-      {line.branch + EscapeControls(run.name.empty() ? "(no name)" : run.name), {}},
+      {line.branch + Name(run, style), {}},
       {EscapeControls(Kind(run)), {}},
       {EscapeControls(run.service), {}},
       {run.start_us && origin_us ? FormatDuration(*run.start_us - *origin_us) : "", {}},
@@ -203,7 +215,7 @@ void PrintTree(std::span<const RunView> runs, const Style& style, std::ostream& 
                {.title = "TOKENS", .right = true, .drop = 1},
                {.title = "STATUS"}});
   for (const Line& line : Walk(forest, style.unicode ? kUnicode : kAscii)) {
-    table.Add(MakeRow(runs[line.run], line, sums.first_us));
+    table.Add(MakeRow(runs[line.run], line, sums.first_us, style));
   }
   table.Print(style, out);
 }

@@ -147,6 +147,18 @@ TEST_F(TreePrinterTest, UsesAsciiWhereTheTerminalKnowsNothingElse) {
   }
 }
 
+TEST_F(TreePrinterTest, LeavesThePackageOfAMethodOutOnATerminal) {
+  RunView run = MakeRun("a", "", 0);
+  run.name = "team.v1.Gateway/Ask";
+  run.rpc_service = "team.v1.Gateway";
+  run.rpc_method = "Ask";
+  run.otel_kind = "CLIENT";
+  EXPECT_THAT(Print({run})[4], StartsWith("team.v1.Gateway/Ask "));
+  Style terminal;
+  terminal.terminal = true;
+  EXPECT_THAT(Print({run}, terminal)[4], StartsWith("Gateway/Ask "));
+}
+
 TEST_F(TreePrinterTest, ColoursOnlyWhenAsked) {
   Style style;
   EXPECT_THAT(Print(SmallTree(), style), Each(Not(HasSubstr("\x1b"))));
