@@ -16,14 +16,14 @@ Json TypeOnly(const std::type_info& type) {
 }
 
 Json MessageToJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
   std::string text;
-  if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) {
+  if (!google::protobuf::util::MessageToJsonString(message, &text).ok()) {
     return JsonObject{{"type", message.GetTypeName()}};
   }
   boost::json::error_code error;
-  Json json = boost::json::parse(text, error);
+  boost::json::parse_options options;
+  options.max_depth = kMaxJsonDepth;
+  Json json = boost::json::parse(text, error, {}, options);
   if (error) return JsonObject{{"type", message.GetTypeName()}};
   return json;
 }

@@ -148,6 +148,20 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
   }
 }
 
+/// One call with options of its own.
+template <typename F>
+struct TraceableCall {
+  template <typename... Args>
+  requires std::invocable<F&, Args...>
+  decltype(auto) operator()(Args&&... args) {
+    return CallTraced(*state, &call, *function, std::forward<Args>(args)...);
+  }
+
+  const TraceableState* state;
+  CallOptions call;
+  F* function;
+};
+
 }  // namespace internal
 
 /// What Traceable() returns: calls `F`, and each call is a run.
@@ -157,17 +171,17 @@ template <typename F>
 class TraceableFunction {
  public:
   TraceableFunction(std::string name, TraceableOptions options, F function)
-      : state_(std::make_shared<const internal::TraceableState>(std::move(name),
-                                                                std::move(options))),
+      : state_(
+            std::make_shared<const internal::TraceableState>(std::move(name), std::move(options))),
         function_(std::move(function)) {}
 
   template <typename... Args>
-    requires std::invocable<F&, Args...>
+  requires std::invocable<F&, Args...>
   decltype(auto) operator()(Args&&... args) {
     return internal::CallTraced(*state_, nullptr, function_, std::forward<Args>(args)...);
   }
   template <typename... Args>
-    requires std::invocable<const F&, Args...>
+  requires std::invocable<const F&, Args...>
   decltype(auto) operator()(Args&&... args) const {
     return internal::CallTraced(*state_, nullptr, function_, std::forward<Args>(args)...);
   }
@@ -175,10 +189,7 @@ class TraceableFunction {
   /// For one call: `plan.With({.parent = headers, .tags = {"retry"}})(question)`. The result refers
   /// to this object.
   auto With(CallOptions call) {
-    return [this, call = std::move(call)]<typename... Args>(
-               Args&&... args) mutable -> decltype(auto)
-             requires std::invocable<F&, Args...>
-    { return internal::CallTraced(*state_, &call, function_, std::forward<Args>(args)...); };
+    return internal::TraceableCall<F>{state_.get(), std::move(call), &function_};
   }
 
  private:
@@ -191,7 +202,8 @@ class TraceableFunction {
 ///
 ///     auto plan = weft::Traceable("plan", {.run_type = weft::RunType::kLlm,
 ///                                          .arguments = {"question", "k"}},
-///                                 [&](const Question& question, int k) { return Think(question, k); });
+///                                 [&](const Question& question, int k) { return Think(question,
+///                                 k); });
 ///     Plan p = plan(question, 8);
 ///
 /// `function` is anything that std::invoke takes; a move-only one makes the result move-only. With

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a run costs: time on the calling thread, CPU of all threads, allocations. Each figure is the
+// best of several rounds, next to the same loop without tracing.
+//
+//     build/release/bin/tracing_benchmark
+
+#include <sys/resource.h>
+#include <time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+
+#include <weft/testing/fake_collector.h>
+#include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/run.h>
+#include <weft/tracing/traceable.h>
+#include <weft/tracing/tracing_context.h>
+
+namespace {
+
+// Of this thread: what the exporter's thread allocates is not the caller's.
+thread_local std::uint64_t allocations = 0;
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* const block = std::malloc(size)) return block;
+  std::abort();
+}
+void operator delete(void* block) noexcept { std::free(block); }
+void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+
+namespace {
+
+using weft::Run;
+using weft::Tracer;
+
+constexpr int kRounds = 7;
+
+double SecondsOf(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+struct Cost {
+  double thread_ns = 1e18;
+  double process_ns = 1e18;
+  double allocations = 1e18;
+};
+
+/// Per call of `work`; `settle` waits for what other threads do with it.
+Cost Measure(int calls, const std::function<void()>& work, const std::function<void()>& settle) {
+  Cost best;
+  for (int round = 0; round < kRounds; ++round) {
+    const double thread = SecondsOf(CLOCK_THREAD_CPUTIME_ID);
+    const double process = SecondsOf(CLOCK_PROCESS_CPUTIME_ID);
+    const std::uint64_t allocated = allocations;
+    for (int i = 0; i < calls; ++i) work();
+    const std::uint64_t allocated_after = allocations;
+    const double thread_after = SecondsOf(CLOCK_THREAD_CPUTIME_ID);
+    settle();
+    const double per_call = 1e9 / calls;
+    best.thread_ns = std::min(best.thread_ns, (thread_after - thread) * per_call);
+    best.process_ns =
+        std::min(best.process_ns, (SecondsOf(CLOCK_PROCESS_CPUTIME_ID) - process) * per_call);
+    best.allocations =
+        std::min(best.allocations, static_cast<double>(allocated_after - allocated) / calls);
+  }
+  return best;
+}
+
+void Print(const char* what, const Cost& cost) {
+  std::printf("%-52s %8.1f %8.1f %8.2f\n", what, cost.thread_ns, cost.process_ns, cost.allocations);
+}
+
+/// Serialises nothing, keeps nothing: what is left is the cost of making a run.
+class NullExporter final : public weft::Exporter {
+ public:
+  void Export(weft::RunRecord&& record) noexcept override {
+    weft::RunRecord gone(std::move(record));
+  }
+  bool Flush(std::chrono::steady_clock::duration) noexcept override { return true; }
+  bool Shutdown(std::chrono::steady_clock::duration) noexcept override { return true; }
+  weft::ExporterStats Stats() const noexcept override { return {}; }
+};
+
+std::shared_ptr<Tracer> TracerWith(std::shared_ptr<weft::Exporter> exporter) {
+  return Tracer::Create({.service_name = "benchmark", .exporters = {std::move(exporter)}}).value();
+}
+
+void MeasureWith(const char* name, const std::shared_ptr<Tracer>& tracer, int calls) {
+  std::printf("\n%s\n", name);
+  const weft::TracingContext context({.tracer = tracer});
+  const auto settle = [&] { tracer->Flush(std::chrono::seconds(30)); };
+  auto empty = weft::Traceable("empty", [] {});
+  Print("Traceable around an empty function", Measure(
+                                                  calls, [&] { empty(); }, settle));
+  auto answer = weft::Traceable("answer", {.arguments = {"question", "k"}},
+                                [](const std::string& question, int) { return question; });
+  const std::string question(1000, 'q');
+  Print("Traceable, 1 KB in and 1 KB out", Measure(
+                                               calls, [&] { answer(question, 8); }, settle));
+  Print("Run by name", Measure(
+                           calls, [] { Run run("step"); }, settle));
+  const auto kind =
+      std::make_shared<const weft::RunTemplate>("shop.Cart/Add", weft::RunType::kTool,
+                                                weft::JsonObject{{"rpc.system", "grpc"},
+                                                                 {"rpc.service", "shop.Cart"},
+                                                                 {"rpc.method", "Add"},
+                                                                 {"rpc.grpc.kind", "unary"},
+                                                                 {"otel_kind", "CLIENT"}});
+  const auto rpc = [&] {
+    Run run(kind, {.make_current = false});
+    run.AddAttribute("rpc.grpc.status_code", std::int64_t{0});
+  };
+  Print("Run of a kind, not current, one attribute", Measure(calls, rpc, settle));
+  Run parent("parent");
+  Print("the same, below another run", Measure(calls, rpc, settle));
+}
+
+}  // namespace
+
+int main() {
+  std::printf("%-52s %8s %8s %8s\n", "per call", "thread", "process", "allocs");
+  std::printf("%-52s %8s %8s %8s\n", "", "ns", "ns", "");
+  int value = 0;
+  std::function<void()> nothing = [&value] { asm volatile("" : "+r"(value)); };
+  Print("an empty function", Measure(1'000'000, nothing, [] {}));
+
+  const auto off = Tracer::Create({.enabled = false}).value();
+  weft::SetGlobalTracer(off);
+  Print("Run, tracer off", Measure(
+                               1'000'000, [] { Run run("step"); }, [] {}));
+  weft::SetGlobalTracer(nullptr);
+  Print("Run, no tracer", Measure(
+                              1'000'000, [] { Run run("step"); }, [] {}));
+  {
+    const weft::TracingContext context({.tracer = Tracer::Create({.sampling_rate = 0}).value()});
+    Print("Run, out of the sample", Measure(
+                                        500'000, [] { Run run("step"); }, [] {}));
+  }
+  MeasureWith("made, and thrown away", TracerWith(std::make_shared<NullExporter>()), 200'000);
+
+  // The collector answers in this process; its work is in the figures of the process too.
+  weft::testing::FakeCollector collector;
+  MeasureWith("sent to a collector in this process (its work included)",
+              TracerWith(weft::CollectorExporter::Create({.target = collector.target()}).value()),
+              20'000);
+  return 0;
+}
