@@ -145,6 +145,7 @@ class FakeLangSmith::Impl {
   std::function<std::optional<Reply>(const Request&)> handler_;
   std::string info_ = kInfo;
   std::vector<Request> requests_;
+  std::size_t probes_ = 0;
   bool released_ = false;
 
  private:
@@ -232,6 +233,7 @@ class FakeLangSmith::Impl {
       reply = NextReply(request);
       request.status = reply.reset ? 0 : reply.status;
       const bool is_info = request.method == "GET" && request.target.ends_with("/info");
+      if (is_info) ++probes_;
       if (!is_info) requests_.push_back(std::move(request));
       changed_.notify_all();
       if (reply.hold) {
@@ -341,6 +343,12 @@ std::vector<std::string> FakeLangSmith::RunIds() const {
     }
   }
   return {ids.begin(), ids.end()};
+}
+
+bool FakeLangSmith::WaitUntilProbed(std::size_t times, std::chrono::milliseconds timeout) const {
+  std::unique_lock lock(impl_->mutex_);
+  const std::size_t wanted = impl_->probes_ + times;
+  return impl_->changed_.wait_for(lock, timeout, [&] { return impl_->probes_ >= wanted; });
 }
 
 bool FakeLangSmith::WaitUntil(const std::function<bool(const FakeLangSmith&)>& condition,

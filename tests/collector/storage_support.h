@@ -18,7 +18,7 @@ namespace weft::collector {
 /// A directory that is gone at the end of the test.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory() : path_(testing::TempDir() + "weft-XXXXXX") {
+  TemporaryDirectory() : path_(::testing::TempDir() + "weft-XXXXXX") {
     EXPECT_NE(::mkdtemp(path_.data()), nullptr);
   }
   ~TemporaryDirectory() {

@@ -109,6 +109,7 @@ class Destination::Impl {
     gate_ = std::make_unique<RetryGate>(std::move(gate));
     delivery_ = std::make_unique<Delivery>(spec_, *sink_, *gate_, *parked_);
     start_end_ = options_.log->DurableEnd();
+    logged_before_ = options_.logged();
     thread_ = std::thread([this] { Run(); });
     return absl::OkStatus();
   }
@@ -140,7 +141,7 @@ class Destination::Impl {
   DestinationStats Stats() const {
     DestinationStats stats;
     stats.errors = delivery_->Errors();
-    const std::uint64_t logged = options_.logged();
+    const std::uint64_t logged = options_.logged() - logged_before_;
     std::lock_guard lock(mutex_);
     stats.sent = counts_.sent;
     stats.parked = counts_.parked;
@@ -183,6 +184,7 @@ class Destination::Impl {
   std::unique_ptr<RetryGate> gate_;
   std::unique_ptr<Delivery> delivery_;
   Position start_end_;  ///< Where the log ended at the start.
+  std::uint64_t logged_before_ = 0;
   std::optional<Lane> main_;
   std::atomic<bool> stopping_{false};
 

@@ -88,6 +88,9 @@ class FakeLangSmith {
   /// `/runs/batch` and `/runs`, and paths.
   std::vector<std::string> RunIds() const;
 
+  /// Waits for so many more `GET /info`, counted from the call; false: not in time.
+  bool WaitUntilProbed(std::size_t times, std::chrono::milliseconds timeout) const;
+
   /// Waits until the condition holds; false: not in time. It is asked after each request.
   bool WaitUntil(const std::function<bool(const FakeLangSmith&)>& condition,
                  std::chrono::milliseconds timeout) const;
