@@ -135,6 +135,15 @@ TEST(RunJsonTest, MergesMetadataOfEveryLevelAndSaysEachKeyOnce) {
   EXPECT_EQ(text.find("\"a\":"), text.rfind("\"a\":"));
 }
 
+TEST(RunJsonTest, KeepsTheProcessesOwnNameWhenACallerHandsDownItsOwn) {
+  RunRecord record = Record(Root({.metadata = {{"service.name", "caller"}}}));
+  record.environment =
+      std::make_shared<const SharedMetadata>(JsonObject{{"service.name", "callee"}});
+  RunJson json;
+  json.Write(record);
+  EXPECT_EQ(boost::json::parse(json.extra()).at_pointer("/metadata/service.name"), "callee");
+}
+
 TEST(RunJsonTest, WritesDistinctMetadataWithoutBuildingAnObject) {
   RunRecord record = Record(Root({.metadata = {{"inherited", 1}}}));
   record.kind =

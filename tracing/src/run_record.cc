@@ -56,10 +56,11 @@ std::string_view RunRecord::DisplayName() const noexcept {
 }
 
 JsonObject RunRecord::AllMetadata() const {
-  JsonObject all;
+  // What this process knows of itself wins over what a caller handed down: Python's SDK sends all
+  // metadata of its runs, its service's name among them.
+  JsonObject all = context.baggage().metadata;
   if (environment) Merge(all, environment->values());
   if (kind) Merge(all, kind->metadata.values());
-  Merge(all, context.baggage().metadata);
   for (const RunAttribute& attribute : attributes) {
     std::visit([&](const auto& value) { all.insert_or_assign(attribute.key, value); },
                attribute.value);

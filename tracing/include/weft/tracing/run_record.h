@@ -99,7 +99,7 @@ struct RunRecord {
 
   /// The name as it is sent: the run's, else its kind's, else `Unnamed`.
   std::string_view DisplayName() const noexcept;
-  /// `extra.metadata` as it is sent: environment, then kind, inherited, attributes, own; each wins
+  /// `extra.metadata` as it is sent: inherited, then environment, kind, attributes, own; each wins
   /// over those before it.
   JsonObject AllMetadata() const;
   /// Tags as they are sent: each once.
