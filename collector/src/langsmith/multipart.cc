@@ -66,6 +66,7 @@ struct Parameter {
 
 /// The parameter `name` of a header's value: `; name=value` or `; name="value"`.
 std::optional<Parameter> FindParameter(std::string_view header, std::string_view name) {
+  if (header.find(';') == std::string_view::npos) return std::nullopt;
   for (std::size_t at = ParameterEnd(header, 0); at < header.size();) {
     const std::size_t end = ParameterEnd(header, at + 1);
     const std::string_view text = header.substr(at + 1, end - at - 1);
@@ -81,6 +82,22 @@ std::optional<Parameter> FindParameter(std::string_view header, std::string_view
     at = end;
   }
   return std::nullopt;
+}
+
+/// The name in the form that the SDKs write, for every part of every run; empty: look closer.
+std::string_view PlainName(std::string_view disposition) {
+  constexpr std::string_view kPrefix = "form-data; name=\"";
+  if (!disposition.starts_with(kPrefix)) return {};
+  const std::string_view rest = disposition.substr(kPrefix.size());
+  const std::size_t quote = rest.find('"');
+  return quote + 1 == rest.size() ? rest.substr(0, quote) : std::string_view();
+}
+
+/// The end of the line that begins at `from`: its CR LF, or npos.
+std::size_t LineEnd(std::string_view text, std::size_t from) {
+  const std::size_t feed = text.find('\n', from);
+  const bool ended = feed != std::string_view::npos && feed > from && text[feed - 1] == '\r';
+  return ended ? feed - 1 : std::string_view::npos;
 }
 
 std::optional<std::size_t> ParseLength(std::string_view text) {
@@ -188,7 +205,7 @@ bool MultipartReader::ReadHeaders(FormPart* part, std::size_t* declared, bool* i
     return true;
   };
   for (const std::size_t first = next_;;) {
-    const std::size_t end = Find(body_.substr(0, first + kMaxHeaderBytes), "\r\n", next_);
+    const std::size_t end = LineEnd(body_.substr(0, first + kMaxHeaderBytes), next_);
     if (end == std::string_view::npos) return Fail("its header does not end");
     const std::string_view line = body_.substr(next_, end - next_);
     next_ = end + 2;
@@ -198,10 +215,13 @@ bool MultipartReader::ReadHeaders(FormPart* part, std::size_t* declared, bool* i
     const std::string_view name = Trim(line.substr(0, colon));
     const std::string_view value = Trim(line.substr(colon + 1));
     if (EqualsIgnoringCase(name, "Content-Disposition")) {
-      const auto field = FindParameter(value, "name");
-      if (!field) return Fail("its Content-Disposition has no name");
-      part->name = field->value;
-      part_name_ = field->value;
+      part->name = PlainName(value);
+      if (part->name.empty()) {
+        const auto field = FindParameter(value, "name");
+        if (!field) return Fail("its Content-Disposition has no name");
+        part->name = field->value;
+      }
+      part_name_ = part->name;
       has_name = true;
     } else if (EqualsIgnoringCase(name, "Content-Type")) {
       part->content_type = value;

@@ -28,6 +28,13 @@ std::optional<PartField> SplitOutField(std::string_view name) {
   return std::nullopt;
 }
 
+/// Whether a name can be a member of a run as it is.
+bool IsPlainName(std::string_view name) {
+  return std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
 /// Decodes one request. Operations are put together here until all of their parts have been seen.
 class Decoder {
  public:
@@ -215,6 +222,7 @@ void Decoder::AddField(OpKind kind, RunId id, const PartName& name, const FormPa
     return AddJson(*draft, *field, part.content, part.name);
   }
   // A field that is split out by a later SDK goes back to where it came from.
+  if (!IsPlainName(name.rest)) return RejectPart(part, "no run has a field of this name");
   std::string error;
   const JsonState state = CheckJson(part.content, 0, &error);
   if (state == JsonState::kInvalid)
