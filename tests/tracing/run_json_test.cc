@@ -236,7 +236,7 @@ class Anything {
       case 1:
         return random_() % 2 == 0;
       case 2:
-        return static_cast<std::int64_t>(random_()) * static_cast<std::int64_t>(random_());
+        return static_cast<std::int64_t>((std::uint64_t{random_()} << 32) | random_());
       case 3: {
         const std::uint64_t bits = (std::uint64_t{random_()} << 32) | random_();
         double number = 0;

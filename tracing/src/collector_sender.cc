@@ -93,7 +93,8 @@ void CollectorSender::Loop() {
     CancelIfStalled(now);
     OpenIfNeeded(now);
     WriteWhatIsDue(now, orders.flush_below);
-    SettleAndReport(now);
+    Settle();
+    if (now >= report_after_ && ReportLoss()) report_after_ = now + kReportInterval;
 
     void* tag = nullptr;
     bool ok = false;
@@ -278,15 +279,16 @@ CollectorSender::Clock::duration CollectorSender::Backoff(int failures) {
                                                                        longest.count())(random_));
 }
 
-void CollectorSender::SettleAndReport(Clock::time_point now) {
+void CollectorSender::Settle() {
   queue_.Settle(!batches_.empty()   ? batches_.begin()->second.first
                 : !backlog_.empty() ? backlog_.front().first + backlog_.front().next
                                     : taken_);
-  if (now < report_after_) return;
+}
+
+bool CollectorSender::ReportLoss() {
   const ExporterStats stats = queue_.Stats();
-  if (stats.dropped() == reported_loss_) return;
+  if (stats.dropped() == reported_loss_) return false;
   reported_loss_ = stats.dropped();
-  report_after_ = now + kReportInterval;
   std::fprintf(stderr,
                "weft: runs lost on the way to the collector %s so far: %llu (queue full %llu, "
                "rejected %llu, expired %llu)%s%s\n",
@@ -295,6 +297,7 @@ void CollectorSender::SettleAndReport(Clock::time_point now) {
                static_cast<unsigned long long>(stats.dropped_rejected),
                static_cast<unsigned long long>(stats.dropped_expired),
                last_error_.empty() ? "" : "; last answer: ", last_error_.c_str());
+  return true;
 }
 
 CollectorSender::Clock::time_point CollectorSender::NextLook(Clock::time_point now) const {
@@ -336,7 +339,8 @@ void CollectorSender::SayGoodbye(Clock::time_point until) {
   }
   while (!batches_.empty()) Forget(batches_.begin(), Outcome::kExpired);
   while (!backlog_.empty()) DropFirstChunk();
-  SettleAndReport(Clock::time_point::max());
+  Settle();
+  ReportLoss();
 }
 
 }  // namespace internal

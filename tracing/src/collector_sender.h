@@ -76,7 +76,9 @@ class CollectorSender {
   void HandleResponse(const collector::v1::ExportStreamResponse& response);
   void HandleResult(Batches::iterator batch, const collector::v1::BatchResult& result);
   void HandleClosed(const grpc::Status& status);
-  void SettleAndReport(Clock::time_point now);
+  void Settle();
+  // False: nothing was lost since the last time.
+  bool ReportLoss();
   Clock::duration Backoff(int failures);
   Clock::time_point NextLook(Clock::time_point now) const;
   void SayGoodbye(Clock::time_point until);

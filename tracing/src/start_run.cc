@@ -25,6 +25,12 @@ void MergeTags(std::vector<std::string>& into, const std::vector<std::string>& f
   }
 }
 
+const std::shared_ptr<const TraceBaggage>& NoBaggage() {
+  static const auto* const kNone =
+      new std::shared_ptr<const TraceBaggage>(std::make_shared<TraceBaggage>());
+  return *kNone;
+}
+
 /// What a run hands on: to runs below it in this process, and in headers.
 struct Baggage {
   std::shared_ptr<const TraceBaggage> inherited;
@@ -90,14 +96,17 @@ std::shared_ptr<const TraceBaggage> InheritedFrom(const RunContext& context) {
   return copy;
 }
 
-Baggage MakeBaggage(const Tracer::Impl& tracer, const RunNode* parent, const Ambient* ambient,
+/// Whether the tracer's own baggage is what a root starts from: nobody names another destination.
+bool StartsFromTracer(const Ambient* ambient, const RunOptions* options) noexcept {
+  return !(ambient != nullptr && ambient->project) && !(options != nullptr && options->project);
+}
+
+Baggage MakeBaggage(const Tracer::Impl& tracer, RunNode* parent, const Ambient* ambient,
                     RunOptions* options) {
-  const RunState* const local =
-      parent != nullptr ? const_cast<RunNode*>(parent)->AsState() : nullptr;
-  BaggageMaker maker(tracer, parent != nullptr ? parent->inherited()
-                             : ambient != nullptr || (options != nullptr && options->project)
-                                 ? std::make_shared<TraceBaggage>()
-                                 : tracer.baggage);
+  const RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
+  BaggageMaker maker(tracer, parent != nullptr                    ? parent->inherited()
+                             : StartsFromTracer(ambient, options) ? tracer.baggage
+                                                                  : NoBaggage());
   maker.SetDestination(options != nullptr ? &options->project : nullptr, ambient);
   // A parent that started under the same TracingContext has its tags and metadata already.
   if (ambient != nullptr && (local == nullptr || local->ambient().get() != ambient)) {
@@ -133,7 +142,8 @@ std::shared_ptr<Tracer> Surroundings::FindTracer(std::shared_ptr<Tracer> option)
   if (around != nullptr && around->tracer && !run_is_inner) return around->tracer;
   if (local != nullptr) return local->tracer();
   if (around != nullptr && around->tracer) return around->tracer;
-  return GlobalTracer();
+  const bool forced = around != nullptr && around->enabled.value_or(false);
+  return forced ? GlobalTracer() : EnabledGlobalTracer();
 }
 
 bool Surroundings::Enabled(const Tracer& tracer) const noexcept {
@@ -161,7 +171,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   Tracer::Impl& impl = tracer->impl();
   // The node of an explicit parent; the current run's is borrowed from the context.
   RunNodePtr made;
-  const RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
+  RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
   if (options != nullptr && !std::holds_alternative<std::monostate>(options->parent)) {
     made = ResolveParent(options->parent, surroundings.run);
     parent = made.get();

@@ -18,7 +18,7 @@ struct Surroundings {
 
   static Surroundings Of(ContextView context) noexcept;
 
-  /// The tracer that applies, `option` first; null: none.
+  /// The tracer that applies, `option` first; null: none, or the global one while it is off.
   std::shared_ptr<Tracer> FindTracer(std::shared_ptr<Tracer> option) const noexcept;
   bool Enabled(const Tracer& tracer) const noexcept;
 };

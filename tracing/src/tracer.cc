@@ -164,6 +164,7 @@ namespace {
 
 struct Global {
   std::atomic<bool> set{false};
+  std::atomic<bool> enabled{false};
   std::mutex mutex;
   std::shared_ptr<Tracer> tracer;
 };
@@ -187,12 +188,18 @@ std::shared_ptr<Tracer> GlobalTracer() noexcept {
   return global.tracer;
 }
 
+std::shared_ptr<Tracer> internal::EnabledGlobalTracer() noexcept {
+  if (!TheGlobal().enabled.load(std::memory_order_acquire)) return nullptr;
+  return GlobalTracer();
+}
+
 void SetGlobalTracer(std::shared_ptr<Tracer> tracer) noexcept {
   static const int kRegistered = std::atexit(ShutdownGlobalAtExit);
   static_cast<void>(kRegistered);
   Global& global = TheGlobal();
   const std::lock_guard lock(global.mutex);
   global.set.store(tracer != nullptr, std::memory_order_release);
+  global.enabled.store(tracer != nullptr && tracer->options().enabled, std::memory_order_release);
   global.tracer.swap(tracer);
 }
 

@@ -43,5 +43,11 @@ struct Tracer::Impl {
   void Send(RunRecord&& record) noexcept;
 };
 
+namespace internal {
+
+/// GlobalTracer(), or null when it was made with tracing off: found without a lock.
+std::shared_ptr<Tracer> EnabledGlobalTracer() noexcept;
+
+}  // namespace internal
 }  // namespace v0
 }  // namespace weft

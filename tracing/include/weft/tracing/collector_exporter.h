@@ -41,7 +41,7 @@ struct CollectorExporterOptions {
 ///     auto tracer = weft::Tracer::Create({.exporters = {exporter.value()}});
 ///
 /// A collector that is away is tried again, at most about a second apart. What is lost in the end
-/// is counted in Stats() and said on stderr, once a minute at most.
+/// is counted in Stats() and said on stderr: once a minute at most, and at the end.
 ///
 /// Lifetime: the destructor stops at once; call Shutdown to deliver what is left. The child of a
 ///   fork drops everything.
