@@ -167,6 +167,12 @@ int Serve(std::span<const std::string_view> args, const CollectorConfig& config)
     return kFailed;
   }
   const collector::CollectorAddresses& addresses = (*collector)->addresses();
+  if (!config.ready_file.empty()) {
+    if (absl::Status status = WriteReadyFile(config.ready_file, addresses); !status.ok()) {
+      PrintError(status);
+      return kFailed;
+    }
+  }
   LogLine(LogLevel::kInfo, "listening",
           {{"grpc", addresses.grpc},
            {"otlp_http", addresses.otlp_http},
@@ -175,12 +181,6 @@ int Serve(std::span<const std::string_view> args, const CollectorConfig& config)
   if (config.allow_insecure_listen) {
     LogLine(LogLevel::kWarning, "other machines may be let in without TLS",
             {{"option", "--allow-insecure-listen"}});
-  }
-  if (!config.ready_file.empty()) {
-    if (absl::Status status = WriteReadyFile(config.ready_file, addresses); !status.ok()) {
-      PrintError(status);
-      return kFailed;
-    }
   }
   int signal = SIGHUP;
   while ((signal = NextSignal()) == SIGHUP) Reload(args, config, **collector);

@@ -240,10 +240,11 @@ class Loader {
 
  private:
   absl::Status ApplyFileValue(const FileValue& value) {
+    const bool has_members = IsSection(value.key) || IsList(value.key);
+    if (!value.in_list && value.value.empty() && has_members) return absl::OkStatus();
     if (value.key == "forward") return ApplyForward(value);
     if (value.key == "auth.keys") return ApplyKey(value);
     if (value.key == "http.allowed_hosts") return AddHost(value.value, value.origin);
-    if (value.value.empty() && (IsSection(value.key) || IsList(value.key))) return absl::OkStatus();
     const Setting* const setting = FindSetting(value.key);
     if (setting == nullptr || setting->set == nullptr) {
       return Wrong(value.origin, "there is no such key");
@@ -268,7 +269,6 @@ class Loader {
       if (!read.ok()) return read.status();
       key = *std::move(read);
     }
-    if (spec.empty() && value.members.empty()) return absl::OkStatus();
     absl::StatusOr<DestinationConfig> destination = ParseDestination(spec);
     if (!destination.ok()) return Wrong(value.origin, Text(destination.status()));
     destination->api_key = std::move(key);

@@ -38,15 +38,16 @@ class Flattener {
   absl::Status Value(const YAML::Node& node, int line, const std::string& key, int depth,
                      std::vector<FileValue>& out) const {
     if (depth > kMaxDepth) return Error(node, key, "is nested too deeply");
-    if (node.IsMap()) return Map(node, key + ".", depth + 1, out);
-    if (node.IsSequence()) {
+    const bool empty = node.IsNull() || (!node.IsScalar() && node.size() == 0);
+    if (node.IsMap() && !empty) return Map(node, key + ".", depth + 1, out);
+    if (node.IsSequence() && !empty) {
       for (const YAML::Node& element : node) {
         absl::Status status = Element(element, key, depth, out);
         if (!status.ok()) return status;
       }
       return absl::OkStatus();
     }
-    out.push_back({key, node.IsNull() ? "" : node.Scalar(), Origin(line, key), false, {}});
+    out.push_back({key, empty ? "" : node.Scalar(), Origin(line, key), false, {}});
     return absl::OkStatus();
   }
 

@@ -12,7 +12,7 @@ namespace weft::collector {
 /// A value of the configuration file and where it stands.
 struct FileValue {
   std::string key;     ///< `log.min_free`; elements of a list have the list's key.
-  std::string value;   ///< A scalar's text.
+  std::string value;   ///< A scalar's text; empty for an empty list or section.
   std::string origin;  ///< `FILE:LINE: KEY`, for messages.
   bool in_list = false;
   /// The members of a list's element that is no scalar: `auth.keys`, `forward`.

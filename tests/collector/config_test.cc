@@ -174,6 +174,9 @@ TEST_F(ConfigTest, WrongFilesAreRefusedWithFileLineAndKey) {
       {"http:\n  allowed_hosts: [\"a b\"]\n", 2, "http.allowed_hosts"},
       {"limits:\n  wire_body: 1\n", 2, "limits.wire_body"},
       {"config: other.yaml\n", 1, "config"},
+      {"auht:\n  keys: []\n", 2, "auht.keys"},
+      {"auht: {}\n", 1, "auht"},
+      {"auth:\n  keys: [\"\"]\n", 2, "auth.keys"},
       {"data: [a, b]\n", 1, "data"},
       {"data: /x\n  bad: indent\n", 2, ""},
       {"- a\n- b\n", 1, ""},
@@ -198,7 +201,7 @@ TEST_F(ConfigTest, AnUnreadableFileIsAWrongConfiguration) {
 TEST_F(ConfigTest, EmptyFileAndEmptySectionsSayNothing) {
   EXPECT_TRUE(Load(File("")).ok());
   EXPECT_TRUE(Load(File("# nothing\n")).ok());
-  EXPECT_TRUE(Load(File("auth:\nlog:\nforward:\n")).ok());
+  EXPECT_TRUE(Load(File("auth:\nlog: {}\nforward: []\nhttp:\n  allowed_hosts: []\n")).ok());
 }
 
 TEST_F(ConfigTest, WrongVariablesAreNamed) {
