@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "utf8.h"
 
@@ -20,6 +22,19 @@ constexpr std::array<bool, 256> kPlain = [] {
   for (int c = 0x20; c < 0x80; ++c) plain[static_cast<std::size_t>(c)] = c != '"' && c != '\\';
   return plain;
 }();
+
+/// Whether the eight bytes at `text` can be copied as they are.
+bool EightPlain(const char* text) noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101;
+  std::uint64_t word = 0;
+  std::memcpy(&word, text, sizeof(word));
+  const auto any_is = [word](std::uint64_t c) {
+    const std::uint64_t zero_where_equal = word ^ c * kOnes;
+    return (zero_where_equal - kOnes) & ~zero_where_equal;
+  };
+  const std::uint64_t below_blank = (word - 0x20 * kOnes) & ~word;
+  return ((word | below_blank | any_is('"') | any_is('\\')) & 0x80 * kOnes) == 0;
+}
 
 void AppendEscaped(std::string& out, unsigned char c) {
   switch (c) {
@@ -112,6 +127,7 @@ void AppendJsonString(std::string& out, std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {
     std::size_t plain = at;
+    while (plain + 8 <= text.size() && EightPlain(text.data() + plain)) plain += 8;
     while (plain < text.size() && kPlain[static_cast<unsigned char>(text[plain])]) ++plain;
     out.append(text, at, plain - at);
     at = plain;
@@ -166,26 +182,32 @@ void AppendJsonMembers(std::string& out, const JsonObject& object, int depth) {
 void AppendIsoTime(std::string& out, std::chrono::system_clock::time_point time) {
   using namespace std::chrono;
   // Four digits of a year are all that the form has room for.
-  constexpr auto kFirst = sys_days(year(1) / 1 / 1);
-  constexpr auto kLast = sys_days(year(9999) / 12 / 31);
+  constexpr auto kFirst = sys_days(std::chrono::year(1) / 1 / 1);
+  constexpr auto kLast = sys_days(std::chrono::year(9999) / 12 / 31);
   const auto micros = floor<microseconds>(time);
   const auto day = std::clamp(floor<days>(micros), kFirst, kLast);
   const year_month_day date(day);
-  const hh_mm_ss<microseconds> clock(
-      std::clamp(micros - day, microseconds(0), microseconds(days(1)) - microseconds(1)));
+  const auto in_day = static_cast<std::uint64_t>(
+      std::clamp(micros - day, microseconds(0), microseconds(days(1)) - microseconds(1)).count());
+  const auto second = static_cast<std::uint32_t>(in_day / 1'000'000);
+  const auto fraction = static_cast<std::uint32_t>(in_day % 1'000'000);
   std::array<char, 27> text;
-  const auto put = [&text](std::size_t at, std::size_t width, std::uint64_t number) {
-    for (std::size_t i = width; i > 0; --i, number /= 10) {
-      text[at + i - 1] = static_cast<char>('0' + number % 10);
-    }
+  // Two digits at a time, of numbers below 100.
+  const auto put = [&text](std::size_t at, std::uint32_t number) {
+    text[at] = static_cast<char>('0' + number / 10);
+    text[at + 1] = static_cast<char>('0' + number % 10);
   };
-  put(0, 4, static_cast<std::uint64_t>(static_cast<int>(date.year())));
-  put(5, 2, static_cast<unsigned>(date.month()));
-  put(8, 2, static_cast<unsigned>(date.day()));
-  put(11, 2, static_cast<std::uint64_t>(clock.hours().count()));
-  put(14, 2, static_cast<std::uint64_t>(clock.minutes().count()));
-  put(17, 2, static_cast<std::uint64_t>(clock.seconds().count()));
-  put(20, 6, static_cast<std::uint64_t>(clock.subseconds().count()));
+  const auto year = static_cast<std::uint32_t>(static_cast<int>(date.year()));
+  put(0, year / 100);
+  put(2, year % 100);
+  put(5, static_cast<unsigned>(date.month()));
+  put(8, static_cast<unsigned>(date.day()));
+  put(11, second / 3600);
+  put(14, second / 60 % 60);
+  put(17, second % 60);
+  put(20, fraction / 10000);
+  put(22, fraction / 100 % 100);
+  put(24, fraction % 100);
   text[4] = text[7] = '-';
   text[10] = 'T';
   text[13] = text[16] = ':';

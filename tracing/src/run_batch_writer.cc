@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run_batch_writer.h"
 
+#include <array>
 #include <string_view>
 #include <utility>
 
@@ -55,8 +56,12 @@ void PutNumber(std::string& out, std::uint32_t field, std::uint64_t value) {
 std::size_t SizeOf(std::size_t length) noexcept { return 1 + VarintSize(length) + length; }
 
 void PutHead(std::string& out, std::uint32_t field, std::size_t length) {
-  out += static_cast<char>(field << 3 | 2);
-  PutVarint(out, length);
+  std::array<char, 11> head;
+  std::size_t size = 0;
+  head[size++] = static_cast<char>(field << 3 | 2);
+  for (; length >= 0x80; length >>= 7) head[size++] = static_cast<char>(length | 0x80);
+  head[size++] = static_cast<char>(length);
+  out.append(head.data(), size);
 }
 
 void Put(std::string& out, std::uint32_t field, std::string_view bytes) {
@@ -111,7 +116,9 @@ void RunBatchWriter::Append(const RunRecord& record) {
 
 std::string RunBatchWriter::Take() {
   runs_ = 0;
-  return std::exchange(bytes_, {});
+  std::string taken = std::exchange(bytes_, {});
+  bytes_.reserve(taken.size());  // The next batch is like this one.
+  return taken;
 }
 
 std::string RunBatchWriter::RequestHead(std::uint64_t batch_id, std::size_t batch_size) {

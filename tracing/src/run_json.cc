@@ -48,23 +48,26 @@ void AppendId(std::string& out, const RunId& id) {
   out.append(text.data(), text.size());
 }
 
-/// Appends `,"key":"`.
-void OpenText(std::string& out, std::string_view key) {
-  out += ",\"";
-  out += key;
-  out += "\":\"";
-}
+// `head` is what stands before a value: `,"key":`. These run for every run, so what is constant is
+// appended in one piece.
 
-void AppendText(std::string& out, std::string_view key, std::string_view value) {
-  out += ",\"";
-  out += key;
-  out += "\":";
+void AppendText(std::string& out, std::string_view head, std::string_view value) {
+  out += head;
   AppendJsonString(out, value);
 }
 
-void AppendTime(std::string& out, std::string_view key,
+/// A text of weft's own, in which nothing is to be escaped.
+void AppendPlain(std::string& out, std::string_view head, std::string_view value) {
+  out += head;
+  out += '"';
+  out += value;
+  out += '"';
+}
+
+void AppendTime(std::string& out, std::string_view head,
                 std::chrono::system_clock::time_point time) {
-  OpenText(out, key);
+  out += head;
+  out += '"';
   AppendIsoTime(out, time);
   out += '"';
 }
@@ -82,7 +85,27 @@ void AppendAttribute(std::string& out, const RunAttribute& attribute) {
   std::visit(Writer{out}, attribute.value);
 }
 
+/// The quick answer for most runs: attributes of instrumentation, a template and an environment
+/// that have surely no key in common.
+bool SurelyDistinct(const RunRecord& record) {
+  if (!record.metadata.empty() || !record.context.baggage().metadata.empty()) return false;
+  std::uint64_t seen = 0;
+  for (const SharedMetadata* shared :
+       {record.kind ? &record.kind->metadata : nullptr, record.environment.get()}) {
+    if (shared == nullptr) continue;
+    if ((seen & shared->key_bits()) != 0) return false;
+    seen |= shared->key_bits();
+  }
+  for (const RunAttribute& attribute : record.attributes) {
+    const std::uint64_t bit = SharedMetadata::KeyBit(attribute.key);
+    if ((seen & bit) != 0) return false;
+    seen |= bit;
+  }
+  return true;
+}
+
 bool SharesAKey(const RunRecord& record) {
+  if (SurelyDistinct(record)) return false;
   const JsonObject* const given[] = {&record.context.baggage().metadata, &record.metadata};
   const auto is_given = [&](std::string_view key) {
     return given[0]->contains(key) || given[1]->contains(key);
@@ -146,16 +169,16 @@ void RunJson::WriteMain(const RunRecord& record) {
     AppendId(run_, *parent);
   }
   run_ += '"';
-  AppendText(run_, "dotted_order", context.dotted_order());
-  AppendText(run_, "name", record.DisplayName());
-  AppendText(run_, "run_type", RunTypeName(record.type));
-  AppendTime(run_, "start_time", record.start);
-  if (record.end) AppendTime(run_, "end_time", *record.end);
+  AppendPlain(run_, ",\"dotted_order\":", context.dotted_order());
+  AppendText(run_, ",\"name\":", record.DisplayName());
+  AppendPlain(run_, ",\"run_type\":", RunTypeName(record.type));
+  AppendTime(run_, ",\"start_time\":", record.start);
+  if (record.end) AppendTime(run_, ",\"end_time\":", *record.end);
   const TraceBaggage& baggage = context.baggage();
   if (baggage.address) {
-    AppendText(run_, "address", *baggage.address);
+    AppendText(run_, ",\"address\":", *baggage.address);
   } else {
-    AppendText(run_, "session_name", baggage.project ? *baggage.project : "default");
+    AppendText(run_, ",\"session_name\":", baggage.project ? *baggage.project : "default");
   }
   WriteTags(record);
   run_ += '}';
@@ -178,7 +201,7 @@ void RunJson::WriteEvents(const RunRecord& record) {
   for (const RunEvent& event : record.events) {
     events_ += "{\"name\":";
     AppendJsonString(events_, event.name);
-    AppendTime(events_, "time", event.time);
+    AppendTime(events_, ",\"time\":", event.time);
     if (!event.kwargs.empty()) {
       events_ += ",\"kwargs\":";
       AppendJson(events_, event.kwargs);

@@ -45,6 +45,7 @@ std::string_view RunTypeName(RunType type) noexcept {
 SharedMetadata::SharedMetadata(JsonObject values) : values_(std::move(values)) {
   internal::AppendJsonMembers(json_, values_);
   if (!json_.empty()) json_.pop_back();
+  for (const auto& member : values_) key_bits_ |= KeyBit(member.key());
 }
 
 RunTemplate::RunTemplate(std::string run_name, RunType run_type, JsonObject run_metadata)

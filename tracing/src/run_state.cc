@@ -27,18 +27,16 @@ void RunState::CountLateSetter() noexcept {
 void RunState::End(std::optional<std::chrono::system_clock::time_point> time) noexcept {
   if (!recording() || !Usable()) return;
   Tracer::Impl& tracer = origin_.tracer->impl();
-  RunRecord finished;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!recording()) return;
-    ended_.store(true, std::memory_order_relaxed);
-    // By the steady clock, so that a step of the wall clock changes no duration.
-    record_.end =
-        time ? *time
-             : record_.start + std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                                   tracer.Steady() - origin_.steady_start);
-    finished = std::move(record_);
-  }
+  std::unique_lock lock(mutex_);
+  if (!recording()) return;
+  ended_.store(true, std::memory_order_relaxed);
+  // By the steady clock, so that a step of the wall clock changes no duration.
+  record_.end =
+      time ? *time
+           : record_.start + std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                                 tracer.Steady() - origin_.steady_start);
+  RunRecord finished = std::move(record_);
+  lock.unlock();
   tracer.ended.fetch_add(1, std::memory_order_relaxed);
   if (!tracer.open_runs) return;
   tracer.open_runs->Remove(*this);

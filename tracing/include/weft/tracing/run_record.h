@@ -31,9 +31,20 @@ class SharedMetadata {
   /// The members as JSON text without the braces.
   std::string_view json() const noexcept { return json_; }
 
+  /// KeyBit of every key: sets without a common bit have no common key.
+  std::uint64_t key_bits() const noexcept { return key_bits_; }
+  static std::uint64_t KeyBit(std::string_view key) noexcept {
+    if (key.empty()) return 1;
+    const unsigned mixed = static_cast<unsigned>(key.size()) * 31 +
+                           static_cast<unsigned char>(key.back()) * 7 +
+                           static_cast<unsigned char>(key[key.size() / 2]);
+    return std::uint64_t{1} << (mixed & 63);
+  }
+
  private:
   JsonObject values_;
   std::string json_;
+  std::uint64_t key_bits_ = 0;
 };
 
 /// What all runs of one kind have in common. Made once, for instance for each RPC method, it saves
