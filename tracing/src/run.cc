@@ -210,7 +210,7 @@ void Run::AddMetadata(JsonObject metadata) noexcept { AddMetadataTo(state_, meta
 void Run::AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept {
   if (state_ == nullptr) return;
   state_->Change([&](RunRecord& record) {
-    if (record.attributes.capacity() == 0) record.attributes.reserve(4);
+    if (record.attributes.capacity() == 0) record.attributes.reserve(8);
     record.attributes.push_back({static_key, std::move(value)});
   });
 }
@@ -288,9 +288,16 @@ Context WithRun(const Context& base, const Run& run) noexcept {
   return run.node_ ? base.With(internal::kRunKey, run.node_) : base;
 }
 
-Context WithParent(const Context& base, ParsedHeaders parent) noexcept {
+Context WithParent(const Context& base, ParsedHeaders parent,
+                   std::shared_ptr<Tracer> tracer) noexcept {
   Parent wanted = std::move(parent);
-  return base.With(internal::kRunKey, internal::ResolveParent(wanted, nullptr));
+  Context context = base.With(internal::kRunKey, internal::ResolveParent(wanted, nullptr));
+  if (!tracer) return context;
+  const internal::AmbientPtr* const outer = base.Find(internal::kAmbientKey);
+  auto ambient = outer != nullptr ? std::make_shared<internal::Ambient>(**outer)
+                                  : std::make_shared<internal::Ambient>();
+  ambient->tracer = std::move(tracer);
+  return context.With(internal::kAmbientKey, std::move(ambient));
 }
 
 }  // namespace v0

@@ -66,10 +66,7 @@ class Parser {
   ParsedHeaders Run() && {
     const std::string_view dotted_order = DottedOrder();
     ReadTraceparent();
-    auto baggage = std::make_shared<TraceBaggage>();
-    ReadTracestate(*baggage);
-    internal::ParseBaggage(LimitedBaggage(), *baggage, problems_);
-    parsed_.baggage = std::move(baggage);
+    ReadBaggage();
     ReadParent(dotted_order);
     return std::move(parsed_);
   }
@@ -99,6 +96,29 @@ class Parser {
     } else {
       problems_.Add("bad-traceparent", "header `traceparent` is malformed");
     }
+  }
+
+  // A caller sends the same baggage call after call. What the thread saw last is taken again, which
+  // also shares the rendered header.
+  void ReadBaggage() {
+    constexpr std::size_t kMostKept = 1024;
+    struct Last {
+      std::string text;
+      std::shared_ptr<const TraceBaggage> baggage;
+    };
+    thread_local Last last;
+    const bool plain = headers_.tracestate.empty() && headers_.baggage.size() <= kMostKept &&
+                       headers_.baggage.size() <= left_;
+    if (plain && last.baggage && last.text == headers_.baggage) {
+      parsed_.baggage = last.baggage;
+      return;
+    }
+    auto baggage = std::make_shared<TraceBaggage>();
+    ReadTracestate(*baggage);
+    const std::size_t problems = parsed_.problems.size();
+    internal::ParseBaggage(LimitedBaggage(), *baggage, problems_);
+    parsed_.baggage = std::move(baggage);
+    if (plain && parsed_.problems.size() == problems) last = {headers_.baggage, parsed_.baggage};
   }
 
   void ReadTracestate(TraceBaggage& baggage) {

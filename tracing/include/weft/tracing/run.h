@@ -165,8 +165,10 @@ RunRef CurrentRun() noexcept;
 ///     weft::ContextScope scope(weft::WithRun(weft::Context::Current(), run));
 Context WithRun(const Context& base, const Run& run) noexcept;
 
-/// `base` with a received parent as the current run: with tracing off headers pass through.
-Context WithParent(const Context& base, ParsedHeaders parent) noexcept;
+/// `base` with a received parent as the current run: with tracing off headers pass through. Runs
+/// below are made with `tracer`, if it is given.
+Context WithParent(const Context& base, ParsedHeaders parent,
+                   std::shared_ptr<Tracer> tracer = nullptr) noexcept;
 
 }  // namespace v0
 }  // namespace weft
