@@ -10,8 +10,8 @@
 //                                medians of interleaved rounds, and the ratio to bare.
 //
 // Modes: bare, filtered (a chain that selects nothing), off (tracer disabled), unsampled, null
-// (traced to an exporter that drops), exported (traced and sent to a collector service in this
-// process, which acknowledges).
+// (traced to an exporter that drops), exported (traced, sent to a service in this process that
+// acknowledges every batch), unpacked (the same, but the service unpacks the runs).
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -28,6 +28,8 @@
 #include <utility>
 #include <vector>
 
+#include <google/protobuf/io/coded_stream.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 
 #include <weft/collector/v1/collector.grpc.pb.h>
@@ -68,45 +70,94 @@ class NullExporter final : public weft::Exporter {
   weft::ExporterStats Stats() const noexcept override { return {}; }
 };
 
-/// Acknowledges everything.
-class Collector final : public weft::collector::v1::CollectorService::Service {
+/// Acknowledges everything: by the batch's number alone, or after unpacking the runs.
+class Collector {
  public:
-  Collector() {
+  explicit Collector(bool unpack) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    builder.RegisterService(this);
+    if (unpack) {
+      builder.RegisterService(&unpacking_);
+    } else {
+      builder.RegisterCallbackGenericService(&plain_);
+    }
     server_ = builder.BuildAndStart();
     target_ = "127.0.0.1:" + std::to_string(port);
   }
-  ~Collector() override { server_->Shutdown(std::chrono::system_clock::now()); }
+  ~Collector() { server_->Shutdown(std::chrono::system_clock::now()); }
 
   const std::string& target() const { return target_; }
 
-  grpc::Status ExportStream(
-      grpc::ServerContext* /*context*/,
-      grpc::ServerReaderWriter<weft::collector::v1::ExportStreamResponse,
-                               weft::collector::v1::ExportStreamRequest>* stream) override {
-    weft::collector::v1::ExportStreamRequest request;
-    while (stream->Read(&request)) {
-      weft::collector::v1::ExportStreamResponse response;
-      response.set_batch_id(request.batch_id());
-      response.mutable_result();
-      stream->Write(response);
-    }
-    return grpc::Status::OK;
+ private:
+  using Request = weft::collector::v1::ExportStreamRequest;
+  using Response = weft::collector::v1::ExportStreamResponse;
+
+  static Response Acknowledgement(std::uint64_t batch_id) {
+    Response response;
+    response.set_batch_id(batch_id);
+    response.mutable_result();
+    return response;
   }
 
- private:
+  class Unpacking final : public weft::collector::v1::CollectorService::Service {
+    grpc::Status ExportStream(grpc::ServerContext* /*context*/,
+                              grpc::ServerReaderWriter<Response, Request>* stream) override {
+      Request request;
+      while (stream->Read(&request)) stream->Write(Acknowledgement(request.batch_id()));
+      return grpc::Status::OK;
+    }
+  };
+
+  class Plain final : public grpc::CallbackGenericService {
+    class Reactor final : public grpc::ServerGenericBidiReactor {
+     public:
+      Reactor() { StartRead(&request_); }
+      void OnReadDone(bool ok) override {
+        if (!ok) return Finish(grpc::Status::OK);
+        bool owned = false;
+        grpc::SerializationTraits<Response>::Serialize(Acknowledgement(BatchId()), &response_,
+                                                       &owned);
+        StartWrite(&response_);
+      }
+      void OnWriteDone(bool ok) override {
+        if (ok) StartRead(&request_);
+      }
+      void OnDone() override { delete this; }
+
+     private:
+      // The first field of the request.
+      std::uint64_t BatchId() {
+        std::vector<grpc::Slice> slices;
+        if (!request_.Dump(&slices).ok() || slices.empty()) return 0;
+        google::protobuf::io::CodedInputStream input(
+            slices[0].begin(), static_cast<int>(std::min<std::size_t>(slices[0].size(), 11)));
+        std::uint64_t id = 0;
+        return input.ReadTag() == 8 && input.ReadVarint64(&id) ? id : 0;
+      }
+
+      grpc::ByteBuffer request_;
+      grpc::ByteBuffer response_;
+    };
+
+    grpc::ServerGenericBidiReactor* CreateReactor(
+        grpc::GenericCallbackServerContext* /*context*/) override {
+      return new Reactor;
+    }
+  };
+
+  Unpacking unpacking_;
+  Plain plain_;
   std::unique_ptr<grpc::Server> server_;
   std::string target_;
 };
 
-enum class Mode { kBare, kFiltered, kOff, kUnsampled, kNull, kExported };
+enum class Mode { kBare, kFiltered, kOff, kUnsampled, kNull, kExported, kUnpacked };
 
 const std::map<std::string, Mode, std::less<>> kModes = {
     {"bare", Mode::kBare},           {"filtered", Mode::kFiltered}, {"off", Mode::kOff},
-    {"unsampled", Mode::kUnsampled}, {"null", Mode::kNull},         {"exported", Mode::kExported}};
+    {"unsampled", Mode::kUnsampled}, {"null", Mode::kNull},         {"exported", Mode::kExported},
+    {"unpacked", Mode::kUnpacked}};
 
 /// What a mode needs besides the server and the channel.
 class Tracing {
@@ -115,8 +166,8 @@ class Tracing {
     if (mode == Mode::kBare) return;
     weft::TracerOptions options{.enabled = mode != Mode::kOff};
     if (mode == Mode::kUnsampled) options.sampling_rate = 0.0;
-    if (mode == Mode::kExported) {
-      collector_ = std::make_unique<Collector>();
+    if (mode == Mode::kExported || mode == Mode::kUnpacked) {
+      collector_ = std::make_unique<Collector>(mode == Mode::kUnpacked);
       options.exporters.push_back(
           weft::CollectorExporter::Create({.target = collector_->target()}).value());
     } else {

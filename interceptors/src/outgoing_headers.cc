@@ -130,10 +130,11 @@ void WriteBaggage(std::string_view ours, MetadataWriter& metadata) {
     return;
   }
   std::string application;
-  metadata.ForEach(kBaggageHeader, [&](std::string_view value) {
+  const auto [first, last] = metadata.map().equal_range(std::string(kBaggageHeader));
+  for (auto pair = first; pair != last; ++pair) {
     if (!application.empty()) application += ',';
-    application += value;
-  });
+    application += pair->second;
+  }
   metadata.Remove(kBaggageHeader);
   if (!metadata.Add(kBaggageHeader, MergeBaggage(application, ours))) {
     metadata.Add(kBaggageHeader, application);
@@ -164,7 +165,7 @@ std::string MergeBaggage(std::string_view application, std::string_view ours) {
 
 std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, std::size_t budget,
                               MetadataWriter& metadata) {
-  if (!metadata.empty()) {
+  if (!metadata.map().empty()) {
     metadata.Remove(kTraceHeader);
     metadata.Remove(kTraceparentHeader);
     metadata.Remove(kTracestateHeader);

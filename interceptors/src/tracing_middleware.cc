@@ -59,7 +59,7 @@ class TracingMiddleware final : public Middleware {
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
     if (call.side() == CallSide::kServer) return;
     ParsedHeaders own;
-    if (!metadata.empty()) own = internal::ReadOwnHeaders(metadata);
+    if (!metadata.map().empty()) own = internal::ReadOwnHeaders(metadata);
     const bool has_own = static_cast<bool>(own.parent);
     RunContext context;
     {

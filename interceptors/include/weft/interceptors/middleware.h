@@ -91,14 +91,7 @@ class MetadataWriter {
 
   std::optional<std::string_view> Get(std::string_view key) const noexcept;
 
-  template <typename F>
-  void ForEach(std::string_view key, F&& f) const {
-    if (map_.empty()) return;
-    auto [first, last] = map_.equal_range(std::string(key));
-    for (; first != last; ++first) f(std::string_view(first->second));
-  }
-
-  bool empty() const noexcept { return map_.empty(); }
+  const Map& map() const noexcept { return map_; }
 
   /// Bytes of the map as HTTP/2 counts them, and how many the limit leaves.
   std::size_t Size() const noexcept;
