@@ -72,6 +72,7 @@ class FakeCollector::Service final : public v1::CollectorService::CallbackServic
   void Release();
 
   std::deque<Answer> answers;
+  bool keep = true;
   bool held = false;
   std::uint32_t window = 0;
   Operations kept;
@@ -162,7 +163,7 @@ class FakeCollector::Service::Call final
     for (const std::uint32_t index : answer.rejected) {
       response_.mutable_result()->add_rejected()->set_index(index);
     }
-    if (answer.code != 0) return;
+    if (answer.code != 0 || !service_.keep) return;
     const auto& operations = pending.request.batch().operations();
     for (int i = 0; i < operations.size(); ++i) {
       const auto& rejected = answer.rejected;
@@ -206,8 +207,9 @@ void FakeCollector::Service::Release() {
   for (const auto& call : calls) call->Pump();
 }
 
-FakeCollector::FakeCollector()
+FakeCollector::FakeCollector(Options options)
     : directory_(MakeDirectory()), service_(std::make_unique<Service>()) {
+  service_->keep = options.keep;
   Start();
 }
 

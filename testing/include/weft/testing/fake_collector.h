@@ -37,7 +37,12 @@ class FakeCollector {
     bool end_stream = false;                ///< The stream ends with `code` instead of an answer.
   };
 
-  FakeCollector();
+  struct Options {
+    bool keep = true;  ///< Off: operations are counted away, for long measurements.
+  };
+
+  FakeCollector() : FakeCollector(Options{}) {}
+  explicit FakeCollector(Options options);
   ~FakeCollector();
   FakeCollector(const FakeCollector&) = delete;
   FakeCollector& operator=(const FakeCollector&) = delete;
