@@ -40,7 +40,7 @@ LogOptions LogOptionsOf(const CollectorConfig& config) {
   options.segment_bytes = config.segment_size;
   options.min_free_bytes = config.min_free;
   options.retention_bytes = config.retention_size;
-  options.retention_age = std::chrono::duration_cast<std::chrono::hours>(config.retention_age);
+  options.retention_age = std::chrono::ceil<std::chrono::hours>(config.retention_age);
   return options;
 }
 
