@@ -392,8 +392,8 @@ TEST_F(WeftReceiverTest, StoppingAnswersWhatWasReadAndEndsStreams) {
 }
 
 TEST_F(WeftReceiverTest, AMessageOverTheLimitIsResourceExhausted) {
-  auto small = GrpcListener::Start({.address = "127.0.0.1:0", .max_message_bytes = 1 << 20},
-                                   ToIngest());
+  auto small =
+      GrpcListener::Start({.address = "127.0.0.1:0", .max_message_bytes = 1 << 20}, ToIngest());
   ASSERT_TRUE(small.ok());
   auto stub = v1::CollectorService::NewStub(
       grpc::CreateChannel((*small)->address(), grpc::InsecureChannelCredentials()));
