@@ -48,6 +48,8 @@ class Bound {
     return std::invoke(std::move(function_), std::forward<Args>(args)...);
   }
 
+  const Function& function() const noexcept { return function_; }
+
  private:
   Context context_;
   [[no_unique_address]] Function function_;
