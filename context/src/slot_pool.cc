@@ -34,12 +34,16 @@ StackSlot* SlotPool::Take(const void* owner) noexcept {
   return slot;
 }
 
-void SlotPool::Give(StackSlot* slot) noexcept {
+void SlotPool::Leave(StackSlot* slot) noexcept {
   slot->range.store(0, std::memory_order_relaxed);
   slot->owner.store(nullptr, std::memory_order_relaxed);
   slot->current = nullptr;
   slot->innermost = 0;
   slot->cut_off = slot->last_number;
+}
+
+void SlotPool::Give(StackSlot* slot) noexcept {
+  Leave(slot);
   std::lock_guard lock(mutex_);
   slot->next_free = free_;
   free_ = slot;

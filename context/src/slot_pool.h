@@ -16,13 +16,15 @@ class SlotPool {
   constexpr SlotPool() noexcept = default;
 
   StackSlot* Take(const void* owner) noexcept;  // null when memory is out
+  // In two steps: first, when the stack ends, no thread may find the slot any more.
+  static void Leave(StackSlot* slot) noexcept;
   void Give(StackSlot* slot) noexcept;
 
   std::uint64_t live() noexcept;
   std::uint64_t total() noexcept;
 
  private:
-  static constexpr int kSlotsPerBlock = 63;  // with the header just under a page of 4 KiB
+  static constexpr int kSlotsPerBlock = 31;  // with the header just under a page of 4 KiB
   struct Block {
     Block* next = nullptr;
     StackSlot slots[kSlotsPerBlock];

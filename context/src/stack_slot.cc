@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include <cstddef>
+#include <utility>
 
 #include <boost/fiber/context.hpp>
 
@@ -24,7 +25,9 @@ struct ThreadState {
   std::uintptr_t native_low = 0;
   std::uintptr_t native_length = 0;  // 0: not known yet
   StackSlot native;
-  StackSlot dispatcher;  // of the thread's Boost.Fiber scheduler
+  StackSlot dispatcher;           // of the thread's Boost.Fiber scheduler
+  StackSlot* departed = nullptr;  // those with a base; see DeferReleases
+  bool defers_releases = false;
 };
 constinit thread_local ThreadState this_thread;
 
@@ -50,11 +53,25 @@ void FindNativeStack(ThreadState& thread) noexcept {
 // The address of this object is the key of our fiber-specific value.
 char fiber_key;
 
+void GiveWithBase(StackSlot* slot) noexcept {
+  ContextNode* const base = std::exchange(slot->base, nullptr);
+  slot_pool.Give(slot);
+  Release(base);
+}
+
 // Runs while the fiber holds its own spin lock: must be short, and must not run foreign code.
 class GiveBack final : public fibers::detail::fss_cleanup_function {
  public:
-  void operator()(void* slot) override {
-    if (slot != nullptr) slot_pool.Give(static_cast<StackSlot*>(slot));
+  void operator()(void* data) override {
+    if (data != nullptr) End(static_cast<StackSlot*>(data));
+  }
+
+ private:
+  static void End(StackSlot* slot) noexcept {
+    ThreadState& thread = this_thread;  // nothing below suspends
+    if (slot->base == nullptr || !thread.defers_releases) return GiveWithBase(slot);
+    SlotPool::Leave(slot);
+    slot->next_free = std::exchange(thread.departed, slot);
   }
 };
 
@@ -127,6 +144,25 @@ inline StackSlot* Lookup(std::uintptr_t address, bool create) noexcept {
 [[gnu::noinline]] StackSlot* FindSlot(bool create) noexcept {
   asm volatile("");
   return Lookup(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), create);
+}
+
+[[gnu::noinline]] StackSlot* FindSlotOf(fibers::context* fiber, bool create) noexcept {
+  asm volatile("");
+  if (fiber->is_context(fibers::type::worker_context)) return FindFiberSlot(fiber, create);
+  ThreadState& thread = this_thread;  // nothing below suspends
+  return fiber->is_context(fibers::type::main_context) ? &thread.native : &thread.dispatcher;
+}
+
+[[gnu::noinline]] void DeferReleases(bool defer) noexcept {
+  asm volatile("");
+  ReleaseDeparted();
+  this_thread.defers_releases = defer;
+}
+
+[[gnu::noinline]] void ReleaseDeparted() noexcept {
+  asm volatile("");
+  StackSlot* slot = std::exchange(this_thread.departed, nullptr);
+  while (slot != nullptr) GiveWithBase(std::exchange(slot, slot->next_free));
 }
 
 [[gnu::noinline]] ContextNode* CurrentNode() noexcept {

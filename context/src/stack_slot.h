@@ -6,6 +6,10 @@
 
 #include <weft/context/internal/context_node.h>
 
+namespace boost::fibers {
+class context;
+}  // namespace boost::fibers
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -31,7 +35,17 @@ class StackRange {
   static constexpr std::uint64_t kLengthMask = (1U << kLengthBits) - 1;
 };
 
-// The mutable cell of one stack: a thread's own, or a fiber's. One cache line.
+// What the C++ runtime keeps for each thread, though it belongs to a stack. The layout is that of
+// the Itanium ABI.
+struct ExceptionState {
+  void* caught = nullptr;
+  unsigned int uncaught = 0;
+
+  bool empty() const noexcept { return caught == nullptr && uncaught == 0; }
+};
+
+// The mutable cell of one stack: a thread's own, or a fiber's. Reads and scopes touch its first
+// cache line only.
 //
 // The memory of a slot goes back to a pool and is never unmapped. So the pointer that another
 // thread has cached may be read at any time, and the range says whether it still means the same
@@ -48,12 +62,24 @@ struct alignas(64) StackSlot {
   std::uint64_t cut_off = 0;
   std::atomic<const void*> owner{nullptr};  // the fiber, for slots of the pool
   StackSlot* next_free = nullptr;
+
+  // For fibers of an Inheriting scheduler.
+  alignas(64) ContextNode* base = nullptr;  // owned: what the fiber began with
+  ExceptionState exceptions;                // while the fiber does not run
 };
-static_assert(sizeof(StackSlot) == 64);
+static_assert(sizeof(StackSlot) == 128);
 
 // The slot of the calling stack. Null when it is a fiber that has none, or, with `create`, when
 // memory is out. Must not be inlined: see CurrentNode().
 StackSlot* FindSlot(bool create) noexcept;
+
+// The slot of a fiber that no other thread runs, or of this thread's main or dispatcher context.
+StackSlot* FindSlotOf(boost::fibers::context* fiber, bool create) noexcept;
+
+// Fibers end in a place where no foreign code may run, such as the destructors of a context. With
+// `defer`, what a fiber of this thread began with is let go by the next ReleaseDeparted instead.
+void DeferReleases(bool defer) noexcept;
+void ReleaseDeparted() noexcept;
 
 }  // namespace internal
 }  // namespace v0

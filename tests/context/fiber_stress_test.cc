@@ -26,6 +26,7 @@ constexpr auto kSharedWork = [](int) {
 
 // What people write first: one variable for each thread. Fails on fibers.
 struct ThreadLocalStore {
+  static constexpr bool kKeepsExceptions = false;
   [[gnu::noinline]] static std::uint64_t Swap(std::uint64_t id) {
     asm volatile("");
     return std::exchange(current_, id);
