@@ -111,6 +111,7 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
     }
     if (!gathered.runs.empty()) found.push_back(Fold(gathered, id));
   }
+  if (query.by_arrival) return found;
   std::stable_sort(found.begin(), found.end(), [](const StoredRun& a, const StoredRun& b) {
     return a.start_time > b.start_time;
   });

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iterator>
-#include <limits>
+#include <utility>
 
 #include <weft/tracing/json.h>
 
@@ -174,32 +174,44 @@ std::string Selected(const RunQuery& query, const StoredRun& run) {
   return object += '}';
 }
 
-/// Runs in the order of the answer, produced group by group until a page is full.
+/// Takes runs one by one, in an order that does not change between pages, and keeps those of the
+/// page that is asked for.
 class PageBuilder {
  public:
   explicit PageBuilder(const RunQuery& query) : query_(query), skipping_(query.after.has_value()) {}
 
   /// False: the page is full and more would follow.
-  bool Add(const StoredRun& run) {
+  bool Add(StoredRun run) {
     ++position_;
     if (skipping_) {
       skipping_ = run.id != *query_.after;
       return true;
     }
     if (!Matches(query_, run)) return true;
-    if (count_ == query_.limit) {
+    if (runs_.size() == query_.limit) {
       more_ = true;
       return false;
     }
-    if (count_++ > 0) runs_ += ',';
-    runs_ += Selected(query_, run);
     last_ = run.id;
     last_position_ = position_;
+    runs_.push_back(std::move(run));
     return true;
   }
 
+  /// Runs come as they arrived; within a page they are shown by their start.
+  void SortNewestFirst() {
+    std::stable_sort(runs_.begin(), runs_.end(), [](const StoredRun& a, const StoredRun& b) {
+      return b.start_time < a.start_time;
+    });
+  }
+
   std::string Finish() const {
-    std::string page = "{\"runs\":[" + runs_ + "],\"cursors\":{\"next\":";
+    std::string page = "{\"runs\":[";
+    for (const StoredRun& run : runs_) {
+      if (page.back() != '[') page += ',';
+      page += Selected(query_, run);
+    }
+    page += "],\"cursors\":{\"next\":";
     page += more_ ? "\"" + std::to_string(last_position_) + ":" + last_.ToString() + "\"" : "null";
     return page + "}}";
   }
@@ -208,11 +220,10 @@ class PageBuilder {
   const RunQuery& query_;
   bool skipping_;
   bool more_ = false;
-  std::size_t count_ = 0;
   std::size_t position_ = 0;
   std::size_t last_position_ = 0;
   RunId last_;
-  std::string runs_;
+  std::vector<StoredRun> runs_;
 };
 
 absl::StatusOr<std::vector<StoredRun>> FindByIds(const RunStore& store,
@@ -234,17 +245,17 @@ absl::StatusOr<std::vector<StoredRun>> FindByIds(const RunStore& store,
 absl::StatusOr<bool> AddProject(const RunStore& store, const RunQuery& query,
                                 const std::optional<std::string>& project, std::size_t limit,
                                 PageBuilder* page) {
-  const auto roots = store.ListTraces({.project = project, .limit = limit});
+  auto roots = store.ListTraces({.project = project, .limit = limit, .by_arrival = true});
   if (!roots.ok()) return roots.status();
-  for (const StoredRun& root : *roots) {
+  for (StoredRun& root : *roots) {
     if (query.is_root == true) {
-      if (!page->Add(root)) return false;
+      if (!page->Add(std::move(root))) return false;
       continue;
     }
-    const auto trace = store.FindTrace(root.trace_id);
+    auto trace = store.FindTrace(root.trace_id);
     if (!trace.ok()) return trace.status();
-    for (const StoredRun& run : *trace) {
-      if (!page->Add(run)) return false;
+    for (StoredRun& run : *trace) {
+      if (!page->Add(std::move(run))) return false;
     }
   }
   return roots->size() == limit;
@@ -259,7 +270,7 @@ absl::StatusOr<std::string> AnswerByProject(const RunStore& store, const RunQuer
     if (Contains(query.sessions, project.id)) projects.emplace_back(project.name);
   }
   // More traces than the page holds are listed only when filters leave too few of them.
-  for (std::size_t limit = query.seen + 2 * kPage;; limit *= 4) {
+  for (std::size_t limit = query.seen + query.limit + 1;; limit *= 4) {
     PageBuilder page(query);
     bool more = false;
     for (const auto& project : projects) {
@@ -267,7 +278,9 @@ absl::StatusOr<std::string> AnswerByProject(const RunStore& store, const RunQuer
       if (!added.ok()) return added.status();
       more |= *added;
     }
-    if (!more) return page.Finish();
+    if (more) continue;
+    page.SortNewestFirst();
+    return page.Finish();
   }
 }
 
@@ -307,8 +320,8 @@ absl::StatusOr<std::string> AnswerRunQuery(const RunStore& store, const RunQuery
     });
   }
   PageBuilder page(query);
-  for (const StoredRun& run : *runs) {
-    if (!page.Add(run)) break;
+  for (StoredRun& run : *runs) {
+    if (!page.Add(std::move(run))) break;
   }
   return page.Finish();
 }

@@ -54,6 +54,8 @@ struct StoredRun {
 struct TraceQuery {
   std::optional<std::string> project;
   std::size_t limit = 100;
+  /// In the order of arrival instead of start: then a longer list begins with a shorter one.
+  bool by_arrival = false;
 };
 
 struct AttachmentContent {
