@@ -7,7 +7,6 @@
 #include <cinttypes>
 #include <condition_variable>
 #include <cstdio>
-#include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -18,6 +17,7 @@
 #include "destinations/delivery.h"
 #include "destinations/file_sink.h"
 #include "destinations/langsmith_sink.h"
+#include "destinations/round.h"
 
 namespace weft::collector {
 namespace {
@@ -25,13 +25,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// Bounds memory whatever the backlog; a single record may be larger.
-constexpr std::uint64_t kReadAheadBytes = 16ull << 20;
 // Beyond it runs of refused keys are parked: each held key reads the log on its own.
 constexpr std::size_t kMaxHeldKeys = 64;
 constexpr milliseconds kIdleWait{500};
 constexpr milliseconds kTroubleWait{1'000};
-constexpr std::size_t kOpOverheadBytes = 512;
 
 std::string Hex(std::uint64_t number) {
   std::array<char, 17> text{};
@@ -46,22 +43,6 @@ absl::StatusOr<std::unique_ptr<Sink>> MakeSink(const DestinationConfig& config) 
   if (config.kind == DestinationConfig::Kind::kFile) return MakeFileSink(config);
   return MakeLangSmithSink(config);
 }
-
-// A record whose operations are on their way.
-struct LoadedRecord {
-  Record record;
-  std::string payload;
-};
-
-// What is delivered before the cursor moves.
-struct Round {
-  std::deque<LoadedRecord> records;  // Operations point into them.
-  std::vector<OutgoingOp> ops;
-  std::vector<std::uint64_t> key_ids;  // Of the operations.
-  std::vector<Position> positions;     // Of the operations.
-  std::uint64_t bytes = 0;
-  Position next;  // Where the lane goes on.
-};
 
 // Operations of one key that must be sent in order: a share of a round.
 struct Share {
@@ -89,6 +70,7 @@ class Destination::Impl {
         spec_(config.Spec()),
         name_((config.kind == DestinationConfig::Kind::kFile ? "file-" : "langsmith-") +
               Hex(XXH3_64bits(config.target.data(), config.target.size()))),
+        reader_(options_.log, spec_, stopping_),
         api_key_(config.api_key) {}
   ~Impl() { Stop(milliseconds(0)); }
 
@@ -149,7 +131,7 @@ class Destination::Impl {
     stats.batches = counts_.batches;
     stats.available = std::max(backlog_ + logged, counts_.sent + counts_.parked);
     stats.lag = stats.available - counts_.sent - counts_.parked;
-    stats.expired_records = expired_records_;
+    stats.expired_records = reader_.expired_records();
     stats.held_keys = held_.size();
     stats.oldest_pending_us = stats.lag == 0 ? 0 : oldest_pending_us_;
     return stats;
@@ -163,9 +145,10 @@ class Destination::Impl {
   void CountBacklog();
   void Run();
   bool AdvanceLane(Lane& lane, std::optional<std::uint64_t> only_key);
-  Round Collect(const Lane& lane, std::optional<std::uint64_t> only_key, bool linger);
-  bool AddRecord(Position position, std::optional<std::uint64_t> only_key, Round& round);
+  RoundLimits Limits(std::optional<std::uint64_t> only_key);
   bool Carries(std::optional<std::uint64_t> only_key, std::uint64_t key_id) const;
+  RoundReader::Carries CarriedBy(std::optional<std::uint64_t> only_key) const;
+  std::size_t Workers() const;
   std::vector<Share> Divide(const Round& round);
   void DeliverShares(std::vector<Share>& shares);
   void DeliverShare(Share& share);
@@ -187,6 +170,7 @@ class Destination::Impl {
   std::uint64_t logged_before_ = 0;
   std::optional<Lane> main_;
   std::atomic<bool> stopping_{false};
+  RoundReader reader_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
@@ -196,7 +180,6 @@ class Destination::Impl {
   std::map<std::uint64_t, Lane> held_;  ///< Changed by the thread only.
   Delivery::Counts counts_;
   std::uint64_t backlog_ = 0;
-  std::uint64_t expired_records_ = 0;
   std::uint64_t oldest_pending_us_ = 0;
 
   std::thread thread_;
@@ -229,33 +212,25 @@ absl::Status Destination::Impl::OpenLanes() {
   return absl::OkStatus();
 }
 
-// What lay in the log at the start, in operations; only headers are read.
+// What lay in the log at the start, in operations.
 void Destination::Impl::CountBacklog() {
-  const auto count = [this](Position at, auto wanted) {
-    while (!stopping_ && at < start_end_) {
-      absl::StatusOr<Record> record = options_.log->ReadHeader(at);
-      if (absl::IsNotFound(record.status()) && at < options_.log->Begin()) {
-        at = options_.log->Begin();
-        continue;
-      }
-      if (!record.ok() || record->position >= start_end_) return;
-      if (wanted(record->header.key_id)) {
-        std::lock_guard lock(mutex_);
-        backlog_ += record->header.ops.size();
-        if (oldest_pending_us_ == 0) oldest_pending_us_ = record->header.received_us;
-      }
-      at = record->next;
-    }
-  };
-  count(main_->cursor.position(),
-        [this](std::uint64_t key_id) { return Carries(std::nullopt, key_id); });
-  for (const auto& [held, lane] : held_) {
-    count(lane.cursor.position(), [held = held](std::uint64_t key_id) { return key_id == held; });
+  std::uint64_t backlog =
+      reader_.Count(main_->cursor.position(), start_end_, CarriedBy(std::nullopt));
+  for (const auto& [key_id, lane] : held_) {
+    backlog += reader_.Count(lane.cursor.position(), start_end_, CarriedBy(key_id));
   }
+  std::lock_guard lock(mutex_);
+  backlog_ = backlog;
 }
 
 bool Destination::Impl::Carries(std::optional<std::uint64_t> only_key, std::uint64_t key_id) const {
-  return only_key ? *only_key == key_id : !sink_->uses_keys() || !held_.contains(key_id);
+  return only_key ? *only_key == key_id : !held_.contains(key_id);
+}
+
+// Empty for every key, which spares looking.
+RoundReader::Carries Destination::Impl::CarriedBy(std::optional<std::uint64_t> only_key) const {
+  if (!only_key && held_.empty()) return {};
+  return [this, only_key](std::uint64_t key_id) { return Carries(only_key, key_id); };
 }
 
 void Destination::Impl::Run() {
@@ -286,7 +261,8 @@ void Destination::Impl::Run() {
 // One round: read, deliver, flush, move the cursor. True when there was something to do.
 bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> only_key) {
   const Position before = lane.cursor.position();
-  Round round = Collect(lane, only_key, /*linger=*/!only_key);
+  const Round round = reader_.Read(before, Limits(only_key), CarriedBy(only_key));
+  if (round.trouble) Wait(kTroubleWait);
   if (round.next == before) return false;
   if (!round.ops.empty()) {
     std::lock_guard lock(mutex_);
@@ -330,89 +306,31 @@ bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> onl
   return true;
 }
 
-Round Destination::Impl::Collect(const Lane& lane, std::optional<std::uint64_t> only_key,
-                                 bool linger) {
-  const BatchLimits limits = sink_->Limits();
-  const std::size_t workers = sink_->concurrency() == 1 ? 1 : options_.concurrency;
-  Round round;
-  round.next = lane.cursor.position();
-  const Position end = only_key ? main_->cursor.position() : Position{0, 0, ~std::uint64_t{0}};
-  std::optional<Clock::time_point> deadline;
-  while (!stopping_ && round.ops.size() < limits.operations * workers &&
-         round.bytes < kReadAheadBytes && round.next < end) {
-    if (AddRecord(round.next, only_key, round)) continue;
-    // At the end of the log: what is there goes out soon, but not one by one.
-    if (!linger || round.ops.empty() || round.ops.size() >= limits.operations) break;
-    if (!deadline) deadline = Clock::now() + options_.linger;
-    const auto left = std::chrono::duration_cast<milliseconds>(*deadline - Clock::now());
-    if (left.count() <= 0 || !options_.log->WaitForRecord(round.next, left)) break;
-  }
-  return round;
+std::size_t Destination::Impl::Workers() const {
+  return sink_->concurrency() == 1 ? 1 : options_.concurrency;
 }
 
-// False at the end of the log.
-bool Destination::Impl::AddRecord(Position position, std::optional<std::uint64_t> only_key,
-                                  Round& round) {
-  // Payloads of other keys need not be read.
-  const bool peek = only_key || !held_.empty();
-  absl::StatusOr<Record> record =
-      peek ? options_.log->ReadHeader(position) : options_.log->Read(position);
-  if (peek && record.ok() && Carries(only_key, record->header.key_id)) {
-    record = options_.log->Read(record->position);
+RoundLimits Destination::Impl::Limits(std::optional<std::uint64_t> only_key) {
+  RoundLimits limits;
+  limits.batch = sink_->Limits().operations;
+  limits.operations = limits.batch * Workers();
+  // A lane of a held key follows the main one, which has waited already.
+  if (only_key) {
+    limits.end = main_->cursor.position();
+  } else {
+    limits.linger = options_.linger;
   }
-  const Position begin = options_.log->Begin();
-  if (absl::IsNotFound(record.status()) && position < begin) {
-    std::lock_guard lock(mutex_);
-    expired_records_ += begin.seq - position.seq;
-    round.next = begin;
-    return true;
-  }
-  if (!record.ok()) {
-    if (absl::IsOutOfRange(record.status())) return false;
-    LogLine(LogLevel::kError, "the log cannot be read",
-            {{"dest", spec_}, {"reason", std::string(record.status().message())}});
-    Wait(kTroubleWait);
-    return false;
-  }
-  if (!Carries(only_key, record->header.key_id)) {
-    round.next = record->next;
-    return true;
-  }
-  const bool plain = record->header.coding == PayloadCoding::kIdentity;
-  absl::StatusOr<std::string> payload = plain ? std::move(record->payload) : record->Decoded();
-  if (!payload.ok()) {
-    LogLine(LogLevel::kError, "a record cannot be decoded and is left out",
-            {{"dest", spec_}, {"seq", std::to_string(record->position.seq)}});
-    std::lock_guard lock(mutex_);
-    ++expired_records_;
-    round.next = record->next;
-    return true;
-  }
-  round.next = record->next;
-  LoadedRecord& loaded = round.records.emplace_back();
-  loaded.record = *std::move(record);
-  loaded.payload = *std::move(payload);
-  loaded.record.payload.clear();
-  loaded.record.payload.shrink_to_fit();
-  const RecordHeader& fields = loaded.record.header;
-  for (const RunOp& op : fields.ops) {
-    round.ops.push_back({&op, loaded.payload, fields.received_us, loaded.record.position.seq});
-    round.key_ids.push_back(fields.key_id);
-    round.positions.push_back(loaded.record.position);
-  }
-  round.bytes += loaded.payload.size() + fields.ops.size() * kOpOverheadBytes;
-  return true;
+  return limits;
 }
 
 // By key, and by trace within a key: operations of one run stay in order, others need not wait.
 std::vector<Share> Destination::Impl::Divide(const Round& round) {
-  const std::size_t workers = sink_->concurrency() == 1 ? 1 : options_.concurrency;
   const bool one_batch = round.ops.size() <= sink_->Limits().operations;
   std::map<std::pair<std::uint64_t, std::size_t>, Share> shares;
   for (std::size_t i = 0; i < round.ops.size(); ++i) {
     const RunOp& op = *round.ops[i].op;
     const RunId& id = op.trace_id.IsNil() ? op.run_id : op.trace_id;
-    const std::size_t slot = one_batch ? 0 : std::hash<RunId>()(id) % workers;
+    const std::size_t slot = one_batch ? 0 : std::hash<RunId>()(id) % Workers();
     const std::uint64_t key_id = sink_->uses_keys() ? round.key_ids[i] : 0;
     Share& share = shares[{key_id, slot}];
     if (share.ops.empty()) share.first = round.positions[i];
