@@ -101,6 +101,7 @@ std::optional<ContentCoding> ParseContentCoding(std::string_view name) {
 
 void DecodeBuffer::Reserve(std::size_t capacity, std::size_t keep) {
   if (capacity <= capacity_) return;
+  if (keep == 0) data_.reset();
   auto larger = std::make_unique_for_overwrite<char[]>(capacity + kReadableAfter);
   if (keep > 0) std::memcpy(larger.get(), data_.get(), keep);
   data_ = std::move(larger);

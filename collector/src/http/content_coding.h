@@ -42,8 +42,10 @@ class DecodeBuffer {
 };
 
 /// Removes the coding. ResourceExhausted when the content is larger than `limit`, InvalidArgument
-/// when the body is not what the coding promises, trailing bytes included. Cost: never more than
-/// twice `limit` is held, whatever the body says about itself.
+/// when the body is not what the coding promises, trailing bytes included.
+///
+/// Cost: memory of `limit` for zstd and twice that for the others, whatever the body says about
+/// itself.
 absl::Status DecodeContent(ContentCoding coding, std::string_view body, std::size_t limit,
                            DecodeBuffer* out);
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -49,10 +50,10 @@ std::size_t ParameterEnd(std::string_view header, std::size_t from) {
   for (std::size_t i = from; i < header.size(); ++i) {
     if (header[i] == ';' && !quoted) return i;
     if (header[i] != '"') continue;
-    const std::string_view rest = Trim(header.substr(i + 1));
+    const std::size_t next = header.find_first_not_of(" \t", i + 1);
     if (!quoted && i > from && header[i - 1] == '=') {
       quoted = true;
-    } else if (quoted && (rest.empty() || rest.front() == ';')) {
+    } else if (quoted && (next == std::string_view::npos || header[next] == ';')) {
       quoted = false;
     }
   }
@@ -61,24 +62,24 @@ std::size_t ParameterEnd(std::string_view header, std::size_t from) {
 
 struct Parameter {
   std::string_view name, value;  ///< The value without quotes, escapes as they are.
-  std::size_t begin, end;        ///< From the `;` on, in the header.
 };
+
+Parameter ReadParameter(std::string_view text) {
+  const std::size_t equals = std::min(text.find('='), text.size());
+  std::string_view value = Trim(text.substr(std::min(equals + 1, text.size())));
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+    value = value.substr(1, value.size() - 2);
+  }
+  return {Trim(text.substr(0, equals)), value};
+}
 
 /// The parameter `name` of a header's value: `; name=value` or `; name="value"`.
 std::optional<Parameter> FindParameter(std::string_view header, std::string_view name) {
   if (header.find(';') == std::string_view::npos) return std::nullopt;
   for (std::size_t at = ParameterEnd(header, 0); at < header.size();) {
     const std::size_t end = ParameterEnd(header, at + 1);
-    const std::string_view text = header.substr(at + 1, end - at - 1);
-    const std::size_t equals = text.find('=');
-    if (equals != std::string_view::npos &&
-        EqualsIgnoringCase(Trim(text.substr(0, equals)), name)) {
-      std::string_view value = Trim(text.substr(equals + 1));
-      if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
-        value = value.substr(1, value.size() - 2);
-      }
-      return Parameter{name, value, at, end};
-    }
+    const Parameter parameter = ReadParameter(header.substr(at + 1, end - at - 1));
+    if (EqualsIgnoringCase(parameter.name, name)) return parameter;
     at = end;
   }
   return std::nullopt;
@@ -132,9 +133,13 @@ std::string UnescapedName(std::string_view name) {
 }
 
 std::string WithoutParameter(std::string_view media_type, std::string_view parameter) {
-  std::string text(media_type);
-  while (const auto found = FindParameter(text, parameter)) {
-    text.erase(found->begin, found->end - found->begin);
+  std::size_t at = ParameterEnd(media_type, 0);
+  std::string text(media_type.substr(0, at));
+  while (at < media_type.size()) {
+    const std::size_t end = ParameterEnd(media_type, at + 1);
+    const Parameter read = ReadParameter(media_type.substr(at + 1, end - at - 1));
+    if (!EqualsIgnoringCase(read.name, parameter)) text += media_type.substr(at, end - at);
+    at = end;
   }
   return std::string(Trim(text));
 }

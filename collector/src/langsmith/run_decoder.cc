@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::size_t kMaxRejectedBytes = 1u << 20;
 
+/// Fields with names of their own that a run may have split out.
+constexpr std::size_t kMaxOtherFields = 64;
+
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
 std::optional<PartField> SplitOutField(std::string_view name) {
@@ -222,6 +225,9 @@ void Decoder::AddField(OpKind kind, RunId id, const PartName& name, const FormPa
     return AddJson(*draft, *field, part.content, part.name);
   }
   // A field that is split out by a later SDK goes back to where it came from.
+  if (draft->additions.size() >= kMaxOtherFields) {
+    return Reject(*draft, draft->Name() + ": more than 64 fields with names of their own", false);
+  }
   if (!IsPlainName(name.rest)) return RejectPart(part, "no run has a field of this name");
   std::string error;
   const JsonState state = CheckJson(part.content, 0, &error);
