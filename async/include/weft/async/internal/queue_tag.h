@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include <weft/context/context.h>
+#include <weft/context/context_scope.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// What a tag of a ContextCompletionQueue points to: the context of one operation, and either the
+/// user's pointer or a callable. One cache line.
+struct alignas(64) QueueTag {
+  using Run = void (*)(QueueTag*, bool ok);
+
+  Context context;
+  Run run = nullptr;  // null: `payload` begins with the user's pointer
+  QueueTag* next_free = nullptr;
+  alignas(void*) std::byte payload[64 - 3 * sizeof(void*)];
+};
+static_assert(sizeof(QueueTag) == 64);
+
+/// From and to a pool that the threads share in batches, since most tags are made on one thread and
+/// come out on another.
+QueueTag* TakeQueueTag() noexcept;
+void GiveQueueTag(QueueTag* tag) noexcept;
+
+template <typename F>
+QueueTag* MakeCallableTag(Context context, F&& function) {
+  using Function = std::decay_t<F>;
+  constexpr bool kFits =
+      sizeof(Function) <= sizeof(QueueTag::payload) && alignof(Function) <= alignof(void*);
+  using Payload = std::conditional_t<kFits, Function, std::unique_ptr<Function>>;
+  QueueTag* const tag = TakeQueueTag();
+  tag->context = std::move(context);
+  if constexpr (kFits) {
+    new (tag->payload) Payload(std::forward<F>(function));
+  } else {
+    new (tag->payload) Payload(std::make_unique<Function>(std::forward<F>(function)));
+  }
+  tag->run = [](QueueTag* self, bool ok) {
+    auto* const stored = std::launder(reinterpret_cast<Payload*>(self->payload));
+    Payload own(std::move(*stored));
+    stored->~Payload();
+    const ContextScope scope(std::move(self->context));
+    GiveQueueTag(self);  // before the call: what it starts may use it again
+    if constexpr (kFits) {
+      own(ok);
+    } else {
+      (*own)(ok);
+    }
+  };
+  return tag;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
