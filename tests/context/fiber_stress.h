@@ -13,6 +13,7 @@
 #include <mutex>
 #include <random>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -93,14 +94,15 @@ struct StressResult {
 template <typename Store>
 class FiberStress {
  public:
-  // `install(threads)` runs first on each thread and chooses its scheduler.
+  // `install(threads)` runs first on each thread and chooses its scheduler. What it returns, if
+  // anything, lives as long as the thread's work.
   template <typename Install>
   static StressResult Run(int threads, int fibers, Install install) {
     FiberStress stress(threads);
     std::vector<std::jthread> workers;
     for (int thread = 0; thread < threads; ++thread) {
       workers.emplace_back([&stress, install, threads, fibers, thread] {
-        install(threads);
+        [[maybe_unused]] const auto installed = Installed(install, threads);
         stress.RunThread(static_cast<std::uint32_t>(thread), fibers);
       });
     }
@@ -110,6 +112,16 @@ class FiberStress {
 
  private:
   using Random = std::minstd_rand;
+
+  template <typename Install>
+  static auto Installed(Install install, int threads) {
+    if constexpr (std::is_void_v<decltype(install(threads))>) {
+      install(threads);
+      return nullptr;
+    } else {
+      return install(threads);
+    }
+  }
 
   explicit FiberStress(int threads) : threads_(threads), start_(threads), end_(threads) {}
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include <grpcpp/completion_queue.h>
 
 #include <weft/async/fiber_operation.h>
@@ -36,13 +38,22 @@ class CqAlgorithm;
 /// Tags: every tag of the queue is a `CompletionHandler::tag()`.
 class CqScheduler final {
  public:
-  explicit CqScheduler(grpc::CompletionQueue* queue);
+  /// Which fibers of the thread have a context.
+  enum class Fibers : std::uint8_t {
+    kPlain,       // those of `Spawn` and `Async`
+    kInheriting,  // all; they keep their exceptions, too. See `Inheriting`.
+  };
+
+  explicit CqScheduler(grpc::CompletionQueue* queue, Fibers fibers = Fibers::kPlain);
   ~CqScheduler();
 
   CqScheduler(const CqScheduler&) = delete;
   CqScheduler& operator=(const CqScheduler&) = delete;
 
   grpc::CompletionQueue* queue() const noexcept { return queue_; }
+
+  /// The scheduler of the calling thread, or null.
+  static CqScheduler* Current() noexcept;
 
  private:
   grpc::CompletionQueue* const queue_;
