@@ -108,9 +108,17 @@ class ServerCall final : public grpc::experimental::Interceptor,
     return attempts;
   }
 
+  // FiberServer says so around the operation that brought us here.
+  bool InFiber() const noexcept {
+    const auto* const call = Context::View().Find(kFiberCallKey);
+    return call != nullptr && *call == context_;
+  }
+
   void SendStatus(Batch& batch) noexcept {
     if (api_ != ServerApi::kCallback) {
-      api_ = t_handled == this ? ServerApi::kSync : ServerApi::kCompletionQueue;
+      api_ = t_handled == this ? ServerApi::kSync
+             : InFiber()       ? ServerApi::kFiber
+                               : ServerApi::kCompletionQueue;
     }
     // gRPC tells a synchronous call's cancellation only to those who ask. A reply's own batch fails
     // when it is cancelled (see After), a status without a message tells nothing.

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/string_ref.h>
 
 #include <weft/context/context.h>
@@ -29,6 +30,10 @@ const Context* FindCallContext(
 
 /// Removes what a proxy copied by sending on all that it had received. True if there was any.
 bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept;
+
+/// Tells the interceptors, while a handler of FiberServer sends its status, that the call with this
+/// server context is one of a fiber.
+inline constexpr ContextKey<const grpc::ServerContextBase*> kFiberCallKey;
 
 }  // namespace internal
 }  // namespace v0

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <weft/async/fiber_operation.h>
+#include <weft/async/internal/fiber_call.h>
+
+namespace weft {
+inline namespace v0 {
+
+/// The requests of a stream, for a handler of FiberServer.
+template <typename Request>
+class RequestReader {
+ public:
+  explicit RequestReader(internal::AsyncReader<Request>& reader) noexcept : reader_(reader) {}
+
+  /// Blocks the fiber until the next request is there. False: no more come.
+  bool Read(Request* request) {
+    FiberOperation read;
+    reader_.Read(request, read.tag());
+    return read.Await();
+  }
+
+ private:
+  internal::AsyncReader<Request>& reader_;
+};
+
+/// The responses of a stream, for a handler of FiberServer.
+template <typename Response>
+class ResponseWriter {
+ public:
+  explicit ResponseWriter(internal::AsyncWriter<Response>& writer) noexcept : writer_(writer) {}
+
+  /// Blocks the fiber until gRPC took the response. False: the caller has gone.
+  bool Write(const Response& response) {
+    FiberOperation write;
+    writer_.Write(response, write.tag());
+    return write.Await();
+  }
+
+ private:
+  internal::AsyncWriter<Response>& writer_;
+};
+
+/// Both. One fiber may read while another one writes; the handler returns when both have ended.
+template <typename Request, typename Response>
+class RequestResponseStream : public RequestReader<Request>, public ResponseWriter<Response> {
+ public:
+  template <typename Stream>
+  explicit RequestResponseStream(Stream& stream) noexcept
+      : RequestReader<Request>(stream), ResponseWriter<Response>(stream) {}
+};
+
+struct FiberServerOptions {
+  /// Each has a completion queue and runs its own calls.
+  int threads = 2;
+  /// How many handlers run at a time, in all threads. Further calls wait in gRPC until their
+  /// deadlines.
+  int max_concurrent_calls = 10'000;
+  /// How many calls of each method a thread asks gRPC for ahead.
+  int requested_calls = 16;
+  /// Of a handler's fiber. A page below it is never accessible, so an overflow ends the process
+  /// instead of changing other memory. Only what a handler touches takes memory.
+  std::size_t stack_bytes = 128 * 1024;
+  /// Lets handlers ask `ServerContext::IsCancelled`, at the price of one more event for each call.
+  /// Without it they must not.
+  bool watch_cancellation = true;
+};
+
+/// A server whose every call is a fiber: handlers are straight code that may wait, and there are
+/// few threads. Works with a vanilla generated AsyncService.
+///
+///     Model::AsyncService service;
+///     grpc::ServerBuilder builder;
+///     builder.AddListeningPort(address, credentials).RegisterService(&service);
+///     weft::FiberServer server;
+///     server.Handle(&service, &Model::AsyncService::RequestAsk, Ask);
+///     server.Handle(&service, &Model::AsyncService::RequestGenerate, Generate);
+///     if (auto status = server.Start(builder); !status.ok()) return status;
+///
+/// Handlers look like the methods of a synchronous service:
+///
+///     grpc::Status Ask(grpc::ServerContext* context, const Question* question, Answer* answer);
+///     grpc::Status Generate(grpc::ServerContext* context, const Question* question,
+///                           weft::ResponseWriter<Token>& tokens);
+///     grpc::Status Upload(grpc::ServerContext* context, weft::RequestReader<Page>& pages,
+///                         Summary* summary);
+///     grpc::Status Converse(grpc::ServerContext* context,
+///                           weft::RequestResponseStream<Question, Answer>& stream);
+///
+/// In a handler the context of the call is current, `CallUnary` and `OpenStream` block only the
+/// fiber, and the fibers it makes inherit; see `Inheriting`.
+///
+/// Lifetime: services and handlers outlive the server's Shutdown.
+/// Threads: a call stays on its thread. A handler that blocks the thread (a file, a std::mutex held
+///   long) holds up the thread's other calls.
+/// Errors: an exception of a handler ends its call with INTERNAL.
+class FiberServer final {
+ public:
+  explicit FiberServer(FiberServerOptions options = {});
+  /// Shuts down and cancels what still runs.
+  ~FiberServer();
+  FiberServer(const FiberServer&) = delete;
+  FiberServer& operator=(const FiberServer&) = delete;
+
+  /// Says what handles a method; `request` is its Request... function. Before Start. Callers
+  /// of a method that nothing handles wait until their deadlines.
+  template <typename Service, typename Base, typename Request, typename Response, typename Handler>
+  void Handle(Service* service,
+              void (Base::*request)(grpc::ServerContext*, Request*,
+                                    grpc::ServerAsyncResponseWriter<Response>*,
+                                    grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+              Handler handler) {
+    using Responder = grpc::ServerAsyncResponseWriter<Response>;
+    Add<CallWithResponse<Request, Response, Responder>::template Type>(
+        Bound(service, request),
+        [handler = std::move(handler)](grpc::ServerContext* context, const Request* message,
+                                       Response* response) -> grpc::Status {
+          return std::invoke(handler, context, message, response);
+        });
+  }
+  template <typename Service, typename Base, typename Request, typename Response, typename Handler>
+  void Handle(Service* service,
+              void (Base::*request)(grpc::ServerContext*,
+                                    grpc::ServerAsyncReader<Response, Request>*,
+                                    grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+              Handler handler) {
+    using Responder = grpc::ServerAsyncReader<Response, Request>;
+    Add<CallWithResponse<void, Response, Responder>::template Type>(
+        Bound(service, request),
+        [handler = std::move(handler)](grpc::ServerContext* context, Responder& responder,
+                                       Response* response) -> grpc::Status {
+          RequestReader<Request> reader(responder);
+          return std::invoke(handler, context, reader, response);
+        });
+  }
+  template <typename Service, typename Base, typename Request, typename Response, typename Handler>
+  void Handle(Service* service,
+              void (Base::*request)(grpc::ServerContext*, Request*,
+                                    grpc::ServerAsyncWriter<Response>*, grpc::CompletionQueue*,
+                                    grpc::ServerCompletionQueue*, void*),
+              Handler handler) {
+    using Responder = grpc::ServerAsyncWriter<Response>;
+    Add<CallWithRequest<Request, Responder>::template Type>(
+        Bound(service, request),
+        [handler = std::move(handler)](grpc::ServerContext* context, const Request& message,
+                                       Responder& responder) -> grpc::Status {
+          ResponseWriter<Response> writer(responder);
+          return std::invoke(handler, context, &message, writer);
+        });
+  }
+  template <typename Service, typename Base, typename Request, typename Response, typename Handler>
+  void Handle(Service* service,
+              void (Base::*request)(grpc::ServerContext*,
+                                    grpc::ServerAsyncReaderWriter<Response, Request>*,
+                                    grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+              Handler handler) {
+    using Responder = grpc::ServerAsyncReaderWriter<Response, Request>;
+    Add<CallWithStreams<Responder>::template Type>(
+        Bound(service, request),
+        [handler = std::move(handler)](grpc::ServerContext* context,
+                                       Responder& responder) -> grpc::Status {
+          RequestResponseStream<Request, Response> stream(responder);
+          return std::invoke(handler, context, stream);
+        });
+  }
+
+  /// Adds the queues to `builder`, builds the server and serves until Shutdown.
+  ///
+  /// Errors: InvalidArgument names the option; FailedPrecondition when it was started before;
+  ///   Unavailable when gRPC could not start the server, as for an address in use.
+  absl::Status Start(grpc::ServerBuilder& builder);
+
+  /// Null before Start.
+  grpc::Server* server() noexcept { return server_.get(); }
+
+  /// Accepts no more calls, lets those that run finish until `deadline`, then cancels them, and
+  /// returns when all handlers have returned. Not from a handler.
+  void Shutdown(std::chrono::system_clock::time_point deadline);
+
+ private:
+  using NewCall = std::function<std::unique_ptr<internal::FiberCall>()>;
+
+  template <typename Request, typename Response, typename Responder>
+  struct CallWithResponse {
+    template <typename Ask, typename Handle>
+    using Type = internal::ResponseCall<Request, Response, Responder, Ask, Handle>;
+  };
+  template <typename Request, typename Responder>
+  struct CallWithRequest {
+    template <typename Ask, typename Handle>
+    using Type = internal::RequestStreamCall<Request, Responder, Ask, Handle>;
+  };
+  template <typename Responder>
+  struct CallWithStreams {
+    template <typename Ask, typename Handle>
+    using Type = internal::StreamCall<Responder, Ask, Handle>;
+  };
+
+  template <typename Service, typename Method>
+  static auto Bound(Service* service, Method method) {
+    return [service, method](grpc::ServerCompletionQueue* queue, void* tag, auto*... call) {
+      (service->*method)(call..., queue, queue, tag);
+    };
+  }
+  template <template <typename, typename> typename Call, typename Ask, typename Handle>
+  void Add(Ask ask, Handle handle) {
+    methods_.push_back([ask, handle = std::make_shared<const Handle>(std::move(handle))] {
+      return std::make_unique<Call<Ask, Handle>>(ask, handle.get());
+    });
+  }
+
+  const FiberServerOptions options_;
+  std::vector<NewCall> methods_;
+  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
+  std::unique_ptr<grpc::Server> server_;
+  struct Threads;
+  std::unique_ptr<Threads> threads_;
+};
+
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/async_stream.h>
+#include <grpcpp/support/async_unary_call.h>
+#include <grpcpp/support/status.h>
+
+#include <weft/async/fiber_operation.h>
+#include <weft/async/internal/call_sentinel.h>
+#include <weft/context/context.h>
+#include <weft/context/context_scope.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+class FiberLoop;
+
+/// One call of a FiberServer, from the wish for it to its end. All of it happens on the thread of
+/// its loop.
+class FiberCall : public CompletionHandler {
+ public:
+  virtual ~FiberCall() = default;
+
+  grpc::ServerContext& context() noexcept { return context_; }
+
+  /// Asks gRPC for the next call of the method; Complete tells that it has arrived.
+  virtual void Request(grpc::ServerCompletionQueue* queue) = 0;
+  /// Runs the handler in the current fiber and sends its status.
+  virtual void Run() = 0;
+
+  void Complete(bool ok) noexcept final;
+
+ protected:
+  template <typename Handler>
+  static grpc::Status CallHandler(Handler handler) {
+    std::string what = "the handler threw";
+    try {
+      return handler();
+    } catch (const std::exception& error) {
+      what += ": ";
+      what += error.what();
+    } catch (...) {
+    }
+    return {grpc::StatusCode::INTERNAL, what};
+  }
+
+  template <typename Start>
+  bool Finish(Start start) {
+    const ContextScope scope(Context::Current().With(kFiberCallKey, &context_));
+    FiberOperation finish;
+    start(finish.tag());
+    return finish.Await();
+  }
+
+  grpc::ServerContext context_;
+
+ private:
+  friend class FiberLoop;
+  class Done final : public CompletionHandler {
+   public:
+    explicit Done(FiberCall* call) noexcept : call_(call) {}
+    void Complete(bool) noexcept override { call_->Release(); }
+
+   private:
+    FiberCall* const call_;
+  };
+
+  void Release() noexcept {
+    if (--references_ == 0) delete this;
+  }
+
+  Done done_{this};
+  FiberLoop* loop_ = nullptr;
+  std::size_t method_ = 0;
+  int references_ = 1;
+};
+
+template <typename Request>
+using AsyncReader = grpc::internal::AsyncReaderInterface<Request>;
+template <typename Response>
+using AsyncWriter = grpc::internal::AsyncWriterInterface<Response>;
+
+/// `Ask` is the generated method that asks for a call: it takes what stands before the queues.
+/// `Handle` takes the server context, and what the handler takes after it.
+template <typename Responder, typename Ask, typename Handle>
+class StreamCall final : public FiberCall {
+ public:
+  StreamCall(Ask ask, const Handle* handle) : ask_(std::move(ask)), handle_(handle) {}
+
+  void Request(grpc::ServerCompletionQueue* queue) override {
+    ask_(queue, tag(), &context_, &responder_);
+  }
+  void Run() override {
+    const grpc::Status status = CallHandler([&] { return (*handle_)(&context_, responder_); });
+    Finish([&](void* tag) { responder_.Finish(status, tag); });
+  }
+
+ private:
+  const Ask ask_;
+  const Handle* const handle_;
+  Responder responder_{&context_};
+};
+
+/// With a request that arrives together with the call.
+template <typename Message, typename Responder, typename Ask, typename Handle>
+class RequestStreamCall final : public FiberCall {
+ public:
+  RequestStreamCall(Ask ask, const Handle* handle) : ask_(std::move(ask)), handle_(handle) {}
+
+  void Request(grpc::ServerCompletionQueue* queue) override {
+    ask_(queue, tag(), &context_, &request_, &responder_);
+  }
+  void Run() override {
+    const grpc::Status status =
+        CallHandler([&] { return (*handle_)(&context_, request_, responder_); });
+    Finish([&](void* tag) { responder_.Finish(status, tag); });
+  }
+
+ private:
+  const Ask ask_;
+  const Handle* const handle_;
+  Message request_;
+  Responder responder_{&context_};
+};
+
+/// With one response. `Message` is void if the requests come as a stream.
+template <typename Message, typename Response, typename Responder, typename Ask, typename Handle>
+class ResponseCall final : public FiberCall {
+ public:
+  ResponseCall(Ask ask, const Handle* handle) : ask_(std::move(ask)), handle_(handle) {}
+
+  void Request(grpc::ServerCompletionQueue* queue) override {
+    if constexpr (kStreams) {
+      ask_(queue, tag(), &context_, &responder_);
+    } else {
+      ask_(queue, tag(), &context_, &request_, &responder_);
+    }
+  }
+  void Run() override {
+    const grpc::Status status = CallHandler([&] {
+      if constexpr (kStreams) {
+        return (*handle_)(&context_, responder_, &response_);
+      } else {
+        return (*handle_)(&context_, &request_, &response_);
+      }
+    });
+    Finish([&](void* tag) {
+      if (status.ok()) {
+        responder_.Finish(response_, status, tag);
+      } else {
+        responder_.FinishWithError(status, tag);
+      }
+    });
+  }
+
+ private:
+  static constexpr bool kStreams = std::is_void_v<Message>;
+  struct Nothing {};
+
+  const Ask ask_;
+  const Handle* const handle_;
+  [[no_unique_address]] std::conditional_t<kStreams, Nothing, Message> request_;
+  Response response_;
+  Responder responder_{&context_};
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/async/fiber_server.h>
+
+#include <algorithm>
+#include <cassert>
+#include <deque>
+#include <new>
+#include <string>
+#include <thread>
+
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/future.hpp>
+
+#include <weft/async/context_of.h>
+#include <weft/async/cq_scheduler.h>
+
+#include "stack_pool.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+// One queue and its thread. Everything happens on that thread.
+class FiberLoop {
+ public:
+  using NewCall = std::function<std::unique_ptr<FiberCall>()>;
+
+  FiberLoop(grpc::ServerCompletionQueue* queue, const std::vector<NewCall>& methods,
+            const FiberServerOptions& options)
+      : queue_(queue),
+        methods_(methods),
+        watch_cancellation_(options.watch_cancellation),
+        most_running_(std::max(1, options.max_concurrent_calls / options.threads)),
+        requested_(std::min(options.requested_calls, most_running_)),
+        owed_(methods.size(), 0),
+        stacks_(std::make_shared<StackPool>(options.stack_bytes, kMostIdleStacks)) {}
+
+  // Returns when no call is left and `shut_down` says that gRPC will start none.
+  void Run(const boost::fibers::shared_future<void>& shut_down) {
+    const CqScheduler scheduler(queue_, CqScheduler::Fibers::kInheriting);
+    for (std::size_t method = 0; method < methods_.size(); ++method) {
+      for (int i = 0; i < requested_; ++i) Request(method);
+    }
+    drained_.get_future().wait();
+    shut_down.wait();
+  }
+
+  // In the scheduler, outside any fiber.
+  void Arrived(FiberCall* call, bool ok) noexcept {
+    --waiting_;
+    if (!ok) {  // the server shuts down
+      delete call;
+      stopping_ = true;
+      return CheckDrained();
+    }
+    if (watch_cancellation_) ++call->references_;
+    ++owed_[call->method_];
+    arrived_.push_back(call);
+    Proceed();
+  }
+
+ private:
+  static constexpr std::size_t kMostIdleStacks = 256;
+
+  void Request(std::size_t method) {
+    FiberCall* const call = methods_[method]().release();
+    call->loop_ = this;
+    call->method_ = method;
+    if (watch_cancellation_) call->context_.AsyncNotifyWhenDone(call->done_.tag());
+    ++waiting_;
+    call->Request(queue_);
+  }
+
+  // Starts what has arrived, and asks for as many more, as far as the limit allows.
+  void Proceed() noexcept {
+    while (!arrived_.empty() && running_ < most_running_) {
+      FiberCall* const call = arrived_.front();
+      arrived_.pop_front();
+      Start(call);
+    }
+    if (stopping_ || running_ >= most_running_) return;
+    for (std::size_t method = 0; method < owed_.size(); ++method) {
+      for (; owed_[method] > 0; --owed_[method]) Request(method);
+    }
+  }
+
+  void Start(FiberCall* call) noexcept {
+    ++running_;
+    try {
+      boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(stacks_),
+                           [this, call] { Serve(call); })
+          .detach();
+    } catch (const std::exception&) {  // no memory for a stack
+      call->context_.TryCancel();
+      call->Release();
+      --running_;
+    }
+  }
+
+  void Serve(FiberCall* call) noexcept {
+    {
+      const ContextScope scope(ContextOf(call->context_));
+      call->Run();
+    }
+    call->Release();
+    --running_;
+    Proceed();
+    CheckDrained();
+  }
+
+  void CheckDrained() noexcept {
+    if (!stopping_ || waiting_ > 0 || running_ > 0 || !arrived_.empty()) return;
+    if (!std::exchange(told_, true)) drained_.set_value();
+  }
+
+  grpc::ServerCompletionQueue* const queue_;
+  const std::vector<NewCall>& methods_;
+  const bool watch_cancellation_;
+  const int most_running_;
+  const int requested_;
+  int waiting_ = 0;  // calls that gRPC was asked for
+  int running_ = 0;
+  std::vector<int> owed_;  // requests of each method that the limit held back
+  std::deque<FiberCall*> arrived_;
+  bool stopping_ = false;
+  bool told_ = false;
+  boost::fibers::promise<void> drained_;
+  const std::shared_ptr<StackPool> stacks_;
+};
+
+void FiberCall::Complete(bool ok) noexcept { loop_->Arrived(this, ok); }
+
+}  // namespace internal
+
+namespace {
+
+absl::Status Check(const FiberServerOptions& options) {
+  constexpr std::size_t kLeastStack = 16 * 1024;
+  const auto too_small = [](const char* option, auto value, auto least) {
+    return absl::InvalidArgumentError(std::string("FiberServerOptions::") + option + " is " +
+                                      std::to_string(value) + ", must be at least " +
+                                      std::to_string(least));
+  };
+  if (options.threads < 1) return too_small("threads", options.threads, 1);
+  if (options.max_concurrent_calls < options.threads) {
+    return too_small("max_concurrent_calls", options.max_concurrent_calls, options.threads);
+  }
+  if (options.requested_calls < 1) return too_small("requested_calls", options.requested_calls, 1);
+  if (options.stack_bytes < kLeastStack) {
+    return too_small("stack_bytes", options.stack_bytes, kLeastStack);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct FiberServer::Threads {
+  boost::fibers::promise<void> shut_down;
+  std::vector<std::unique_ptr<internal::FiberLoop>> loops;
+  std::vector<std::jthread> threads;
+};
+
+FiberServer::FiberServer(FiberServerOptions options) : options_(options) {}
+
+FiberServer::~FiberServer() { Shutdown(std::chrono::system_clock::now()); }
+
+absl::Status FiberServer::Start(grpc::ServerBuilder& builder) {
+  if (auto status = Check(options_); !status.ok()) return status;
+  if (server_ != nullptr) {
+    return absl::FailedPreconditionError("the FiberServer was started before");
+  }
+  if (methods_.empty()) return absl::FailedPreconditionError("the FiberServer handles no method");
+  for (int i = 0; i < options_.threads; ++i) queues_.push_back(builder.AddCompletionQueue());
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) {
+    queues_.clear();
+    return absl::UnavailableError("gRPC could not start the server; its log says why");
+  }
+  threads_ = std::make_unique<Threads>();
+  const auto shut_down = threads_->shut_down.get_future().share();
+  for (const auto& queue : queues_) {
+    auto& loop = threads_->loops.emplace_back(
+        std::make_unique<internal::FiberLoop>(queue.get(), methods_, options_));
+    threads_->threads.emplace_back([&loop = *loop, shut_down] { loop.Run(shut_down); });
+  }
+  return absl::OkStatus();
+}
+
+void FiberServer::Shutdown(std::chrono::system_clock::time_point deadline) {
+  if (threads_ == nullptr) return;
+  server_->Shutdown(deadline);
+  threads_->shut_down.set_value();
+  threads_->threads.clear();  // joins
+  threads_.reset();
+}
+
+}  // namespace v0
+}  // namespace weft

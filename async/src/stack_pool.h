@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include <boost/context/protected_fixedsize_stack.hpp>
+#include <boost/context/stack_context.hpp>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+// Stacks of one thread, each with a guard page; those given back are handed out again, the last one
+// first, since its pages are in the cache.
+class StackPool {
+ public:
+  StackPool(std::size_t bytes, std::size_t most_idle) : source_(bytes), most_idle_(most_idle) {}
+  ~StackPool() {
+    for (auto& stack : idle_) source_.deallocate(stack);
+  }
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+
+  boost::context::stack_context Take() {
+    if (idle_.empty()) return source_.allocate();
+    const boost::context::stack_context stack = idle_.back();
+    idle_.pop_back();
+    return stack;
+  }
+  void Give(boost::context::stack_context& stack) {
+    if (idle_.size() < most_idle_) {
+      idle_.push_back(stack);
+    } else {
+      source_.deallocate(stack);
+    }
+  }
+
+ private:
+  boost::context::protected_fixedsize_stack source_;
+  const std::size_t most_idle_;
+  std::vector<boost::context::stack_context> idle_;
+};
+
+// The stack allocator of a fiber. Shares the pool: the scheduler frees stacks after their fibers.
+class PooledStack {
+ public:
+  explicit PooledStack(std::shared_ptr<StackPool> pool) noexcept : pool_(std::move(pool)) {}
+  boost::context::stack_context allocate() {  // NOLINT(readability-identifier-naming)
+    return pool_->Take();
+  }
+  // NOLINTNEXTLINE(readability-identifier-naming)
+  void deallocate(boost::context::stack_context& stack) { pool_->Give(stack); }
+
+ private:
+  std::shared_ptr<StackPool> pool_;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
