@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // What tracing adds to a unary RPC.
 //
-//   rpc_benchmark once MODE N    one thread is client and server, in process; N RPCs after a
-//   warm-up.
-//                                For instructions take the slope of two runs, all threads counted:
-//                                  valgrind --tool=callgrind rpc_benchmark once exported 1000
-//   rpc_benchmark tcp [ROUNDS [N]]   64 outstanding over TCP; CPU time per RPC of the whole
-//   process,
-//                                medians of interleaved rounds, and the ratio to bare.
+//   rpc_benchmark once MODE N
+//     One thread is client and server, in process; N RPCs after a warm-up. For instructions take
+//     the slope of two runs, all threads counted:
+//       valgrind --tool=callgrind rpc_benchmark once exported 1000
+//   rpc_benchmark tcp [ROUNDS [N]]
+//     64 outstanding over TCP; CPU time per RPC of the whole process, medians of interleaved
+//     rounds, and the ratio to bare. Wants a quiet machine.
 //
-// Modes: bare, filtered (a chain that selects nothing), off (tracer disabled), unsampled, null
-// (traced to an exporter that drops), exported (traced, sent to a service in this process that
-// acknowledges every batch), unpacked (the same, but the service unpacks the runs).
+// Modes: bare, floor (two interceptors by hand that send and read two headers), filtered (a chain
+// that selects nothing), off (tracer disabled), unsampled, null (traced to an exporter that drops),
+// exported (traced, sent to a service in this process that acknowledges every batch), unpacked (the
+// same, but the service unpacks the runs).
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -152,18 +153,63 @@ class Collector {
   std::string target_;
 };
 
-enum class Mode { kBare, kFiltered, kOff, kUnsampled, kNull, kExported, kUnpacked };
+// ---- what any interceptor that sends and reads two such headers costs
+
+namespace ge = grpc::experimental;
+
+class FloorInterceptor final : public ge::Interceptor {
+  void Intercept(ge::InterceptorBatchMethods* batch) override {
+    using Hook = ge::InterceptionHookPoints;
+    if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA) &&
+        batch->GetSendInitialMetadata() != nullptr && client) {
+      batch->GetSendInitialMetadata()->emplace(
+          "langsmith-trace", "20260102T030405000000Z019b7a00-0000-7000-8000-000000000001");
+      batch->GetSendInitialMetadata()->emplace("baggage", "langsmith-project=default");
+    }
+    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA) && !client) {
+      const auto* metadata = batch->GetRecvInitialMetadata();
+      if (metadata->find("langsmith-trace") == metadata->end()) std::abort();
+      if (metadata->find("baggage") == metadata->end()) std::abort();
+    }
+    batch->Proceed();
+  }
+
+ public:
+  explicit FloorInterceptor(bool is_client) noexcept : client(is_client) {}
+  const bool client;
+};
+
+class FloorClientFactory final : public ge::ClientInterceptorFactoryInterface {
+  ge::Interceptor* CreateClientInterceptor(ge::ClientRpcInfo*) override {
+    return new FloorInterceptor(true);
+  }
+};
+
+class FloorServerFactory final : public ge::ServerInterceptorFactoryInterface {
+  ge::Interceptor* CreateServerInterceptor(ge::ServerRpcInfo*) override {
+    return new FloorInterceptor(false);
+  }
+};
+
+template <typename Factory, typename Interface>
+std::vector<std::unique_ptr<Interface>> One() {
+  std::vector<std::unique_ptr<Interface>> factories;
+  factories.push_back(std::make_unique<Factory>());
+  return factories;
+}
+
+enum class Mode { kBare, kFloor, kFiltered, kOff, kUnsampled, kNull, kExported, kUnpacked };
 
 const std::map<std::string, Mode, std::less<>> kModes = {
-    {"bare", Mode::kBare},           {"filtered", Mode::kFiltered}, {"off", Mode::kOff},
-    {"unsampled", Mode::kUnsampled}, {"null", Mode::kNull},         {"exported", Mode::kExported},
-    {"unpacked", Mode::kUnpacked}};
+    {"bare", Mode::kBare},         {"floor", Mode::kFloor},         {"filtered", Mode::kFiltered},
+    {"off", Mode::kOff},           {"unsampled", Mode::kUnsampled}, {"null", Mode::kNull},
+    {"exported", Mode::kExported}, {"unpacked", Mode::kUnpacked}};
 
 /// What a mode needs besides the server and the channel.
 class Tracing {
  public:
   explicit Tracing(Mode mode) : mode_(mode) {
-    if (mode == Mode::kBare) return;
+    if (mode == Mode::kBare || mode == Mode::kFloor) return;
     weft::TracerOptions options{.enabled = mode != Mode::kOff};
     if (mode == Mode::kUnsampled) options.sampling_rate = 0.0;
     if (mode == Mode::kExported || mode == Mode::kUnpacked) {
@@ -176,7 +222,23 @@ class Tracing {
     tracer_ = weft::Tracer::Create(std::move(options)).value();
   }
 
-  bool intercepts() const { return mode_ != Mode::kBare; }
+  void Intercept(grpc::ServerBuilder& builder) const {
+    if (mode_ == Mode::kBare) return;
+    if (mode_ == Mode::kFloor) {
+      builder.experimental().SetInterceptorCreators(
+          One<FloorServerFactory, ge::ServerInterceptorFactoryInterface>());
+      return;
+    }
+    if (!weft::InterceptServer(builder, Options()).ok()) std::exit(1);
+  }
+
+  std::vector<std::unique_ptr<ge::ClientInterceptorFactoryInterface>> Interceptors() const {
+    if (mode_ == Mode::kBare) return {};
+    if (mode_ == Mode::kFloor) {
+      return One<FloorClientFactory, ge::ClientInterceptorFactoryInterface>();
+    }
+    return weft::ClientInterceptors(Options());
+  }
 
   weft::InterceptorOptions Options() const {
     weft::InterceptorOptions options{.tracer = tracer_};
@@ -198,12 +260,6 @@ class Tracing {
   std::shared_ptr<weft::Tracer> tracer_;
 };
 
-void Intercept(grpc::ServerBuilder& builder, const Tracing& tracing) {
-  if (!tracing.intercepts()) return;
-  const absl::Status status = weft::InterceptServer(builder, tracing.Options());
-  if (!status.ok()) std::exit(1);
-}
-
 // ---- one thread, in process
 
 class OneThread {
@@ -212,11 +268,10 @@ class OneThread {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
     queue_ = builder.AddCompletionQueue();
-    Intercept(builder, tracing);
+    tracing.Intercept(builder);
     server_ = builder.BuildAndStart();
-    stub_ = Echo::NewStub(tracing.intercepts()
-                              ? weft::CreateInProcessChannel(*server_, tracing.Options())
-                              : server_->InProcessChannel(grpc::ChannelArguments()));
+    stub_ = Echo::NewStub(server_->experimental().InProcessChannelWithInterceptors(
+        grpc::ChannelArguments(), tracing.Interceptors()));
     request_.set_text("hello");
   }
 
@@ -277,7 +332,7 @@ class TcpServer {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service_);
     queue_ = builder.AddCompletionQueue();
-    Intercept(builder, tracing);
+    tracing.Intercept(builder);
     server_ = builder.BuildAndStart();
     target_ = "127.0.0.1:" + std::to_string(port);
     for (int i = 0; i < 128; ++i) new Call(*this);
@@ -329,11 +384,8 @@ class TcpClient {
     // Else channels to one address share a connection, whatever their mode.
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    const auto credentials = grpc::InsecureChannelCredentials();
-    stub_ =
-        Echo::NewStub(tracing.intercepts()
-                          ? weft::CreateChannel(target, credentials, tracing.Options(), arguments)
-                          : grpc::CreateCustomChannel(target, credentials, arguments));
+    stub_ = Echo::NewStub(ge::CreateCustomChannelWithInterceptors(
+        target, grpc::InsecureChannelCredentials(), arguments, tracing.Interceptors()));
     request_.set_text("hello");
   }
 
@@ -395,8 +447,8 @@ int RunTcp(int rounds, int count) {
     TcpClient client;
     std::vector<double> cpu;
   };
-  const std::vector<std::string> names = {"bare",      "filtered", "off",
-                                          "unsampled", "null",     "exported"};
+  const std::vector<std::string> names = {"bare",      "floor", "filtered", "off",
+                                          "unsampled", "null",  "exported"};
   std::vector<std::unique_ptr<Setup>> setups;
   for (const std::string& name : names) {
     setups.push_back(std::make_unique<Setup>(kModes.at(name)));

@@ -253,33 +253,26 @@ grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::C
 
 void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
               const std::string& behaviour, const std::function<void()>& once_started) {
-  Queue queue;
   const auto stub = Echo::NewStub(channel);
-  const Message request;
   Message reply;
   grpc::ClientContext context;
   context.AddMetadata(kBehaviour, behaviour);
-  switch (kind) {
-    case RpcKind::kUnary: {
-      auto call = stub->PrepareAsyncUnary(&context, request, queue.get());
-      break;
-    }
-    case RpcKind::kClientStream: {
-      auto call = stub->ClientStream(&context, &reply);
-      once_started();
-      break;
-    }
-    case RpcKind::kServerStream: {
-      auto call = stub->ServerStream(&context, request);
-      once_started();
-      break;
-    }
-    case RpcKind::kBidiStream: {
-      auto call = stub->Bidi(&context);
-      once_started();
-      break;
-    }
+  if (kind == RpcKind::kClientStream) {
+    const auto call = stub->ClientStream(&context, &reply);
+    once_started();
+  } else if (kind == RpcKind::kServerStream) {
+    const auto call = stub->ServerStream(&context, Message());
+    once_started();
+  } else {
+    const auto call = stub->Bidi(&context);
+    once_started();
   }
+}
+
+void PrepareAndDrop(const std::shared_ptr<grpc::Channel>& channel) {
+  Queue queue;
+  grpc::ClientContext context;
+  const auto call = Echo::NewStub(channel)->PrepareAsyncBidi(&context, queue.get());
 }
 
 grpc::Status CallUnknownMethod(const std::shared_ptr<grpc::Channel>& channel) {

@@ -25,10 +25,12 @@ grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::C
 grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context);
 
-/// Starts a stream, calls `once_started` and lets go of it without Finish or a cancellation. A
-/// unary call is prepared and never started.
+/// Starts a stream, calls `once_started` and lets go of it without Finish or a cancellation.
 void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
               const std::string& behaviour, const std::function<void()>& once_started);
+
+/// Prepares a stream and lets go of it.
+void PrepareAndDrop(const std::shared_ptr<grpc::Channel>& channel);
 
 /// A unary call of any method, through a generic stub.
 grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
