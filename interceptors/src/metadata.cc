@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -14,9 +15,15 @@ namespace {
 // HTTP/2 adds 32 to each pair when it compares with the peer's limit (RFC 9113, 6.5.2).
 constexpr std::size_t kPairOverhead = 32;
 
-constexpr bool IsKeyByte(char c) noexcept {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-}
+constexpr std::array<bool, 256> kKeyBytes = [] {
+  std::array<bool, 256> allowed{};
+  for (const char c : std::string_view("abcdefghijklmnopqrstuvwxyz0123456789_-.")) {
+    allowed[static_cast<unsigned char>(c)] = true;
+  }
+  return allowed;
+}();
+
+bool IsKeyByte(char c) noexcept { return kKeyBytes[static_cast<unsigned char>(c)]; }
 
 constexpr bool IsPrintable(char c) noexcept { return c >= 0x20 && c <= 0x7e; }
 

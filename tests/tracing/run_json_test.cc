@@ -52,8 +52,8 @@ TEST(RunJsonTest, WritesAnOpenRoot) {
             "{\"id\":\"019b7ca9-8c88-7000-8000-000000000001\","
             "\"trace_id\":\"019b7ca9-8c88-7000-8000-000000000001\","
             "\"dotted_order\":\"20260102T030405000123Z019b7ca9-8c88-7000-8000-000000000001\","
-            "\"name\":\"run\",\"run_type\":\"chain\","
-            "\"start_time\":\"2026-01-02T03:04:05.000123Z\",\"session_name\":\"p\"}");
+            "\"run_type\":\"chain\",\"start_time\":\"2026-01-02T03:04:05.000123Z\","
+            "\"name\":\"run\",\"session_name\":\"p\"}");
   EXPECT_EQ(json.inputs(), "{}");
   EXPECT_THAT(json.outputs(), IsEmpty());
   EXPECT_THAT(json.error(), IsEmpty());

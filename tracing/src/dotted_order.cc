@@ -2,7 +2,9 @@
 #include "dotted_order.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstring>
 
 namespace weft {
 inline namespace v0 {
@@ -54,13 +56,23 @@ void WriteSegment(std::int64_t micros, const RunId& id, char* out) noexcept {
   micros = std::clamp(micros, kMinSegmentMicros, kMaxSegmentMicros);
   const auto day = std::chrono::floor<std::chrono::days>(
       std::chrono::sys_time<std::chrono::microseconds>(std::chrono::microseconds(micros)));
-  const std::chrono::year_month_day date(day);
   const std::int64_t in_day = micros - day.time_since_epoch().count() * kMicrosPerDay;
   const auto seconds = static_cast<std::uint32_t>(in_day / kMicrosPerSecond);
-  WriteDigits(static_cast<std::uint32_t>(static_cast<int>(date.year())), 4, out);
-  WriteDigits(static_cast<unsigned>(date.month()), 2, out + 4);
-  WriteDigits(static_cast<unsigned>(date.day()), 2, out + 6);
-  out[8] = 'T';
+  // The date is what takes long to find, and it is the same all day.
+  struct Date {
+    std::chrono::sys_days day = std::chrono::sys_days::min();
+    std::array<char, 9> text;
+  };
+  thread_local Date last;
+  if (last.day != day) {
+    const std::chrono::year_month_day date(day);
+    WriteDigits(static_cast<std::uint32_t>(static_cast<int>(date.year())), 4, last.text.data());
+    WriteDigits(static_cast<unsigned>(date.month()), 2, last.text.data() + 4);
+    WriteDigits(static_cast<unsigned>(date.day()), 2, last.text.data() + 6);
+    last.text[8] = 'T';
+    last.day = day;
+  }
+  std::memcpy(out, last.text.data(), last.text.size());
   WriteDigits(seconds / 3600, 2, out + 9);
   WriteDigits(seconds / 60 % 60, 2, out + 11);
   WriteDigits(seconds % 60, 2, out + 13);

@@ -78,7 +78,7 @@ void ExportQueue::Push(RunRecord&& record) noexcept {
   held_bytes_ += size;
   incoming_bytes_ += size;
   ++accepted_;
-  incoming_.push_back({std::move(record), size});
+  incoming_.emplace_back(std::move(record), size);
   if (asleep_ || incoming_.size() >= limits_.batch_runs || incoming_bytes_ >= limits_.batch_bytes) {
     WakeUnlocked(lock);
   }

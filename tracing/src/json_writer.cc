@@ -186,34 +186,38 @@ void AppendIsoTime(std::string& out, std::chrono::system_clock::time_point time)
   constexpr auto kLast = sys_days(std::chrono::year(9999) / 12 / 31);
   const auto micros = floor<microseconds>(time);
   const auto day = std::clamp(floor<days>(micros), kFirst, kLast);
-  const year_month_day date(day);
   const auto in_day = static_cast<std::uint64_t>(
       std::clamp(micros - day, microseconds(0), microseconds(days(1)) - microseconds(1)).count());
   const auto second = static_cast<std::uint32_t>(in_day / 1'000'000);
   const auto fraction = static_cast<std::uint32_t>(in_day % 1'000'000);
-  std::array<char, 27> text;
-  // Two digits at a time, of numbers below 100.
-  const auto put = [&text](std::size_t at, std::uint32_t number) {
-    text[at] = static_cast<char>('0' + number / 10);
-    text[at + 1] = static_cast<char>('0' + number % 10);
+  // The date is what takes long to find, and it is the same all day.
+  struct Date {
+    sys_days day = sys_days::min();
+    std::array<char, 27> text;
   };
-  const auto year = static_cast<std::uint32_t>(static_cast<int>(date.year()));
-  put(0, year / 100);
-  put(2, year % 100);
-  put(5, static_cast<unsigned>(date.month()));
-  put(8, static_cast<unsigned>(date.day()));
+  thread_local Date date;
+  // Two digits at a time, of numbers below 100.
+  const auto put = [](std::size_t at, std::uint32_t number) {
+    date.text[at] = static_cast<char>('0' + number / 10);
+    date.text[at + 1] = static_cast<char>('0' + number % 10);
+  };
+  if (date.day != day) {
+    date.day = day;
+    const year_month_day fields(day);
+    const auto year = static_cast<std::uint32_t>(static_cast<int>(fields.year()));
+    std::memcpy(date.text.data(), "YYYY-MM-DDThh:mm:ss.ffffffZ", date.text.size());
+    put(0, year / 100);
+    put(2, year % 100);
+    put(5, static_cast<unsigned>(fields.month()));
+    put(8, static_cast<unsigned>(fields.day()));
+  }
   put(11, second / 3600);
   put(14, second / 60 % 60);
   put(17, second % 60);
   put(20, fraction / 10000);
   put(22, fraction / 100 % 100);
   put(24, fraction % 100);
-  text[4] = text[7] = '-';
-  text[10] = 'T';
-  text[13] = text[16] = ':';
-  text[19] = '.';
-  text[26] = 'Z';
-  out.append(text.data(), text.size());
+  out.append(date.text.data(), date.text.size());
 }
 
 }  // namespace internal

@@ -48,20 +48,11 @@ void AppendId(std::string& out, const RunId& id) {
   out.append(text.data(), text.size());
 }
 
-// `head` is what stands before a value: `,"key":`. These run for every run, so what is constant is
-// appended in one piece.
+// `head` is what stands before a value: `,"key":`.
 
 void AppendText(std::string& out, std::string_view head, std::string_view value) {
   out += head;
   AppendJsonString(out, value);
-}
-
-/// A text of weft's own, in which nothing is to be escaped.
-void AppendPlain(std::string& out, std::string_view head, std::string_view value) {
-  out += head;
-  out += '"';
-  out += value;
-  out += '"';
 }
 
 void AppendTime(std::string& out, std::string_view head,
@@ -160,6 +151,8 @@ void RunJson::Write(const RunRecord& record, std::size_t max_size) {
 
 void RunJson::WriteMain(const RunRecord& record) {
   const RunContext& context = record.context;
+  // Texts of weft's own come first: nothing in them is to be escaped, so quotes and commas between
+  // them go into one piece.
   run_ += "{\"id\":\"";
   AppendId(run_, context.id());
   run_ += "\",\"trace_id\":\"";
@@ -168,12 +161,17 @@ void RunJson::WriteMain(const RunRecord& record) {
     run_ += "\",\"parent_run_id\":\"";
     AppendId(run_, *parent);
   }
-  run_ += '"';
-  AppendPlain(run_, ",\"dotted_order\":", context.dotted_order());
-  AppendText(run_, ",\"name\":", record.DisplayName());
-  AppendPlain(run_, ",\"run_type\":", RunTypeName(record.type));
-  AppendTime(run_, ",\"start_time\":", record.start);
-  if (record.end) AppendTime(run_, ",\"end_time\":", *record.end);
+  run_ += "\",\"dotted_order\":\"";
+  run_ += context.dotted_order();
+  run_ += "\",\"run_type\":\"";
+  run_ += RunTypeName(record.type);
+  run_ += "\",\"start_time\":\"";
+  AppendIsoTime(run_, record.start);
+  if (record.end) {
+    run_ += "\",\"end_time\":\"";
+    AppendIsoTime(run_, *record.end);
+  }
+  AppendText(run_, "\",\"name\":", record.DisplayName());
   const TraceBaggage& baggage = context.baggage();
   if (baggage.address) {
     AppendText(run_, ",\"address\":", *baggage.address);
