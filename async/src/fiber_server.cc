@@ -33,7 +33,7 @@ class FiberLoop {
         most_running_(std::max(1, options.max_concurrent_calls / options.threads)),
         requested_(std::min(options.requested_calls, most_running_)),
         owed_(methods.size(), 0),
-        stacks_(std::make_shared<StackPool>(options.stack_bytes, kMostIdleStacks)) {}
+        stacks_(options.stack_bytes, kMostIdleStacks) {}
 
   // Returns when no call is left and `shut_down` says that gRPC will start none.
   void Run(const boost::fibers::shared_future<void>& shut_down) {
@@ -87,7 +87,7 @@ class FiberLoop {
   void Start(FiberCall* call) noexcept {
     ++running_;
     try {
-      boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(stacks_),
+      boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(&stacks_),
                            [this, call] { Serve(call); })
           .detach();
     } catch (const std::exception&) {  // no memory for a stack
@@ -125,7 +125,7 @@ class FiberLoop {
   bool stopping_ = false;
   bool told_ = false;
   boost::fibers::promise<void> drained_;
-  const std::shared_ptr<StackPool> stacks_;
+  StackPool stacks_;
 };
 
 void FiberCall::Complete(bool ok) noexcept { loop_->Arrived(this, ok); }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <vector>
 
 #include <boost/context/protected_fixedsize_stack.hpp>
@@ -43,10 +42,11 @@ class StackPool {
   std::vector<boost::context::stack_context> idle_;
 };
 
-// The stack allocator of a fiber. Shares the pool: the scheduler frees stacks after their fibers.
+// The stack allocator of a fiber. The pool outlives the scheduler, which frees stacks after their
+// fibers.
 class PooledStack {
  public:
-  explicit PooledStack(std::shared_ptr<StackPool> pool) noexcept : pool_(std::move(pool)) {}
+  explicit PooledStack(StackPool* pool) noexcept : pool_(pool) {}
   boost::context::stack_context allocate() {  // NOLINT(readability-identifier-naming)
     return pool_->Take();
   }
@@ -54,7 +54,7 @@ class PooledStack {
   void deallocate(boost::context::stack_context& stack) { pool_->Give(stack); }
 
  private:
-  std::shared_ptr<StackPool> pool_;
+  StackPool* pool_;
 };
 
 }  // namespace internal

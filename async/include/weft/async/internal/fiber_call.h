@@ -41,29 +41,30 @@ class FiberCall : public CompletionHandler {
  protected:
   template <typename Handler>
   static grpc::Status CallHandler(Handler handler) {
-    std::string what = "the handler threw";
+    std::string thrown;
     try {
       return handler();
     } catch (const std::exception& error) {
-      what += ": ";
-      what += error.what();
+      thrown = error.what();
     } catch (...) {
+      thrown = "no std::exception";
     }
-    return {grpc::StatusCode::INTERNAL, what};
+    return {grpc::StatusCode::INTERNAL, "the handler threw: " + thrown};
   }
 
+  /// Does not wait: the fiber may end while its status is on the way.
   template <typename Start>
-  bool Finish(Start start) {
+  void Finish(Start start) {
     const ContextScope scope(Context::Current().With(kFiberCallKey, &context_));
-    FiberOperation finish;
-    start(finish.tag());
-    return finish.Await();
+    ++references_;
+    start(done_.tag());
   }
 
   grpc::ServerContext context_;
 
  private:
   friend class FiberLoop;
+  // Tag of what ends a call: its status went out, and gRPC is done with it.
   class Done final : public CompletionHandler {
    public:
     explicit Done(FiberCall* call) noexcept : call_(call) {}
