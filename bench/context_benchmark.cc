@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -14,14 +15,19 @@
 #include <memory>
 #include <new>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <boost/fiber/algo/round_robin.hpp>
 #include <boost/fiber/fiber.hpp>
+#include <boost/fiber/operations.hpp>
 #include <boost/fiber/pooled_fixedsize_stack.hpp>
 
+#include <weft/async/internal/queue_tag.h>
 #include <weft/context/bind.h>
 #include <weft/context/context.h>
 #include <weft/context/context_scope.h>
+#include <weft/context/inheriting.h>
 #include <weft/context/spawn.h>
 
 namespace {
@@ -118,6 +124,44 @@ const auto spawn = [](const weft::Context&) {
   weft::Spawn(boost::fibers::launch::post, std::allocator_arg, Stacks(), EmptyFunction).join();
 };
 
+// Two fibers that take turns, under a scheduler of their own; its cost for each switch.
+template <typename Algorithm>
+auto Switch() {
+  return [](int repetitions) {
+    boost::fibers::use_scheduling_algorithm<Algorithm>();
+    const auto yield = [repetitions] {
+      for (int i = 0; i < repetitions / 2; ++i) boost::this_fiber::yield();
+    };
+    boost::fibers::fiber first(yield);
+    boost::fibers::fiber second(yield);
+    first.join();
+    second.join();
+  };
+}
+using RoundRobin = boost::fibers::algo::round_robin;
+
+// So many tags at a time that they go through the list that threads share, as when one thread makes
+// them and another one polls.
+void WrapAndUnwrap(int repetitions) {
+  const weft::Context context = Sample();
+  const weft::ContextScope scope(context);
+  std::array<weft::internal::QueueTag*, 512> tags{};
+  for (int done = 0; done < repetitions; done += static_cast<int>(tags.size())) {
+    for (auto*& tag : tags) {
+      tag = weft::internal::TakeQueueTag();
+      tag->context = weft::Context::Current();
+    }
+    for (auto* tag : tags) {
+      const weft::ContextScope event(std::move(tag->context));
+      weft::internal::GiveQueueTag(tag);
+    }
+  }
+}
+const auto copy_and_scope = [](const weft::Context&) {
+  const weft::ContextScope scope(weft::Context::Current());
+  Keep(&scope);
+};
+
 struct Subject {
   const char* name;
   int repetitions;
@@ -143,6 +187,8 @@ struct Subject {
 constexpr const char* kThreadLocal = "thread_local, read out of line";
 constexpr const char* kCall = "call of an empty function";
 constexpr const char* kNewDelete = "operator new and delete";
+constexpr const char* kCopyAndScope = "copy the current, open a scope";
+constexpr const char* kSwitch = "switch to another fiber";
 constexpr const char* kRawFiber = "boost fiber, start and join";
 constexpr int kMany = 400'000;
 constexpr int kSome = 100'000;
@@ -169,6 +215,11 @@ std::vector<Subject> Subjects() {
       {"derive a context", kSome, Repeat(derive), kNewDelete, "<= 60 ns"},
       {kRawFiber, kFew, Repeat(raw_fiber)},
       {"spawn with the context and join", kFew, Repeat(spawn), kRawFiber, "<= 250 ns more"},
+      {kCopyAndScope, kMany, Repeat(copy_and_scope)},
+      {"the same through a queue's tag", kMany, WrapAndUnwrap, kCopyAndScope, "<= 5 ns more"},
+      {kSwitch, kSome, Switch<RoundRobin>()},
+      {"switch, Inheriting", kSome, Switch<weft::Inheriting<RoundRobin>>(), kSwitch,
+       "<= 60 ns more"},
   };
 }
 
