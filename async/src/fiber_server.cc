@@ -13,6 +13,7 @@
 
 #include <weft/async/context_of.h>
 #include <weft/async/cq_scheduler.h>
+#include <weft/async/fiber_operation.h>
 
 #include "stack_pool.h"
 
@@ -42,6 +43,8 @@ class FiberLoop {
       for (int i = 0; i < requested_; ++i) Request(method);
     }
     drained_.get_future().wait();
+    for (Idle* idle : idle_) idle->wake.Complete(true);
+    idle_.clear();
     shut_down.wait();
   }
 
@@ -61,6 +64,7 @@ class FiberLoop {
 
  private:
   static constexpr std::size_t kMostIdleStacks = 256;
+  static constexpr std::size_t kMostIdleFibers = 128;
 
   void Request(std::size_t method) {
     FiberCall* const call = methods_[method]().release();
@@ -84,16 +88,39 @@ class FiberLoop {
     }
   }
 
+  // A fiber that waits for a call. Starting one costs about as much as four switches.
+  struct Idle {
+    FiberCall* call = nullptr;  // null when woken: there will be none
+    FiberOperation wake;
+  };
+
   void Start(FiberCall* call) noexcept {
     ++running_;
+    if (!idle_.empty()) {
+      Idle* const idle = idle_.back();
+      idle_.pop_back();
+      idle->call = call;
+      return idle->wake.Complete(true);
+    }
     try {
       boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, PooledStack(&stacks_),
-                           [this, call] { Serve(call); })
+                           [this, call] { ServeCalls(call); })
           .detach();
     } catch (const std::exception&) {  // no memory for a stack
       call->context_.TryCancel();
       call->Release();
       --running_;
+    }
+  }
+
+  void ServeCalls(FiberCall* call) noexcept {
+    while (call != nullptr) {
+      Serve(call);
+      Idle idle;
+      if (told_ || idle_.size() >= kMostIdleFibers) return;
+      idle_.push_back(&idle);
+      idle.wake.Await();
+      call = idle.call;
     }
   }
 
@@ -122,6 +149,7 @@ class FiberLoop {
   int running_ = 0;
   std::vector<int> owed_;  // requests of each method that the limit held back
   std::deque<FiberCall*> arrived_;
+  std::vector<Idle*> idle_;
   bool stopping_ = false;
   bool told_ = false;
   boost::fibers::promise<void> drained_;

@@ -103,6 +103,8 @@ struct FiberServerOptions {
 /// fiber, and the fibers it makes inherit; see `Inheriting`.
 ///
 /// Lifetime: services and handlers outlive the server's Shutdown.
+///   A fiber serves one call after another, so what a `fiber_specific_ptr` holds is still there in
+///   the next.
 /// Threads: a call stays on its thread. A handler that blocks the thread (a file, a std::mutex held
 ///   long) holds up the thread's other calls.
 /// Errors: an exception of a handler ends its call with INTERNAL.
