@@ -114,7 +114,7 @@ absl::Status ReadOptions(Args args, DemoOptions* options) {
 
 TraceExpectation Expectation() {
   return {.rpc_kinds = {"unary", "client_stream", "server_stream", "bidi_stream"},
-          .server_apis = {"sync", "callback", "cq"},
+          .server_apis = {"sync", "callback", "cq", "fiber"},
           .processes = 4,
           .services = 3};
 }

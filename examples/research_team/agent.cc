@@ -71,6 +71,21 @@ bool WriteReadyFile(const std::filesystem::path& path, const std::string& addres
   return !error;
 }
 
+// Says where the agent listens and waits for the signal to end. Returns the exit status.
+int AnnounceAndWait(const AgentOptions& options, int port) {
+  const std::string address =
+      options.listen.substr(0, options.listen.rfind(':')) + ":" + std::to_string(port);
+  std::cerr << options.name << ": listening on " << address << "\n";
+  if (!options.ready_file.empty() && !WriteReadyFile(options.ready_file, address)) {
+    return Fail(options,
+                absl::UnavailableError("cannot write --ready-file " + options.ready_file.string()));
+  }
+  const sigset_t signals = EndSignals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+  return 0;
+}
+
 }  // namespace
 
 AgentOptions ReadFlags(int argc, char** argv, const AgentFlags& flags) {
@@ -102,21 +117,21 @@ int Serve(grpc::ServerBuilder& builder, const AgentOptions& options, const Agent
     return Fail(options, absl::UnavailableError("cannot listen on " + options.listen));
   }
   if (hooks.started) hooks.started();
-  const std::string address =
-      options.listen.substr(0, options.listen.rfind(':')) + ":" + std::to_string(port);
-  std::cerr << options.name << ": listening on " << address << "\n";
-  int status = 0;
-  if (!options.ready_file.empty() && !WriteReadyFile(options.ready_file, address)) {
-    status = Fail(options, absl::UnavailableError("cannot write --ready-file " +
-                                                  options.ready_file.string()));
-  } else {
-    const sigset_t signals = EndSignals();
-    int signal = 0;
-    sigwait(&signals, &signal);
-  }
+  const int status = AnnounceAndWait(options, port);
   server->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   if (hooks.stopped) hooks.stopped();
   server->Wait();
+  return status;
+}
+
+int Serve(weft::FiberServer& server, grpc::ServerBuilder& builder, const AgentOptions& options) {
+  int port = 0;
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port);
+  if (!server.Start(builder).ok() || port == 0) {
+    return Fail(options, absl::UnavailableError("cannot listen on " + options.listen));
+  }
+  const int status = AnnounceAndWait(options, port);
+  server.Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   return status;
 }
 

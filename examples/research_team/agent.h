@@ -10,6 +10,8 @@
 #include <absl/status/status.h>
 #include <grpcpp/server_builder.h>
 
+#include <weft/async/fiber_server.h>
+
 namespace research_team {
 
 /// What every agent of the team is told on its command line.
@@ -42,6 +44,9 @@ struct AgentHooks {
 /// Listens, writes the ready file (`{"pid": ..., "grpc": "ADDRESS"}`) and serves until SIGTERM or
 /// SIGINT. Returns the exit status.
 int Serve(grpc::ServerBuilder& builder, const AgentOptions& options, const AgentHooks& hooks = {});
+
+/// The same for an agent whose calls are fibers.
+int Serve(weft::FiberServer& server, grpc::ServerBuilder& builder, const AgentOptions& options);
 
 /// Says what is wrong; the exit status for it.
 int Fail(const AgentOptions& options, const absl::Status& status);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Decides what to search for. A synchronous service that calls another agent.
+// Decides what to search for. Every call is a fiber: straight code that calls another agent and
+// blocks no thread while it waits.
 #include <algorithm>
-#include <cmath>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,6 +11,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <weft/async/call.h>
+#include <weft/async/fiber_server.h>
 #include <weft/interceptors/create_channel.h>
 #include <weft/interceptors/intercept_server.h>
 #include <weft/tracing/traceable.h>
@@ -60,26 +63,27 @@ const auto make_queries = weft::Traceable(
     "make_queries", {.run_type = weft::RunType::kTool, .arguments = {"terms", "counts"}},
     &MakeQueries);
 
-class PlannerService final : public v1::Planner::Service {
+class Planner {
  public:
-  explicit PlannerService(const std::shared_ptr<grpc::Channel>& retriever)
+  explicit Planner(const std::shared_ptr<grpc::Channel>& retriever)
       : retriever_(v1::Retriever::NewStub(retriever)) {}
 
   grpc::Status Plan(grpc::ServerContext* context, const v1::PlanRequest* request,
-                    v1::ResearchPlan* plan) override {
+                    v1::ResearchPlan* plan) const {
     // What the critic missed comes alone: the rest has been searched for already.
     std::vector<std::string> terms(request->missing_terms().begin(),
                                    request->missing_terms().end());
     if (terms.empty()) terms = pick_terms(request->question());
     v1::CountTermsRequest count;
     for (const std::string& term : terms) count.add_terms(term);
-    v1::TermCounts counts;
     const auto call = grpc::ClientContext::FromServerContext(*context);
-    if (auto status = retriever_->CountTerms(call.get(), count, &counts); !status.ok()) {
-      return status;
+    const auto counts =
+        weft::CallUnary(*retriever_, &v1::Retriever::Stub::PrepareAsyncCountTerms, count, *call);
+    if (!counts.ok()) return counts.status;
+    const auto& passages = counts.response.passages_with_term();
+    for (std::string& query : make_queries(terms, Counts(passages.begin(), passages.end()))) {
+      plan->add_queries(std::move(query));
     }
-    const Counts found(counts.passages_with_term().begin(), counts.passages_with_term().end());
-    for (std::string& query : make_queries(terms, found)) plan->add_queries(std::move(query));
     return grpc::Status::OK;
   }
 
@@ -92,14 +96,18 @@ int Main(int argc, char** argv) {
 
   const auto tracer = weft::Tracer::FromEnvironment();
   if (!tracer.ok()) return Fail(options, tracer.status());
-  PlannerService service(weft::CreateChannel(
+  const Planner planner(weft::CreateChannel(
       options.peers.at("retriever"), grpc::InsecureChannelCredentials(), {.tracer = *tracer}));
+  v1::Planner::AsyncService service;
+  weft::FiberServer server;
+  server.Handle(&service, &v1::Planner::AsyncService::RequestPlan,
+                std::bind_front(&Planner::Plan, &planner));
   grpc::ServerBuilder builder;
   builder.RegisterService(&service);
   if (const auto status = weft::InterceptServer(builder, {.tracer = *tracer}); !status.ok()) {
     return Fail(options, status);
   }
-  return Serve(builder, options);
+  return Serve(server, builder, options);
 }
 
 }  // namespace

@@ -275,7 +275,7 @@ class DemoTraceTest(DemoCase):
             seen = {self.metadata(run)["rpc.grpc.kind"] for run in self.sides(kind)}
             self.assertEqual(seen, kinds, kind)
         apis = {self.metadata(run)["weft.server_api"] for run in self.sides("SERVER")}
-        self.assertEqual(apis, {"sync", "callback", "cq"})
+        self.assertEqual(apis, {"sync", "callback", "cq", "fiber"})
 
     def test_every_server_run_hangs_on_the_client_run_of_its_call(self):
         clients = collections.Counter()
