@@ -163,7 +163,7 @@ void FiberCall::Complete(bool ok) noexcept { loop_->Arrived(this, ok); }
 namespace {
 
 absl::Status Check(const FiberServerOptions& options) {
-  constexpr std::size_t kLeastStack = 16 * 1024;
+  constexpr std::size_t kLeastStack = std::size_t{16} << 10;
   const auto too_small = [](const char* option, auto value, auto least) {
     return absl::InvalidArgumentError(std::string("FiberServerOptions::") + option + " is " +
                                       std::to_string(value) + ", must be at least " +

@@ -60,6 +60,9 @@ struct LocalTags {
 constinit thread_local LocalTags local_tags;
 
 struct FreeAtExit {
+  FreeAtExit() = default;
+  FreeAtExit(const FreeAtExit&) = delete;
+  FreeAtExit& operator=(const FreeAtExit&) = delete;
   ~FreeAtExit() {
     Delete(std::exchange(local_tags.front, nullptr));
     Delete(std::exchange(local_tags.full, nullptr));
@@ -70,6 +73,7 @@ struct FreeAtExit {
 [[gnu::cold, gnu::noinline]] QueueTag* Refill(LocalTags& local) noexcept {
   QueueTag* batch = std::exchange(local.full, nullptr);
   if (batch == nullptr) batch = Shared().Take();
+  // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): gRPC ends the process without memory, too.
   if (batch == nullptr) return new QueueTag;
   local.count = kBatch - 1;
   local.front = batch->next_free;

@@ -24,10 +24,10 @@ struct ThreadState {
   StackSlot* last = nullptr;  // the slot that this thread used last
   std::uintptr_t native_low = 0;
   std::uintptr_t native_length = 0;  // 0: not known yet
-  StackSlot native;
-  StackSlot dispatcher;           // of the thread's Boost.Fiber scheduler
-  StackSlot* departed = nullptr;  // those with a base; see DeferReleases
+  StackSlot* departed = nullptr;     // those with a base; see DeferReleases
   bool defers_releases = false;
+  StackSlot native;
+  StackSlot dispatcher;  // of the thread's Boost.Fiber scheduler
 };
 constinit thread_local ThreadState this_thread;
 

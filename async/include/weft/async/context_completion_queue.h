@@ -69,7 +69,7 @@ class ContextCompletionQueue final {
     internal::QueueTag* const tag = internal::TakeQueueTag();
     tag->context = std::move(context);
     tag->run = nullptr;
-    std::memcpy(tag->payload, &operation, sizeof(operation));
+    std::memcpy(tag->payload.data(), &operation, sizeof(operation));
     return tag;
   }
   void* Tag(Operation* operation) noexcept { return Tag(operation, Context::Current()); }
@@ -126,7 +126,7 @@ class ContextCompletionQueue final {
       own->run(own, ok);
       return false;
     }
-    std::memcpy(&event->operation, own->payload, sizeof(event->operation));
+    std::memcpy(&event->operation, own->payload.data(), sizeof(event->operation));
     event->ok = ok;
     event->context = std::move(own->context);
     internal::GiveQueueTag(own);

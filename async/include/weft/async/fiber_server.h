@@ -72,7 +72,7 @@ struct FiberServerOptions {
   int requested_calls = 16;
   /// Of a handler's fiber. A page below it is never accessible, so an overflow ends the process
   /// instead of changing other memory. Only what a handler touches takes memory.
-  std::size_t stack_bytes = 128 * 1024;
+  std::size_t stack_bytes = std::size_t{128} << 10;
   /// Lets handlers ask `ServerContext::IsCancelled`, at the price of one more event for each call.
   /// Without it they must not.
   bool watch_cancellation = true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -17,12 +18,13 @@ namespace internal {
 /// What a tag of a ContextCompletionQueue points to: the context of one operation, and either the
 /// user's pointer or a callable. One cache line.
 struct alignas(64) QueueTag {
+  static constexpr std::size_t kPayloadBytes = 40;
   using Run = void (*)(QueueTag*, bool ok);
 
   Context context;
   Run run = nullptr;  // null: `payload` begins with the user's pointer
   QueueTag* next_free = nullptr;
-  alignas(void*) std::byte payload[64 - 3 * sizeof(void*)];
+  alignas(void*) std::array<std::byte, kPayloadBytes> payload;
 };
 static_assert(sizeof(QueueTag) == 64);
 
@@ -35,17 +37,17 @@ template <typename F>
 QueueTag* MakeCallableTag(Context context, F&& function) {
   using Function = std::decay_t<F>;
   constexpr bool kFits =
-      sizeof(Function) <= sizeof(QueueTag::payload) && alignof(Function) <= alignof(void*);
+      sizeof(Function) <= QueueTag::kPayloadBytes && alignof(Function) <= alignof(void*);
   using Payload = std::conditional_t<kFits, Function, std::unique_ptr<Function>>;
   QueueTag* const tag = TakeQueueTag();
   tag->context = std::move(context);
   if constexpr (kFits) {
-    new (tag->payload) Payload(std::forward<F>(function));
+    new (tag->payload.data()) Payload(std::forward<F>(function));
   } else {
-    new (tag->payload) Payload(std::make_unique<Function>(std::forward<F>(function)));
+    new (tag->payload.data()) Payload(std::make_unique<Function>(std::forward<F>(function)));
   }
   tag->run = [](QueueTag* self, bool ok) {
-    auto* const stored = std::launder(reinterpret_cast<Payload*>(self->payload));
+    auto* const stored = std::launder(reinterpret_cast<Payload*>(self->payload.data()));
     Payload own(std::move(*stored));
     stored->~Payload();
     const ContextScope scope(std::move(self->context));
