@@ -83,6 +83,21 @@ TEST_F(FileDestinationTest, GoesOnWhereItStoppedAndCountsTheBacklog) {
   EXPECT_EQ(RunIds(Path()).size(), 20u);
 }
 
+TEST_F(FileDestinationTest, StartsAnewWhenTheLogWasDeletedUnderItsCursor) {
+  AppendRuns(1, 1);
+  AppendRuns(2, 1);
+  Start();
+  ASSERT_TRUE(WaitForDelivered(2));
+  destination_.reset();
+  log_.reset();
+  std::filesystem::remove_all(directory_.path() / "log");
+  OpenLog();
+  AppendRuns(3, 1);
+  Start();
+  ASSERT_TRUE(WaitForDelivered(1));
+  EXPECT_TRUE(RunIds(Path()).contains(IdOf(3).ToString()));
+}
+
 TEST_F(FileDestinationTest, RepairsALineThatACrashLeftUnfinished) {
   std::ofstream(Path()) << "{\"run_id\":\"whole\"}\n{\"run_id\":\"to";
   AppendRuns(0, 1);

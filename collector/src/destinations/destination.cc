@@ -188,6 +188,12 @@ class Destination::Impl {
 absl::StatusOr<Lane> Destination::Impl::OpenLane(const std::string& name, Position start) {
   absl::StatusOr<Cursor> cursor = Cursor::Load(options_.data, name, start);
   if (!cursor.ok()) return cursor.status();
+  // A cursor can be ahead only when the log was deleted by hand and the cursors were not.
+  if (cursor->position() > options_.log->DurableEnd()) {
+    LogLine(LogLevel::kError, "the cursor is ahead of the log; starting from the oldest record",
+            {{"dest", spec_}, {"cursor", std::to_string(cursor->position().seq)}});
+    if (absl::Status status = cursor->Save(start); !status.ok()) return status;
+  }
   return Lane{name, *std::move(cursor), {}};
 }
 
