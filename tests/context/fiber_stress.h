@@ -174,6 +174,8 @@ class FiberStress {
   [[gnu::noinline]] void SuspendInHandler(std::uint64_t thrown, Random& random) {
     const long thread = syscall(SYS_gettid);
     Suspend(random);
+    // Long enough that some are stolen.
+    for (int turn = 0; turn < 20; ++turn) boost::this_fiber::yield();
     migrations_in_handlers_ += syscall(SYS_gettid) != thread;
     boost::fibers::fiber(boost::fibers::launch::dispatch, [this, &random] {
       wrong_ += std::current_exception() != nullptr;
