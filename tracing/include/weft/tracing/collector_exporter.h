@@ -27,7 +27,7 @@ struct CollectorExporterOptions {
   /// What unacknowledged runs may occupy, about; a run beyond it is dropped.
   std::size_t queue_bytes = std::size_t{64} << 20;
   /// A batch is sent when it has this many runs, this many bytes, or is this old.
-  std::size_t batch_runs = 100;
+  std::size_t batch_runs = 500;
   std::size_t batch_bytes = std::size_t{1} << 20;
   std::chrono::milliseconds flush_interval{200};
   /// A run that could not be delivered for so long is dropped.
