@@ -12,7 +12,8 @@
 // Modes: bare, floor (two interceptors by hand that send and read two headers), filtered (a chain
 // that selects nothing), off (tracer disabled), unsampled, null (traced to an exporter that drops),
 // exported (traced, sent to a service in this process that acknowledges every batch), unpacked (the
-// same, but the service unpacks the runs).
+// same, but the service unpacks the runs), sent (tcp only: to a collector in another process, whose
+// CPU time is not counted).
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -39,6 +40,7 @@
 #include <weft/tracing/collector_exporter.h>
 #include <weft/tracing/tracer.h>
 
+#include "collector_process.h"
 #include "rpc_benchmark.grpc.pb.h"
 
 namespace {
@@ -198,17 +200,18 @@ std::vector<std::unique_ptr<Interface>> One() {
   return factories;
 }
 
-enum class Mode { kBare, kFloor, kFiltered, kOff, kUnsampled, kNull, kExported, kUnpacked };
+enum class Mode { kBare, kFloor, kFiltered, kOff, kUnsampled, kNull, kExported, kUnpacked, kSent };
 
 const std::map<std::string, Mode, std::less<>> kModes = {
     {"bare", Mode::kBare},         {"floor", Mode::kFloor},         {"filtered", Mode::kFiltered},
     {"off", Mode::kOff},           {"unsampled", Mode::kUnsampled}, {"null", Mode::kNull},
-    {"exported", Mode::kExported}, {"unpacked", Mode::kUnpacked}};
+    {"exported", Mode::kExported}, {"unpacked", Mode::kUnpacked},   {"sent", Mode::kSent}};
 
 /// What a mode needs besides the server and the channel.
 class Tracing {
  public:
-  explicit Tracing(Mode mode) : mode_(mode) {
+  /// `collector`: where mode kSent sends to.
+  explicit Tracing(Mode mode, const std::string& collector = {}) : mode_(mode) {
     if (mode == Mode::kBare || mode == Mode::kFloor) return;
     weft::TracerOptions options{.enabled = mode != Mode::kOff};
     if (mode == Mode::kUnsampled) options.sampling_rate = 0.0;
@@ -216,6 +219,8 @@ class Tracing {
       collector_ = std::make_unique<Collector>(mode == Mode::kUnpacked);
       options.exporters.push_back(
           weft::CollectorExporter::Create({.target = collector_->target()}).value());
+    } else if (mode == Mode::kSent) {
+      options.exporters.push_back(weft::CollectorExporter::Create({.target = collector}).value());
     } else {
       options.exporters.push_back(std::make_shared<NullExporter>());
     }
@@ -305,7 +310,7 @@ class OneThread {
 
 int RunOnce(std::string_view name, int count) {
   const auto mode = kModes.find(name);
-  if (mode == kModes.end() || count <= 0) return 2;
+  if (mode == kModes.end() || mode->second == Mode::kSent || count <= 0) return 2;
   Tracing tracing(mode->second);
   OneThread harness(tracing);
   for (int i = 0; i < 200; ++i) harness.Call();
@@ -440,18 +445,20 @@ double Median(std::vector<double> values) {
 
 int RunTcp(int rounds, int count) {
   if (rounds <= 0 || count <= 0) return 2;
+  const CollectorProcess collector;  // Before gRPC has threads here.
   struct Setup {
-    explicit Setup(Mode mode) : tracing(mode), server(tracing), client(server.target(), tracing) {}
+    Setup(Mode mode, const std::string& collector)
+        : tracing(mode, collector), server(tracing), client(server.target(), tracing) {}
     Tracing tracing;
     TcpServer server;
     TcpClient client;
     std::vector<double> cpu;
   };
   const std::vector<std::string> names = {"bare",      "floor", "filtered", "off",
-                                          "unsampled", "null",  "exported"};
+                                          "unsampled", "null",  "exported", "sent"};
   std::vector<std::unique_ptr<Setup>> setups;
   for (const std::string& name : names) {
-    setups.push_back(std::make_unique<Setup>(kModes.at(name)));
+    setups.push_back(std::make_unique<Setup>(kModes.at(name), collector.target()));
     setups.back()->client.Run(2000);
     setups.back()->tracing.Flush();
   }

@@ -5,9 +5,7 @@
 //
 //     build/release/bin/tracing_benchmark
 
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,11 +17,12 @@
 #include <new>
 #include <string>
 
-#include <weft/testing/fake_collector.h>
 #include <weft/tracing/collector_exporter.h>
 #include <weft/tracing/run.h>
 #include <weft/tracing/traceable.h>
 #include <weft/tracing/tracing_context.h>
+
+#include "collector_process.h"
 
 namespace {
 
@@ -128,48 +127,6 @@ void MeasureWith(const char* name, const std::shared_ptr<Tracer>& tracer, int ca
   Run parent("parent");
   Print("the same, below another run", Measure(calls, rpc, settle));
 }
-
-/// A collector in a process of its own, so that its work is in no figure here.
-class CollectorProcess {
- public:
-  CollectorProcess() {
-    int told[2];
-    int stop[2];
-    if (pipe(told) != 0 || pipe(stop) != 0) std::abort();
-    process_ = fork();
-    if (process_ == 0) {
-      close(stop[1]);
-      Serve(told[1], stop[0]);
-      _exit(0);
-    }
-    close(stop[0]);
-    stop_ = stop[1];
-    char text[256];
-    const ssize_t size = read(told[0], text, sizeof(text));
-    if (size <= 0) std::abort();
-    target_.assign(text, static_cast<std::size_t>(size));
-  }
-  ~CollectorProcess() {
-    close(stop_);
-    waitpid(process_, nullptr, 0);
-  }
-
-  const std::string& target() const noexcept { return target_; }
-
- private:
-  static void Serve(int told, int stop) {
-    const weft::testing::FakeCollector collector({.keep = false});
-    const std::string target = collector.target();
-    if (write(told, target.data(), target.size()) < 0) std::abort();
-    char end = 0;
-    while (read(stop, &end, 1) > 0) {
-    }
-  }
-
-  pid_t process_;
-  int stop_;
-  std::string target_;
-};
 
 }  // namespace
 
