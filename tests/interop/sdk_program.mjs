@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a user's program looks like: nothing in it knows of weft.
+import { webcrypto } from "node:crypto";
 import { getCurrentRunTree, traceable } from "langsmith/traceable";
 import { RunTree } from "langsmith";
+
+// The SDK expects the global that Node has from version 19 on; Debian 12 ships 18.
+globalThis.crypto ??= webcrypto;
 
 const model = traceable(
   async (prompt) => ({
