@@ -21,12 +21,17 @@ steady_clock::time_point OpenRuns::Now() const noexcept {
   return clock_ ? clock_->Steady() : steady_clock::now();
 }
 
-OpenRuns::Shard& OpenRuns::ShardOf(const RunState& state) noexcept {
-  return shards_[state.context().id().bytes[15] % shards_.size()];
+// A thread keeps to one shard, so that its lock stays in the cache of that thread's processor. Not
+// inlined: a fiber may have moved to another thread since its last call.
+[[gnu::noinline]] std::uint8_t OpenRuns::ShardOfThread() noexcept {
+  static constinit std::atomic<std::uint8_t> threads{0};
+  thread_local const std::uint8_t shard = threads.fetch_add(1, std::memory_order_relaxed) % kShards;
+  return shard;
 }
 
 void OpenRuns::Add(RunState& state) noexcept {
-  Shard& shard = ShardOf(state);
+  state.shard_ = ShardOfThread();
+  Shard& shard = shards_[state.shard_];
   {
     const std::lock_guard lock(shard.mutex);
     state.previous_ = shard.last;
@@ -40,7 +45,7 @@ void OpenRuns::Add(RunState& state) noexcept {
 }
 
 void OpenRuns::Remove(RunState& state) noexcept {
-  Shard& shard = ShardOf(state);
+  Shard& shard = shards_[state.shard_];
   const std::lock_guard lock(shard.mutex);
   if (state.listed_) Unlink(shard, state);
 }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -40,7 +41,7 @@ class OpenRuns : public std::enable_shared_from_this<OpenRuns> {
     RunState* last = nullptr;
   };
 
-  Shard& ShardOf(const RunState& state) noexcept;
+  static std::uint8_t ShardOfThread() noexcept;
   static void Unlink(Shard& shard, RunState& state) noexcept;
   void Wake() noexcept;
   void Loop() noexcept;
@@ -50,7 +51,8 @@ class OpenRuns : public std::enable_shared_from_this<OpenRuns> {
 
   const std::chrono::milliseconds delay_;
   const std::shared_ptr<const Clock> clock_;
-  std::array<Shard, 8> shards_;
+  static constexpr std::uint8_t kShards = 8;
+  std::array<Shard, kShards> shards_;
   std::atomic<bool> awake_{false};
   std::mutex mutex_;
   std::condition_variable wakeup_;

@@ -109,6 +109,7 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   // The list of open runs; guarded by its shard.
   RunState* previous_ = nullptr;
   RunState* next_ = nullptr;
+  std::uint8_t shard_ = 0;
   bool listed_ = false;
 };
 
