@@ -21,6 +21,7 @@ namespace {
 
 // How soon the threads see that they must stop.
 constexpr std::chrono::milliseconds kPoll{100};
+constexpr std::chrono::seconds kRebuildPatience{2};
 
 // Two threads: the follower indexes what is written, from the start of the segment that was the
 // last at the start; the backfiller goes from there to older segments until the index is full.
@@ -91,7 +92,14 @@ class RunStoreImpl final : public RunStore {
   }
 
  private:
-  StoreReader Reader() const { return StoreReader(*log_, index_, index_mutex_); }
+  // While the index is rebuilt a trace may leave it between two looks of one question, so questions
+  // wait for that; it takes under a second for millions of runs.
+  StoreReader Reader() const {
+    std::unique_lock lock(progress_mutex_);
+    progress_.wait_for(lock, kRebuildPatience, [&] { return stopping_ || backfill_left_ == 0; });
+    lock.unlock();
+    return StoreReader(*log_, index_, index_mutex_);
+  }
 
   void Follow() {
     SegmentSummary summary;
