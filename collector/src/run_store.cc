@@ -105,6 +105,7 @@ class RunStoreImpl final : public RunStore {
     SegmentSummary summary;
     Position at = backfill_end_;
     std::uint64_t segment = at.segment;
+    bool whole = at.seq == segment;  // the summary has all records of the segment
     while (!stopping_) {
       const Position end = log_->DurableEnd();
       absl::StatusOr<Record> record = log_->ReadHeader(at);
@@ -119,7 +120,9 @@ class RunStoreImpl final : public RunStore {
         continue;
       }
       if (record->position.segment != segment) {
-        Save(summary, segment);
+        // Without a summary the segment is read when asked, and gets one at the next start.
+        if (whole) Save(summary, segment);
+        whole = true;
         summary = SegmentSummary();
         segment = record->position.segment;
         std::unique_lock lock(index_mutex_);
@@ -178,7 +181,7 @@ class RunStoreImpl final : public RunStore {
     if (stopping_) return;
     if (!saved) {
       AddProjects(summary.projects());
-      Save(summary, segment);
+      if (info.sealed) Save(summary, segment);
     }
     if (!into_index) return;
     std::unique_lock lock(index_mutex_);
