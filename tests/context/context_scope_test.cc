@@ -35,12 +35,15 @@ const std::uint64_t seen_before_main = [] {
   return CurrentId();
 }();
 
+constexpr int kRightAtExit = 42;
+bool exit_is_tested = false;
 struct AtExit {
   ~AtExit() {
     bool right = CurrentId() == 0;
     ContextScope scope(Make(4));
     right = right && CurrentId() == 4;
     if (!right) std::_Exit(1);
+    if (exit_is_tested) std::_Exit(kRightAtExit);
   }
 } at_exit;
 
@@ -141,6 +144,14 @@ TEST(ContextScopeTest, BelongsToItsThread) {
 }
 
 TEST(ContextScopeTest, WorksBeforeMain) { EXPECT_EQ(seen_before_main, 3); }
+
+TEST(ContextScopeDeathTest, WorksInStaticDestructors) {
+  const auto leave = [] {
+    exit_is_tested = true;
+    std::exit(0);
+  };
+  EXPECT_EXIT(leave(), ::testing::ExitedWithCode(kRightAtExit), "");
+}
 
 TEST(ContextScopeTest, WorksInDestructorsOfThreadLocals) {
   static std::uint64_t seen = 99;

@@ -4,14 +4,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <barrier>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -23,8 +27,10 @@
 #include <boost/fiber/mutex.hpp>
 #include <boost/fiber/operations.hpp>
 
+#include <weft/context/context_stats.h>
 #include <weft/context/spawn.h>
 
+#include "by_priority.h"
 #include "counted_id.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -46,9 +52,41 @@ namespace testing {
 #endif
 }
 
+// What people write first: one variable for each thread. Fails on fibers.
+struct ThreadLocalStore {
+  static constexpr bool kKeepsExceptions = false;
+  static void BeforeWait(std::uint32_t) {}
+  [[gnu::noinline]] static std::uint64_t Swap(std::uint64_t id) {
+    asm volatile("");
+    return std::exchange(current_, id);
+  }
+  struct Scope {
+    explicit Scope(std::uint64_t id) : previous(Swap(id)) {}
+    ~Scope() { Swap(previous); }
+    std::uint64_t previous;
+  };
+  [[gnu::noinline]] static std::uint64_t Current() {
+    asm volatile("");
+    return current_;
+  }
+  template <typename F>
+  static boost::fibers::fiber Start(boost::fibers::launch policy, F function) {
+    return boost::fibers::fiber(policy, Carry(std::move(function)));
+  }
+  template <typename F>
+  static auto Carry(F function) {
+    return [id = Current(), function = std::move(function)]() mutable {
+      Scope scope(id);
+      function();
+    };
+  }
+  static inline thread_local std::uint64_t current_ = 0;
+};
+
 // The store under test, in the shape that FiberStress asks for.
 struct WeftStore {
   static constexpr bool kKeepsExceptions = false;
+  static void BeforeWait(std::uint32_t) {}
   class Scope {
    public:
     explicit Scope(std::uint64_t id) : scope_(Derive(Context::Current(), id)) {}
@@ -80,12 +118,37 @@ struct InheritingStore : WeftStore {
   }
 };
 
+// Any of them, with fibers that change their priority as they go.
+template <typename Store>
+struct WithPriorities : Store {
+  static void BeforeWait(std::uint32_t random) {
+    boost::this_fiber::properties<Priority>().Set(static_cast<int>(random % 3));
+  }
+};
+
 struct StressResult {
   long checks = 0;
   long wrong = 0;
   long migrations = 0;
   long migrations_in_handlers = 0;
+  std::uint64_t misused = 0;     // scopes
+  std::uint64_t slots_kept = 0;  // by fibers that have ended
 };
+
+inline void ExpectClean(const StressResult& result) {
+  EXPECT_EQ(result.wrong, 0) << "of " << result.checks;
+  EXPECT_GT(result.checks, 1000);
+  EXPECT_EQ(result.misused, 0);
+  EXPECT_EQ(result.slots_kept, 0);
+  EXPECT_EQ(CountedId::live(), 0);
+  ::testing::Test::RecordProperty("checks", std::to_string(result.checks));
+  ::testing::Test::RecordProperty("migrations", std::to_string(result.migrations));
+}
+
+inline void ExpectCleanAndMigrated(const StressResult& result) {
+  ExpectClean(result);
+  EXPECT_GT(result.migrations, 0) << "no fiber moved: the test proves nothing";
+}
 
 // Fibers that suspend in every way, nest scopes, start children, throw and recurse, and check after
 // each step that the store still shows them their own value.
@@ -98,6 +161,7 @@ class FiberStress {
   // anything, lives as long as the thread's work.
   template <typename Install>
   static StressResult Run(int threads, int fibers, Install install) {
+    const ContextStats before = ContextStats::Read();
     FiberStress stress(threads);
     std::vector<std::jthread> workers;
     for (int thread = 0; thread < threads; ++thread) {
@@ -107,7 +171,13 @@ class FiberStress {
       });
     }
     workers.clear();
-    return {stress.checks_, stress.wrong_, stress.migrations_, stress.migrations_in_handlers_};
+    const ContextStats after = ContextStats::Read();
+    return {stress.checks_,
+            stress.wrong_,
+            stress.migrations_,
+            stress.migrations_in_handlers_,
+            Misused(after) - Misused(before),
+            after.slots_live - before.slots_live};
   }
 
  private:
@@ -121,6 +191,10 @@ class FiberStress {
     } else {
       return install(threads);
     }
+  }
+
+  static std::uint64_t Misused(const ContextStats& stats) {
+    return stats.wrong_stack + stats.out_of_order + stats.stale;
   }
 
   explicit FiberStress(int threads) : threads_(threads), start_(threads), end_(threads) {}
@@ -233,7 +307,8 @@ class FiberStress {
   }
 
   void Suspend(Random& random) {
-    switch (random() % 4) {
+    Store::BeforeWait(static_cast<std::uint32_t>(random()));
+    switch (random() % 5) {
       case 0:
       case 1:
         boost::this_fiber::yield();
@@ -241,6 +316,11 @@ class FiberStress {
       case 2: {
         std::unique_lock lock(mutex_);
         boost::this_fiber::yield();
+        break;
+      }
+      case 3: {
+        boost::fibers::promise<void> never;
+        never.get_future().wait_for(std::chrono::microseconds(random() % 50));
         break;
       }
       default: {

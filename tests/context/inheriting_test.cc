@@ -11,12 +11,11 @@
 #include <vector>
 
 #include <boost/fiber/algo/round_robin.hpp>
-#include <boost/fiber/algo/shared_work.hpp>
 #include <boost/fiber/future/async.hpp>
-#include <boost/fiber/properties.hpp>
 
 #include <weft/context/context_stats.h>
 
+#include "by_priority.h"
 #include "fiber_stress.h"
 
 namespace weft {
@@ -26,55 +25,12 @@ namespace fibers = boost::fibers;
 namespace algo = boost::fibers::algo;
 using boost::this_fiber::yield;
 using fibers::launch;
+using testing::ByPriority;
 using testing::CountedId;
 using testing::CurrentId;
 using testing::Derive;
-using testing::FiberStress;
-using testing::InheritingStore;
 using testing::Make;
-
-// A user's algorithm with properties of its own: fibers with a higher priority run first.
-class Priority : public fibers::fiber_properties {
- public:
-  explicit Priority(fibers::context* fiber) : fiber_properties(fiber) {}
-  void Set(int value) {
-    value_ = value;
-    notify();
-  }
-  int value() const { return value_; }
-
- private:
-  int value_ = 0;
-};
-
-class ByPriority : public algo::algorithm_with_properties<Priority> {
- public:
-  void awakened(fibers::context* fiber, Priority& own) noexcept override {
-    auto place = ready_.begin();
-    while (place != ready_.end() && properties(&*place).value() >= own.value()) ++place;
-    ready_.insert(place, *fiber);
-  }
-  fibers::context* pick_next() noexcept override {
-    if (ready_.empty()) return nullptr;
-    fibers::context* const next = &ready_.front();
-    ready_.pop_front();
-    return next;
-  }
-  bool has_ready_fibers() const noexcept override { return !ready_.empty(); }
-  void property_change(fibers::context* fiber, Priority& own) noexcept override {
-    if (!fiber->ready_is_linked()) return;
-    fiber->ready_unlink();
-    awakened(fiber, own);
-  }
-  void suspend_until(const std::chrono::steady_clock::time_point& deadline) noexcept override {
-    idle_.suspend_until(deadline);
-  }
-  void notify() noexcept override { idle_.notify(); }
-
- private:
-  fibers::scheduler::ready_queue_type ready_;
-  algo::round_robin idle_;
-};
+using testing::Priority;
 
 // On a thread of its own, since a thread's scheduler stays.
 template <typename Algorithm, typename Body>
@@ -312,26 +268,6 @@ TEST(InheritingTest, ADispatchedFiberBeginsWithoutTheExceptionsOfItsParent) {
     EXPECT_TRUE(clean);
     EXPECT_EQ(rethrown, 7);
   });
-}
-
-TEST(InheritingTest, RawFibersKeepContextsAndExceptionsUnderRoundRobin) {
-  const ContextStats before = ContextStats::Read();
-  const auto result = FiberStress<InheritingStore>::Run(
-      2, 100, [](int) { fibers::use_scheduling_algorithm<Inheriting<algo::round_robin>>(); });
-  EXPECT_EQ(result.wrong, 0) << "of " << result.checks;
-  EXPECT_EQ(ContextStats::Read().slots_live, before.slots_live);
-  EXPECT_EQ(CountedId::live(), 0);
-}
-
-TEST(InheritingTest, RawFibersKeepContextsAndExceptionsWhenTheyMoveBetweenThreads) {
-  const ContextStats before = ContextStats::Read();
-  const auto result = FiberStress<InheritingStore>::Run(
-      3, 100, [](int) { fibers::use_scheduling_algorithm<Inheriting<algo::shared_work>>(true); });
-  EXPECT_EQ(result.wrong, 0) << "of " << result.checks;
-  EXPECT_GT(result.migrations, 0) << "no fiber moved: the test proves nothing";
-  EXPECT_GT(result.migrations_in_handlers, 0);
-  EXPECT_EQ(ContextStats::Read().slots_live, before.slots_live);
-  EXPECT_EQ(CountedId::live(), 0);
 }
 
 }  // namespace

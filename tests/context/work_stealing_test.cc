@@ -14,9 +14,7 @@ TEST(WorkStealingTest, FibersKeepTheirContextsWhenTheyAreStolen) {
     boost::fibers::use_scheduling_algorithm<boost::fibers::algo::work_stealing>(
         static_cast<std::uint32_t>(threads), false);
   });
-  EXPECT_EQ(result.wrong, 0) << "of " << result.checks;
-  EXPECT_GT(result.migrations, 0) << "no fiber moved: the test proves nothing";
-  EXPECT_EQ(testing::CountedId::live(), 0);
+  testing::ExpectCleanAndMigrated(result);
 }
 
 }  // namespace

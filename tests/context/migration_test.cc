@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fibers that move between threads.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <barrier>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include <boost/context/fixedsize_stack.hpp>
+#include <boost/fiber/algo/shared_work.hpp>
+#include <boost/fiber/fiber.hpp>
+#include <boost/fiber/future.hpp>
+#include <boost/fiber/operations.hpp>
+
+#include <weft/context/context_scope.h>
+#include <weft/context/inheriting.h>
+
+#include "fiber_stress.h"
+
+namespace weft {
+namespace {
+
+namespace algo = boost::fibers::algo;
+using testing::CurrentId;
+using testing::ExpectCleanAndMigrated;
+using testing::FiberStress;
+using testing::InheritingStore;
+using testing::Make;
+using testing::ThreadLocalStore;
+using testing::WeftStore;
+
+constexpr auto kSharedWork = [](int) {
+  boost::fibers::use_scheduling_algorithm<algo::shared_work>(true);
+};
+constexpr auto kInheritingSharedWork = [](int) {
+  boost::fibers::use_scheduling_algorithm<Inheriting<algo::shared_work>>(true);
+};
+
+TEST(MigrationTest, AThreadLocalVariableFailsUnderSharedWork) {
+  const auto result = FiberStress<ThreadLocalStore>::Run(3, 40, kSharedWork);
+  EXPECT_GT(result.wrong, 100);
+  EXPECT_GT(result.migrations, 0);
+}
+
+TEST(MigrationTest, FibersKeepTheirContextsUnderSharedWork) {
+  ExpectCleanAndMigrated(FiberStress<WeftStore>::Run(3, 100, kSharedWork));
+}
+
+TEST(MigrationTest, RawFibersKeepContextsAndExceptionsUnderSharedWork) {
+  const auto result = FiberStress<InheritingStore>::Run(3, 100, kInheritingSharedWork);
+  ExpectCleanAndMigrated(result);
+  EXPECT_GT(result.migrations_in_handlers, 0);
+}
+
+// Hands the same few stacks out again, the last one given back first, to any thread.
+class ReusedStacks {
+ public:
+  boost::context::stack_context allocate() {  // NOLINT(readability-identifier-naming)
+    std::lock_guard lock(mutex_);
+    if (free_.empty()) return boost::context::fixedsize_stack(kSize).allocate();
+    auto stack = free_.back();
+    free_.pop_back();
+    ++reused_;
+    return stack;
+  }
+  void deallocate(boost::context::stack_context& stack) {  // NOLINT(readability-identifier-naming)
+    std::lock_guard lock(mutex_);
+    free_.push_back(stack);
+  }
+  static long reused() { return reused_; }
+  static std::size_t free() {
+    std::lock_guard lock(mutex_);
+    return free_.size();
+  }
+  static void Clear() {
+    for (auto& stack : free_) boost::context::fixedsize_stack(kSize).deallocate(stack);
+    free_.clear();
+  }
+
+ private:
+  static constexpr std::size_t kSize = 64 * 1024;
+  static inline std::mutex mutex_;
+  static inline std::vector<boost::context::stack_context> free_;
+  static inline long reused_ = 0;
+};
+
+// Fibers with and without a context on stacks that went through other fibers and threads.
+class StackReuse {
+ public:
+  explicit StackReuse(int threads) : end_(threads) {}
+
+  void RunThread(std::uint32_t seed) {
+    kSharedWork(0);
+    std::minstd_rand random(seed);
+    for (std::uint64_t round = 1; round <= 500; ++round) {
+      std::vector<boost::fibers::fiber> children;
+      for (std::uint64_t i = 0; i < 6; ++i) {
+        const std::uint64_t id = random() % 2 == 0 ? 0 : round * 10 + i;
+        children.emplace_back(boost::fibers::launch::post, std::allocator_arg, ReusedStacks(),
+                              [this, id] { Body(id); });
+      }
+      for (auto& child : children) child.join();
+    }
+    end_.arrive_and_wait();
+  }
+
+  std::atomic<long> wrong{0};
+  std::atomic<long> migrations{0};
+
+ private:
+  void Body(std::uint64_t id) {
+    Expect(0);
+    Hop();
+    if (id != 0) {
+      ContextScope scope(Make(id));
+      Hop();
+      Expect(id);
+    }
+    Hop();
+    Expect(0);
+  }
+  void Hop() {
+    const long thread = syscall(SYS_gettid);
+    boost::this_fiber::yield();
+    migrations += syscall(SYS_gettid) != thread;
+  }
+  void Expect(std::uint64_t id) { wrong += CurrentId() != id; }
+
+  std::barrier<> end_;
+};
+
+TEST(MigrationTest, AFiberDoesNotSeeThePredecessorOnItsStack) {
+  constexpr int kThreads = 3;
+  StackReuse reuse(kThreads);
+  {
+    std::vector<std::jthread> threads;
+    for (std::uint32_t i = 1; i <= kThreads; ++i) {
+      threads.emplace_back([&reuse, i] { reuse.RunThread(i); });
+    }
+  }
+  EXPECT_EQ(reuse.wrong, 0);
+  EXPECT_GT(reuse.migrations, 0);
+  EXPECT_GT(ReusedStacks::reused(), 1000);
+  ReusedStacks::Clear();
+}
+
+// The same in one exact order: a thread has cached where the context of a fiber is, the fiber dies
+// on another thread, and its stack comes back to the first one.
+TEST(MigrationTest, AStackThatComesBackFromAnotherThreadBeginsAtTheRoot) {
+  using boost::fibers::launch;
+  std::jthread([] {
+    kSharedWork(0);
+    boost::fibers::promise<void> resume;
+    std::uint64_t seen_there = 99;
+    std::uint64_t seen_here = 99;
+    std::uintptr_t stack_there = 0;
+    std::uintptr_t stack_here = 1;
+    bool moved = false;
+    const auto stack = [] { return reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)); };
+    boost::fibers::fiber(launch::dispatch, std::allocator_arg, ReusedStacks(), [&] {
+      const long thread = syscall(SYS_gettid);
+      ContextScope scope(Make(7));
+      stack_there = stack();
+      seen_there = CurrentId();
+      resume.get_future().wait();
+      moved = syscall(SYS_gettid) != thread;
+      seen_there = seen_there == 7 ? CurrentId() : 98;
+    }).detach();
+    resume.set_value();
+    std::jthread([] {
+      kSharedWork(0);
+      while (ReusedStacks::free() == 0) boost::this_fiber::yield();
+    }).join();
+    boost::fibers::fiber(launch::dispatch, std::allocator_arg, ReusedStacks(), [&] {
+      stack_here = stack();
+      seen_here = CurrentId();
+    }).join();
+    EXPECT_TRUE(moved);
+    EXPECT_EQ(seen_there, 7);
+    EXPECT_EQ(seen_here, 0);
+    EXPECT_LT(stack_here > stack_there ? stack_here - stack_there : stack_there - stack_here, 4096);
+  }).join();
+  ReusedStacks::Clear();
+}
+
+}  // namespace
+}  // namespace weft
