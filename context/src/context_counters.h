@@ -22,6 +22,9 @@ struct ContextCounters {
 // Usable before main and in static destructors.
 extern constinit ContextCounters counters;
 
+// Counts it and tells the handler.
+void ReportMisuse(ContextMisuse misuse) noexcept;
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

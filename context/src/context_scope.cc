@@ -16,14 +16,14 @@ namespace internal {
 
 constinit ContextCounters counters;
 
-namespace {
-
-void Report(ContextMisuse misuse, std::atomic<std::uint64_t>& counter) noexcept {
+void ReportMisuse(ContextMisuse misuse) noexcept {
+  std::atomic<std::uint64_t>& counter = misuse == ContextMisuse::kWrongStack ? counters.wrong_stack
+                                        : misuse == ContextMisuse::kStale    ? counters.stale
+                                                                          : counters.out_of_order;
   counter.fetch_add(1, std::memory_order_relaxed);
   if (ContextMisuseHandler handler = counters.misuse_handler.load()) handler(misuse);
 }
 
-}  // namespace
 }  // namespace internal
 
 // A fiber without a slot has the root as its context: a scope of the root needs none either.
@@ -39,7 +39,13 @@ ContextScope::~ContextScope() {
   if (slot_ == nullptr) return;
   if (internal::FindSlot(false) != slot_) {
     CloseElsewhere();
-  } else if (slot_->innermost == number_) [[likely]] {
+  } else {
+    Close();
+  }
+}
+
+inline void ContextScope::Close() noexcept {
+  if (slot_->innermost == number_) [[likely]] {
     Restore();
   } else {
     CloseOutOfTurn();
@@ -52,20 +58,22 @@ void ContextScope::Restore() noexcept {
 }
 
 [[gnu::cold]] void ContextScope::CloseElsewhere() noexcept {
+  // A coroutine that waits is being destroyed: nobody else uses its slot now.
+  if (slot_->suspended.load(std::memory_order_acquire)) return Close();
   internal::Reference(context_.node_);
-  internal::Report(ContextMisuse::kWrongStack, internal::counters.wrong_stack);
+  internal::ReportMisuse(ContextMisuse::kWrongStack);
 }
 
 [[gnu::cold]] void ContextScope::CloseOutOfTurn() noexcept {
   if (number_ > slot_->innermost || number_ <= slot_->cut_off) {
     // Once something was cut off, an open scope may have this context to return to.
     internal::Reference(context_.node_);
-    internal::Report(ContextMisuse::kStale, internal::counters.stale);
+    internal::ReportMisuse(ContextMisuse::kStale);
     return;
   }
   Restore();
   slot_->cut_off = slot_->last_number;
-  internal::Report(ContextMisuse::kOutOfOrder, internal::counters.out_of_order);
+  internal::ReportMisuse(ContextMisuse::kOutOfOrder);
 }
 
 ContextStats ContextStats::Read() noexcept {

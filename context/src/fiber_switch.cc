@@ -51,7 +51,7 @@ FiberSwitch::FiberSwitch() noexcept : running_(fibers::context::active()) { Defe
 FiberSwitch::~FiberSwitch() { DeferReleases(false); }
 
 void FiberSwitch::Adopt(fibers::context* child, fibers::context* parent) noexcept {
-  const StackSlot* const from = FindSlotOf(parent, false);
+  const StackSlot* const from = Topmost(FindSlotOf(parent, false));
   if (from == nullptr || from->current == nullptr || FindSlotOf(child, false) != nullptr) return;
   StackSlot* const slot = FindSlotOf(child, true);
   if (slot == nullptr) return;

@@ -40,6 +40,9 @@ void SlotPool::Leave(StackSlot* slot) noexcept {
   slot->current = nullptr;
   slot->innermost = 0;
   slot->cut_off = slot->last_number;
+  slot->above = nullptr;
+  slot->below = nullptr;
+  slot->suspended.store(false, std::memory_order_relaxed);
 }
 
 void SlotPool::Give(StackSlot* slot) noexcept {

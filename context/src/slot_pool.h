@@ -10,7 +10,8 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-// The slots of fibers. Its memory is never given back to the system; see StackSlot.
+// The slots of fibers, coroutines and registered stacks. Its memory is never given back to the
+// system; see StackSlot.
 class SlotPool {
  public:
   constexpr SlotPool() noexcept = default;

@@ -9,6 +9,7 @@
 #include <boost/fiber/context.hpp>
 
 #include "context_counters.h"
+#include "registered_stacks.h"
 #include "slot_pool.h"
 
 namespace weft {
@@ -53,12 +54,6 @@ void FindNativeStack(ThreadState& thread) noexcept {
 // The address of this object is the key of our fiber-specific value.
 char fiber_key;
 
-void GiveWithBase(StackSlot* slot) noexcept {
-  ContextNode* const base = std::exchange(slot->base, nullptr);
-  slot_pool.Give(slot);
-  Release(base);
-}
-
 // Runs while the fiber holds its own spin lock: must be short, and must not run foreign code.
 class GiveBack final : public fibers::detail::fss_cleanup_function {
  public:
@@ -69,7 +64,7 @@ class GiveBack final : public fibers::detail::fss_cleanup_function {
  private:
   static void End(StackSlot* slot) noexcept {
     ThreadState& thread = this_thread;  // nothing below suspends
-    if (slot->base == nullptr || !thread.defers_releases) return GiveWithBase(slot);
+    if (slot->base == nullptr || !thread.defers_releases) return GiveSlot(slot);
     SlotPool::Leave(slot);
     slot->next_free = std::exchange(thread.departed, slot);
   }
@@ -108,11 +103,11 @@ StackSlot* FindOnOtherStack(ThreadState& thread, std::uintptr_t address, bool cr
   fibers::context* const fiber = fibers::context::active();
   if (fiber == nullptr || fiber->is_context(fibers::type::main_context)) {
     counters.foreign_stack.fetch_add(1, std::memory_order_relaxed);
-    return &thread.native;
+    return Topmost(&thread.native);
   }
-  StackSlot* const slot = fiber->is_context(fibers::type::dispatcher_context)
-                              ? &thread.dispatcher
-                              : FindFiberSlot(fiber, create);
+  StackSlot* const slot =
+      Topmost(fiber->is_context(fibers::type::dispatcher_context) ? &thread.dispatcher
+                                                                  : FindFiberSlot(fiber, create));
   if (slot == nullptr) return nullptr;
   if (!StackRange::Contains(slot->range.load(std::memory_order_relaxed), address)) {
     // The context of a fiber lies at the upper end of its stack. Our own frame is below `address`.
@@ -122,11 +117,27 @@ StackSlot* FindOnOtherStack(ThreadState& thread, std::uintptr_t address, bool cr
   return thread.last = slot;
 }
 
+// For a stack whose bounds are known.
+StackSlot* Use(ThreadState& thread, StackSlot* stack, std::uintptr_t address, std::uintptr_t low,
+               std::uintptr_t high) noexcept {
+  StackSlot* const slot = Topmost(stack);
+  if (!StackRange::Contains(slot->range.load(std::memory_order_relaxed), address)) {
+    slot->range.store(StackRange::Pack(low, high), std::memory_order_relaxed);
+  }
+  return thread.last = slot;
+}
+
 [[gnu::noinline]] StackSlot* FindSlow(std::uintptr_t address, bool create) noexcept {
   asm volatile("");
   ThreadState& thread = this_thread;  // nothing below suspends
   if (thread.native_length == 0) FindNativeStack(thread);
-  if (address - thread.native_low < thread.native_length) return thread.last = &thread.native;
+  if (address - thread.native_low < thread.native_length) {
+    return Use(thread, &thread.native, address, thread.native_low,
+               thread.native_low + thread.native_length);
+  }
+  if (const RegisteredStack stack = FindRegisteredStack(address); stack.slot != nullptr) {
+    return Use(thread, stack.slot, address, stack.low, stack.high);
+  }
   return FindOnOtherStack(thread, address, create);
 }
 
@@ -137,6 +148,16 @@ inline StackSlot* Lookup(std::uintptr_t address, bool create) noexcept {
     return slot;
   }
   return FindSlow(address, create);
+}
+
+void MoveRange(StackSlot* from, StackSlot* to) noexcept {
+  to->range.store(from->range.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  from->range.store(0, std::memory_order_relaxed);
+}
+
+bool LiesBelow(const StackSlot* slot, const StackSlot* top) noexcept {
+  while (top != nullptr && top != slot) top = top->below;
+  return top != nullptr;
 }
 
 }  // namespace
@@ -153,6 +174,57 @@ inline StackSlot* Lookup(std::uintptr_t address, bool create) noexcept {
   return fiber->is_context(fibers::type::main_context) ? &thread.native : &thread.dispatcher;
 }
 
+StackSlot* TakeInheritingSlot() noexcept {
+  ContextNode* const current = CurrentNode();
+  StackSlot* const slot = slot_pool.Take(nullptr);
+  if (slot == nullptr) {
+    CountFailedAllocation();
+    return nullptr;
+  }
+  Reference(current);
+  slot->base = slot->current = current;
+  return slot;
+}
+
+void GiveSlot(StackSlot* slot) noexcept {
+  ContextNode* const base = std::exchange(slot->base, nullptr);
+  slot_pool.Give(slot);
+  Release(base);
+}
+
+[[gnu::noinline]] bool LayOver(StackSlot* coroutine) noexcept {
+  asm volatile("");
+  if (!coroutine->suspended.load(std::memory_order_acquire)) return false;
+  StackSlot* const below = FindSlot(true);
+  if (below == nullptr) return true;
+  coroutine->suspended.store(false, std::memory_order_relaxed);
+  coroutine->below = below;
+  below->above = coroutine;
+  // Emptied, so that no thread which used the slot below finds it once the stack has moved there.
+  MoveRange(below, coroutine);
+  this_thread.last = coroutine;
+  return true;
+}
+
+[[gnu::noinline]] bool TakeOff(StackSlot* coroutine) noexcept {
+  asm volatile("");
+  StackSlot* const top = FindSlot(false);
+  if (top != coroutine && !LiesBelow(coroutine, top)) return false;
+  StackSlot* const bottom = coroutine->below;
+  StackSlot* slot = top;
+  while (slot != bottom) {
+    StackSlot* const below = slot->below;
+    MoveRange(slot, below);
+    below->above = nullptr;
+    slot->below = nullptr;
+    // Who destroys the coroutine may do so on another thread.
+    slot->suspended.store(true, std::memory_order_release);
+    slot = below;
+  }
+  this_thread.last = bottom;
+  return true;
+}
+
 [[gnu::noinline]] void DeferReleases(bool defer) noexcept {
   asm volatile("");
   ReleaseDeparted();
@@ -162,7 +234,7 @@ inline StackSlot* Lookup(std::uintptr_t address, bool create) noexcept {
 [[gnu::noinline]] void ReleaseDeparted() noexcept {
   asm volatile("");
   StackSlot* slot = std::exchange(this_thread.departed, nullptr);
-  while (slot != nullptr) GiveWithBase(std::exchange(slot, slot->next_free));
+  while (slot != nullptr) GiveSlot(std::exchange(slot, slot->next_free));
 }
 
 [[gnu::noinline]] ContextNode* CurrentNode() noexcept {

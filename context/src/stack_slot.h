@@ -44,8 +44,11 @@ struct ExceptionState {
   bool empty() const noexcept { return caught == nullptr && uncaught == 0; }
 };
 
-// The mutable cell of one stack: a thread's own, or a fiber's. Reads and scopes touch its first
-// cache line only.
+// The mutable cell of one stack: a thread's own, a fiber's, or one that was registered. Reads and
+// scopes touch its first cache line only.
+//
+// A coroutine has a slot, too. While it runs, its slot lies over the one of the stack: it has taken
+// over the range, so that lookups end at it, and the one below has none.
 //
 // The memory of a slot goes back to a pool and is never unmapped. So the pointer that another
 // thread has cached may be read at any time, and the range says whether it still means the same
@@ -62,18 +65,37 @@ struct alignas(64) StackSlot {
   std::uint64_t cut_off = 0;
   std::atomic<const void*> owner{nullptr};  // the fiber, for slots of the pool
   StackSlot* next_free = nullptr;
+  StackSlot* above = nullptr;  // the coroutine that runs on this stack or in this coroutine
 
-  // For fibers of an Inheriting scheduler.
-  alignas(64) ContextNode* base = nullptr;  // owned: what the fiber began with
-  ExceptionState exceptions;                // while the fiber does not run
+  alignas(64) ContextNode* base = nullptr;  // owned: what the stack or coroutine began with
+  ExceptionState exceptions;                // of a fiber that does not run
+  StackSlot* below = nullptr;               // of a coroutine, while it runs
+  std::atomic<bool> suspended{false};       // true only for coroutines
 };
 static_assert(sizeof(StackSlot) == 128);
+
+// The innermost coroutine that runs on the stack of `slot`, or `slot`.
+inline StackSlot* Topmost(StackSlot* slot) noexcept {
+  while (slot != nullptr && slot->above != nullptr) slot = slot->above;
+  return slot;
+}
+
+// A slot that begins with the current context, or null when memory is out.
+StackSlot* TakeInheritingSlot() noexcept;
+// Gives it back and lets go of what it began with.
+void GiveSlot(StackSlot* slot) noexcept;
+
+// Lays a coroutine's slot over that of the calling stack. False: it still lies elsewhere.
+bool LayOver(StackSlot* coroutine) noexcept;
+// Takes it off, and what was left lying over it. False: it is not on the calling stack.
+bool TakeOff(StackSlot* coroutine) noexcept;
 
 // The slot of the calling stack. Null when it is a fiber that has none, or, with `create`, when
 // memory is out. Must not be inlined: see CurrentNode().
 StackSlot* FindSlot(bool create) noexcept;
 
-// The slot of a fiber that no other thread runs, or of this thread's main or dispatcher context.
+// The slot of a fiber that no other thread runs, or of this thread's main or dispatcher context;
+// without what lies over it.
 StackSlot* FindSlotOf(boost::fibers::context* fiber, bool create) noexcept;
 
 // Fibers end in a place where no foreign code may run, such as the destructors of a context. With

@@ -122,6 +122,46 @@ TEST(ContextTest, ShowsTheNearestValueOfEachKeyAtEveryDepth) {
   }
 }
 
+TEST(ContextTest, WithoutHidesAKeyFromThoseBelowOnly) {
+  const Context with = Make(1).With(kNameKey, "ada").With(kCityKey, "turin");
+  const Context without = with.Without(kNameKey).Without(kIdKey);
+  EXPECT_EQ(without.Find(kNameKey), nullptr);
+  EXPECT_EQ(without.Find(kIdKey), nullptr);
+  EXPECT_EQ(*without.Find(kCityKey), "turin");
+  EXPECT_EQ(*with.Find(kNameKey), "ada");
+  EXPECT_EQ(with.Find(kIdKey)->id(), 1);
+  const Context again = Derive(without, 2).With(kNameKey, "bea");
+  EXPECT_EQ(*again.Find(kNameKey), "bea");
+  EXPECT_EQ(again.Find(kIdKey)->id(), 2);
+}
+
+TEST(ContextTest, WithoutAKeyThatHasNoValueIsTheSameContext) {
+  const Context context = Make(1);
+  EXPECT_EQ(context.Without(kNameKey), context);
+  EXPECT_EQ(Context().Without(kIdKey), Context());
+  const Context without = context.Without(kIdKey);
+  EXPECT_EQ(without.Without(kIdKey), without);
+}
+
+TEST(ContextTest, WithoutHidesAndLetsGoAtEveryDepth) {
+  const Context base = Make(1).With(kNameKey, "ada");
+  for (int depth = 0; depth < 200; ++depth) {
+    Context context = base;
+    for (int i = 0; i < depth; ++i) context = context.With(kCityKey, std::to_string(i));
+    context = context.Without(kNameKey).Without(kIdKey);
+    for (int i = 0; i < 70; ++i) {
+      ASSERT_EQ(context.Find(kNameKey), nullptr) << depth << " levels above, " << i << " below";
+      ASSERT_EQ(context.Find(kIdKey), nullptr) << depth << " levels above, " << i << " below";
+      context = context.With(kCityKey, "turin");
+    }
+    EXPECT_EQ(*context.With(kNameKey, "bea").Find(kNameKey), "bea");
+  }
+  Context last = base.Without(kIdKey);
+  for (int i = 0; i < 200; ++i) last = last.Without(kNameKey).With(kNameKey, std::to_string(i));
+  EXPECT_EQ(*last.Find(kNameKey), "199");
+  EXPECT_EQ(CountedId::live(), 1);
+}
+
 // Two lines from one ancestor flatten it independently and die in either order.
 TEST(ContextTest, KeepsPinnedValuesForEachDescendant) {
   Context base = Make(1);

@@ -86,7 +86,9 @@ class ContextView {
 ///   result of the round before does not grow without bound: past 64 levels the ancestors that no
 ///   longer provide a value are let go.
 /// Threads: as safe as `std::shared_ptr<const T>`.
-/// Errors: none are thrown. When memory is out `With` returns the context unchanged and counts it.
+/// Errors: none are thrown. When memory is out `With` and `Without` return the context unchanged
+/// and
+///   count it.
 /// Cost: 8 bytes; a copy is one atomic increment, `With` one allocation.
 class Context {
  public:
@@ -110,6 +112,19 @@ class Context {
   [[nodiscard]] Context With(const ContextKey<T>& key,
                              std::type_identity_t<T> value) const noexcept {
     auto* node = new (std::nothrow) internal::ValueNode<T>(key.slot_, &key, std::move(value));
+    if (node == nullptr) {
+      internal::CountFailedAllocation();
+      return *this;
+    }
+    internal::Adopt(node, node_);
+    return Context(node);
+  }
+
+  /// This context with no value for `key`, whatever it was derived from has.
+  template <typename T>
+  [[nodiscard]] Context Without(const ContextKey<T>& key) const noexcept {
+    if (Find(key) == nullptr) return *this;
+    auto* node = new (std::nothrow) internal::HidingNode(key.slot_, &key);
     if (node == nullptr) {
       internal::CountFailedAllocation();
       return *this;

@@ -40,6 +40,7 @@ class [[nodiscard]] ContextScope final {
   static void* operator new[](std::size_t) = delete;
 
  private:
+  void Close() noexcept;
   void Restore() noexcept;
   void CloseElsewhere() noexcept;
   void CloseOutOfTurn() noexcept;

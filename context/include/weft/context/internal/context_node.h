@@ -41,7 +41,7 @@ struct ContextNode {
   ContextNode* parent = nullptr;  // owned
   FlatContext* flat = nullptr;    // owned; with it `parent` is null
   const void* const key;
-  const void* value = nullptr;
+  const void* value = nullptr;  // null: hides the key
   const Destroy destroy;
   std::uint16_t depth = 1;
   const std::uint8_t slot;
@@ -56,6 +56,13 @@ struct ValueNode final : ContextNode {
   static void Delete(ContextNode* node) noexcept { delete static_cast<ValueNode*>(node); }
 
   T payload;
+};
+
+/// Hides what its ancestors have for a key.
+struct HidingNode final : ContextNode {
+  HidingNode(std::uint8_t hidden_slot, const void* hidden_key) noexcept
+      : ContextNode(&HidingNode::Delete, hidden_slot, hidden_key) {}
+  static void Delete(ContextNode* node) noexcept { delete static_cast<HidingNode*>(node); }
 };
 
 inline void Reference(ContextNode* node) noexcept {
