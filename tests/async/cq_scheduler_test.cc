@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/async/cq_scheduler.h>
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -286,6 +287,47 @@ TEST(CqSchedulerTest, TimersOfFibersEndTheWaitInAnIdleQueue) {
   fibers::future_status status = fibers::future_status::ready;
   RunIdle([&] { status = never.get_future().wait_for(std::chrono::milliseconds(2)); });
   EXPECT_EQ(status, fibers::future_status::timeout);
+}
+
+// In the dispatcher of the thread, whose context is nobody else's.
+TEST(CqSchedulerTest, ACallbackOfTheQueueBeginsAtTheRootAndLeavesNothing) {
+  struct Callback final : CompletionHandler {
+    void Complete(bool) noexcept override {
+      in_dispatcher = fibers::context::active()->is_context(fibers::type::dispatcher_context);
+      seen.push_back(CurrentNumber());
+      const ContextScope scope(kept);
+      seen.push_back(CurrentNumber());
+      if (--left == 0) done.set_value();
+    }
+    Context kept;
+    int left = 2;
+    bool in_dispatcher = false;
+    std::vector<int> seen;
+    fibers::promise<void> done;
+  };
+  grpc::CompletionQueue queue;
+  Callback callback;
+  int fiber_sees = 0;
+  int main_sees = 0;
+  std::jthread([&] {
+    const CqScheduler scheduler(&queue);
+    const ContextScope scope(Context().With(kNumberKey, 1));
+    fibers::fiber([&] {
+      const ContextScope own(Context().With(kNumberKey, 2));
+      callback.kept = Context().With(kNumberKey, 3);
+      grpc::Alarm first;
+      grpc::Alarm second;
+      first.Set(&queue, gpr_time_0(GPR_CLOCK_REALTIME), callback.tag());
+      second.Set(&queue, gpr_time_0(GPR_CLOCK_REALTIME), callback.tag());
+      callback.done.get_future().wait();
+      fiber_sees = CurrentNumber();
+    }).join();
+    main_sees = CurrentNumber();
+  }).join();
+  EXPECT_TRUE(callback.in_dispatcher);
+  EXPECT_EQ(callback.seen, (std::vector<int>{0, 3, 0, 3}));
+  EXPECT_EQ(fiber_sees, 2);
+  EXPECT_EQ(main_sees, 1);
 }
 
 TEST(CqSchedulerTest, FibersStillRunAfterTheScheduler) {

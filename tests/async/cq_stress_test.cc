@@ -5,16 +5,17 @@
 #include <memory>
 
 #include <weft/async/cq_scheduler.h>
-#include <weft/context/context_stats.h>
 
 #include "../context/fiber_stress.h"
 
 namespace weft {
 namespace {
 
-using testing::CountedId;
+using testing::ExpectClean;
 using testing::FiberStress;
 using testing::InheritingStore;
+using testing::StressResult;
+using testing::ThreadLocalStore;
 using testing::WeftStore;
 
 struct Scheduling {
@@ -23,23 +24,29 @@ struct Scheduling {
   CqScheduler scheduler;
 };
 
+constexpr auto kPlain = [](int) {
+  return std::make_unique<Scheduling>(CqScheduler::Fibers::kPlain);
+};
+constexpr auto kInheriting = [](int) {
+  return std::make_unique<Scheduling>(CqScheduler::Fibers::kInheriting);
+};
+
 // Two threads whose fibers wait for each other, through locks and alarms.
-template <typename Store>
-void Stress(CqScheduler::Fibers fibers) {
-  const ContextStats before = ContextStats::Read();
-  const auto result = FiberStress<Store>::Run(
-      2, 60, [fibers](int) { return std::make_unique<Scheduling>(fibers); });
-  EXPECT_EQ(result.wrong, 0) << "of " << result.checks;
-  EXPECT_GT(result.checks, 1000);
+void ExpectCleanAndPinned(const StressResult& result) {
+  ExpectClean(result);
   EXPECT_EQ(result.migrations, 0) << "fibers stay on the thread of their queue";
-  EXPECT_EQ(ContextStats::Read().slots_live, before.slots_live);
-  EXPECT_EQ(CountedId::live(), 0);
 }
 
-TEST(CqStressTest, FibersKeepTheirContexts) { Stress<WeftStore>(CqScheduler::Fibers::kPlain); }
+TEST(CqStressTest, AThreadLocalVariableFails) {
+  EXPECT_GT(FiberStress<ThreadLocalStore>::Run(2, 40, kPlain).wrong, 100);
+}
+
+TEST(CqStressTest, FibersKeepTheirContexts) {
+  ExpectCleanAndPinned(FiberStress<WeftStore>::Run(2, 60, kPlain));
+}
 
 TEST(CqStressTest, RawFibersInheritAndKeepTheirExceptions) {
-  Stress<InheritingStore>(CqScheduler::Fibers::kInheriting);
+  ExpectCleanAndPinned(FiberStress<InheritingStore>::Run(2, 60, kInheriting));
 }
 
 }  // namespace

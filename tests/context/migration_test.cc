@@ -57,6 +57,39 @@ TEST(MigrationTest, RawFibersKeepContextsAndExceptionsUnderSharedWork) {
   EXPECT_GT(result.migrations_in_handlers, 0);
 }
 
+#if defined(__PIC__) && !defined(__PIE__) && defined(__OPTIMIZE__)
+thread_local long cached_thread = 0;
+
+// Why the store reads its thread-locals out of line: the compiler knows no fibers, and keeps the
+// address of the variable of the thread before.
+TEST(MigrationTest, AnInlineReadAfterAWaitFindsTheVariableOfTheThreadBefore) {
+  constexpr int kFibers = 64;
+  std::atomic<int> wrong = 0;
+  std::atomic<int> left = kFibers;
+  const auto body = [&] {
+    for (int i = 0; i < 500; ++i) {
+      cached_thread = syscall(SYS_gettid);
+      boost::this_fiber::yield();
+      wrong += cached_thread != syscall(SYS_gettid);
+    }
+    --left;
+  };
+  {
+    std::barrier end(2);
+    const auto run = [&](int fibers) {
+      kSharedWork(0);
+      cached_thread = syscall(SYS_gettid);
+      for (int i = 0; i < fibers; ++i) boost::fibers::fiber(body).detach();
+      while (left > 0) boost::this_fiber::yield();
+      end.arrive_and_wait();
+    };
+    const std::jthread first([&] { run(kFibers); });
+    const std::jthread second([&] { run(0); });
+  }
+  EXPECT_GT(wrong, 0);
+}
+#endif
+
 // Hands the same few stacks out again, the last one given back first, to any thread.
 class ReusedStacks {
  public:

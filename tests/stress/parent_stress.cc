@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls through servers of every kind that call one another, some cancelled or out of time, and
-// checks for each call that its runs have the parent they should.
+// checks for each call that its runs have the parent they should, that every run ends, and that
+// memory stays flat.
 //
-//   parent_stress [CALLS]   Ends with status 1 if any parent was wrong.
+//   parent_stress [CALLS]   Ends with status 1 if anything was wrong.
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <memory>
+#include <mutex>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -22,37 +24,55 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <boost/fiber/fiber.hpp>
+
 #include <weft/async/call.h>
 #include <weft/async/context_completion_queue.h>
 #include <weft/async/context_of.h>
 #include <weft/async/fiber_server.h>
 #include <weft/context/async.h>
+#include <weft/context/bind.h>
+#include <weft/context/spawn.h>
 #include <weft/interceptors/create_channel.h>
 #include <weft/interceptors/intercept_server.h>
 #include <weft/tracing/run.h>
 #include <weft/tracing/tracer.h>
 
-#include "rpc_benchmark.grpc.pb.h"
+#include "echo.grpc.pb.h"
 
 namespace {
 
-using bench::Echo;
-using bench::Message;
+using echo::Echo;
+using echo::Message;
 using Stub = Echo::Stub;
 
-class NullExporter final : public weft::Exporter {
+std::atomic<long> g_calls{0};  // that arrived
+std::atomic<long> g_wrong{0};
+std::atomic<long> g_roots{0};
+std::atomic<long> g_works{0};
+std::atomic<long> g_sent{0};
+std::atomic<long> g_cancelled{0};
+std::atomic<long> g_out_of_time{0};
+std::atomic<long> g_failed{0};  // in any other way
+std::array<std::unique_ptr<Stub>, 4> g_stubs;
+
+// Counts the runs that end.
+class CountingExporter final : public weft::Exporter {
  public:
   void Export(weft::RunRecord&& record) noexcept override {
-    const weft::RunRecord dropped = std::move(record);
+    const weft::RunRecord ended = std::move(record);
+    if (!ended.end) return;
+    const std::string_view name = ended.DisplayName();
+    ++(name == "root" ? roots : name == "work" ? works : calls);
   }
   bool Flush(std::chrono::steady_clock::duration) noexcept override { return true; }
   bool Shutdown(std::chrono::steady_clock::duration) noexcept override { return true; }
   weft::ExporterStats Stats() const noexcept override { return {}; }
-};
 
-std::atomic<long> g_calls{0};
-std::atomic<long> g_wrong{0};
-std::array<std::unique_ptr<Stub>, 4> g_stubs;
+  std::atomic<long> roots{0};
+  std::atomic<long> works{0};
+  std::atomic<long> calls{0};
+};
 
 std::string CurrentOrder() { return std::string(weft::CurrentRun().context().dotted_order()); }
 
@@ -69,6 +89,7 @@ struct Task {
   }
   // The `index`th call of whoever handles this one.
   Message Below(std::uint32_t index) const {
+    ++g_sent;
     Message message;
     message.set_text(std::to_string(depth - 1) + " " +
                      std::to_string(seed * 1664525U + 1013904223U + index) + " " + CurrentOrder());
@@ -83,17 +104,41 @@ struct Task {
   }
 };
 
+void Count(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::OK:
+      return;
+    case grpc::StatusCode::CANCELLED:
+      ++g_cancelled;
+      return;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      ++g_out_of_time;
+      return;
+    default:
+      ++g_failed;
+  }
+}
+
+// Whether `own` lies `levels` below `above`.
+bool IsBelow(std::string_view own, std::string_view above, int levels) {
+  return !above.empty() && own.starts_with(above) &&
+         std::count(own.begin() + static_cast<std::ptrdiff_t>(above.size()), own.end(), '.') ==
+             levels;
+}
+
 // Counts the call that arrived. Between its run and its caller's there is that of the client.
 Task Arrived(const Message& message) {
   Task task = Task::Parse(message);
-  const std::string own = CurrentOrder();
-  const std::string_view added =
-      std::string_view(own).substr(std::min(own.size(), task.caller.size()));
-  const bool right = !task.caller.empty() && own.starts_with(task.caller) &&
-                     std::count(added.begin(), added.end(), '.') == 2;
-  g_wrong += !right;
+  g_wrong += !IsBelow(CurrentOrder(), task.caller, 2);
   ++g_calls;
   return task;
+}
+// After a step of its own was begun in a handler that began with `before`.
+std::string BeginWork(const std::string& before) {
+  ++g_works;
+  std::string order = CurrentOrder();
+  g_wrong += !IsBelow(order, before, 1);
+  return order;
 }
 void CheckCurrent(const std::string& expected) { g_wrong += CurrentOrder() != expected; }
 
@@ -101,12 +146,15 @@ class SyncService final : public Echo::Service {
   grpc::Status Unary(grpc::ServerContext*, const Message* request, Message*) override {
     const Task task = Arrived(*request);
     if (task.depth == 0) return grpc::Status::OK;
+    const std::string arrived = CurrentOrder();
     const weft::Run own("work");
-    const std::string order = CurrentOrder();
+    const std::string order = BeginWork(arrived);
     grpc::ClientContext context;
     task.Limit(context);
+    std::jthread canceller;
+    if (task.cancelled()) canceller = std::jthread([&context] { context.TryCancel(); });
     Message response;
-    task.Next().Unary(&context, task.Below(0), &response);
+    Count(task.Next().Unary(&context, task.Below(0), &response));
     CheckCurrent(order);
     return grpc::Status::OK;
   }
@@ -131,7 +179,8 @@ class CallbackService final : public Echo::CallbackService {
     task.Limit(down->context);
     task.Next().async()->Unary(
         &down->context, &down->request, &down->response,
-        weft::Bind([reactor, down, order = CurrentOrder()](const grpc::Status&) {
+        weft::Bind([reactor, down, order = CurrentOrder()](const grpc::Status& status) {
+          Count(status);
           CheckCurrent(order);
           reactor->Finish(grpc::Status::OK);
         }));
@@ -165,7 +214,10 @@ class QueueCall {
     reader_->StartCall();
     const bool cancelled = task.cancelled();
     if (cancelled) client_context_.TryCancel();
-    reader_->Finish(&response_, &status_, queue_.Tag([this](bool) { Answer(); }));
+    reader_->Finish(&response_, &status_, queue_.Tag([this](bool) {
+      Count(status_);
+      Answer();
+    }));
   }
   void Answer() {
     CheckCurrent(order_);
@@ -191,13 +243,17 @@ class QueueCall {
 grpc::Status HandleInFiber(grpc::ServerContext*, const Message* request, Message*) {
   const Task task = Arrived(*request);
   if (task.depth == 0) return grpc::Status::OK;
+  const std::string arrived = CurrentOrder();
   const weft::Run own("work");
-  const std::string order = CurrentOrder();
+  const std::string order = BeginWork(arrived);
   const auto ask = [&](std::uint32_t index) {
     grpc::ClientContext context;
     task.Limit(context);
-    static_cast<void>(
-        weft::CallUnary(task.Next(), &Stub::PrepareAsyncUnary, task.Below(index), context));
+    boost::fibers::fiber canceller;
+    if (task.cancelled()) canceller = weft::Spawn([&context] { context.TryCancel(); });
+    Count(
+        weft::CallUnary(task.Next(), &Stub::PrepareAsyncUnary, task.Below(index), context).status);
+    if (canceller.joinable()) canceller.join();
     CheckCurrent(order);
   };
   auto first = weft::Async(ask, 1U);
@@ -215,37 +271,82 @@ long ResidentKib() {
   return 0;
 }
 
-// Prints the progress, so that memory which grows is seen.
-void CallUntil(long calls, const std::shared_ptr<weft::Tracer>& tracer) {
+// Of the whole process at each tenth of the calls, the last one after all of them.
+class Progress {
+ public:
+  explicit Progress(long calls) : step_(calls / 10) {}
+
+  void Show() {
+    std::lock_guard lock(mutex_);
+    if (g_calls < step_ * next_) return;
+    const long resident = ResidentKib();
+    std::printf("%9ld calls, %ld wrong, %ld MiB resident\n", g_calls.load(), g_wrong.load(),
+                resident / 1024);
+    std::fflush(stdout);
+    if (next_ == 3) settled_ = resident;
+    last_ = resident;
+    ++next_;
+  }
+  long grown_kib() const { return last_ - settled_; }
+
+ private:
+  std::mutex mutex_;
+  const long step_;
+  long next_ = 1;
+  long settled_ = 0;
+  long last_ = 0;
+};
+
+// The KiB by which the process has grown after it had settled.
+long CallUntil(long calls, const std::shared_ptr<weft::Tracer>& tracer) {
+  Progress progress(calls);
   std::vector<std::jthread> callers;
   for (std::uint32_t caller = 0; caller < 4; ++caller) {
     callers.emplace_back([&, caller] {
       for (std::uint32_t i = 0; g_calls < calls; ++i) {
         const weft::Run root("root", {.tracer = tracer});
+        ++g_roots;
         Task task{.depth = 5, .seed = (caller * 7919 + i) * 2654435761U, .caller = ""};
         task.seed |= 2U << 16;
         grpc::ClientContext context;
         Message response;
-        g_stubs[(task.seed >> 8) % g_stubs.size()]->Unary(&context, task.Below(0), &response);
+        Count(
+            g_stubs[(task.seed >> 8) % g_stubs.size()]->Unary(&context, task.Below(0), &response));
+        progress.Show();
       }
     });
   }
-  for (int tenth = 1; tenth <= 10; ++tenth) {
-    while (g_calls < calls / 10 * tenth) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    std::printf("%9ld calls, %ld wrong, %ld MiB resident\n", g_calls.load(), g_wrong.load(),
-                ResidentKib() / 1024);
-    std::fflush(stdout);
-  }
+  callers.clear();
+  return progress.grown_kib();
+}
+
+// AddressSanitizer keeps what was freed for a while.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr long kMostGrowthKib = 400 * 1024;
+#else
+constexpr long kMostGrowthKib = 16 * 1024;
+#endif
+
+bool Verdict(const CountingExporter& exporter, long grown_kib) {
+  const long arrived = g_calls;
+  std::printf(
+      "%ld calls sent, %ld arrived, %ld with a wrong parent; %ld cancelled, %ld out of time, "
+      "%ld failed otherwise\n%ld runs ended; grown by %ld KiB\n",
+      g_sent.load(), arrived, g_wrong.load(), g_cancelled.load(), g_out_of_time.load(),
+      g_failed.load(), exporter.roots + exporter.works + exporter.calls, grown_kib);
+  const bool all_ended =
+      exporter.roots == g_roots && exporter.works == g_works && exporter.calls >= g_sent + arrived;
+  if (!all_ended) std::puts("some runs did not end");
+  return g_wrong == 0 && g_failed == 0 && g_cancelled > 0 && g_out_of_time > 0 && all_ended &&
+         grown_kib < kMostGrowthKib;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   const long calls = argc > 1 ? std::max(10L, std::atol(argv[1])) : 1'000'000;
-  const auto tracer =
-      weft::Tracer::Create({.exporters = {std::make_shared<NullExporter>()}}).value();
+  const auto exporter = std::make_shared<CountingExporter>();
+  const auto tracer = weft::Tracer::Create({.exporters = {exporter}}).value();
   SyncService sync;
   CallbackService callback;
   Echo::AsyncService queue_service;
@@ -276,7 +377,7 @@ int main(int argc, char** argv) {
     pollers.emplace_back([&queue] { queue.Run([](void*, bool) {}); });
   }
 
-  CallUntil(calls, tracer);
+  const long grown_kib = CallUntil(calls, tracer);
 
   const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(10);
   sync_server->Shutdown(deadline);
@@ -286,6 +387,5 @@ int main(int argc, char** argv) {
   queue.Shutdown();
   pollers.clear();
   for (auto& stub : g_stubs) stub.reset();
-  std::printf("%ld calls, %ld with a wrong parent\n", g_calls.load(), g_wrong.load());
-  return g_wrong == 0 ? 0 : 1;
+  return Verdict(*exporter, grown_kib) ? 0 : 1;
 }
