@@ -6,12 +6,16 @@
 
 #include <condition_variable>
 #include <coroutine>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <mutex>
 #include <utility>
 
+#include <weft/context/context_scope.h>
 #include <weft/context/coroutine.h>
+
+#include "counted_id.h"
 
 namespace weft {
 inline namespace v0 {
@@ -92,6 +96,39 @@ struct PlainPromise {
 
 using Task = BasicTask<CoroutineContext>;
 using PlainTask = BasicTask<PlainPromise>;
+
+// The store under test, and a thread_local variable in its place.
+struct KeptStore {
+  using Task = testing::Task;
+  class Scope {
+   public:
+    explicit Scope(std::uint64_t id) : scope_(Derive(Context::Current(), id)) {}
+
+   private:
+    ContextScope scope_;
+  };
+  static std::uint64_t Current() { return CurrentId(); }
+};
+
+struct LeftStore {
+  using Task = testing::PlainTask;
+  class Scope {
+   public:
+    explicit Scope(std::uint64_t id) : previous_(std::exchange(Place(), id)) {}
+    ~Scope() { Place() = previous_; }
+
+   private:
+    std::uint64_t previous_;
+  };
+  [[gnu::noinline]] static std::uint64_t Current() { return Place(); }
+
+ private:
+  [[gnu::noinline]] static std::uint64_t& Place() {
+    asm volatile("");
+    static thread_local std::uint64_t place = 0;
+    return place;
+  }
+};
 
 // Coroutines that are ready to go on, for whoever takes them.
 class ReadyQueue {

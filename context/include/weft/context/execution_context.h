@@ -62,7 +62,7 @@ inline ExecutionContext RegisterExecutionContext(const void* low, const void* hi
 /// `boost::asio::spawn` and all others that take one.
 ///
 ///     boost::asio::spawn(io, std::allocator_arg,
-///                        weft::ExecutionContextStack(boost::context::fixedsize_stack()),
+///                        weft::ExecutionContextStack{boost::context::fixedsize_stack()},
 ///                        [](boost::asio::yield_context yield) { ... }, boost::asio::detached);
 ///
 /// A coroutine begins with the context that is current where it is made.
