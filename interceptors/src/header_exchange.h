@@ -25,6 +25,9 @@ inline constexpr std::string_view kTracestateHeader = "tracestate";
 std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, std::size_t budget,
                               MetadataWriter& metadata);
 
+/// Sends `baggage` alone, for a call that no run makes; all or nothing.
+void WriteBaggageHeader(std::string_view baggage, std::size_t budget, MetadataWriter& metadata);
+
 /// What the application itself wrote into a call's metadata.
 ParsedHeaders ReadOwnHeaders(const MetadataWriter& metadata);
 

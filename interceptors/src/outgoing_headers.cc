@@ -204,6 +204,14 @@ std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, st
   return dropped + fitter.dropped();
 }
 
+void WriteBaggageHeader(std::string_view baggage, std::size_t budget, MetadataWriter& metadata) {
+  if (Cost(kBaggageHeader, baggage) <= std::min(budget, metadata.Room())) {
+    WriteBaggage(baggage, metadata);
+  } else {
+    CountDroppedHeader("budget-foreign");
+  }
+}
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

@@ -70,7 +70,13 @@ class TracingMiddleware final : public Middleware {
         context = has_own ? own.parent : CurrentRun().context();
       }
     }
-    if (!context) return;
+    if (!context) {
+      // Members of `baggage` travel without a run, too.
+      const ContextScope scope(call.context());
+      internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, options_.header_budget,
+                                   metadata);
+      return;
+    }
     std::string dropped = internal::WriteTraceHeaders(context, options_.propagation,
                                                       options_.header_budget, metadata);
     if (!dropped.empty()) {

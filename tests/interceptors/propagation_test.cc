@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -6,6 +7,7 @@
 
 #include <weft/testing/run_matchers.h>
 #include <weft/tracing/run.h>
+#include <weft/tracing/tracing_context.h>
 
 #include "echo_client.h"
 #include "fixture.h"
@@ -255,6 +257,67 @@ TEST_F(Propagation, ACallMadeByAHandlerContinuesTheTree) {
   const RunTree tree = Finish();
   EXPECT_EQ(tree.ToString(), kUnaryRun + "\n  " + kUnaryRun + "\n    work\n      " + kUnaryRun +
                                  "\n        " + kUnaryRun + "\n          work\n");
+}
+
+TEST_F(Propagation, AMemberOfBaggageReachesTheThirdService) {
+  for (const bool middle_traces : {true, false}) {
+    SCOPED_TRACE(middle_traces);
+    Serve();  // the third
+    auto middles = middle_traces ? tracer_ : Tracer::Create({.enabled = false}).value();
+    EchoServer middle(Flavour::kSync, {.tracer = middles});
+    auto onwards =
+        CreateChannel(server_->address(), grpc::InsecureChannelCredentials(), {.tracer = middles});
+    std::optional<std::string> in_second;
+    std::optional<std::string> in_third;
+    middle.progress().during_work = [&] {
+      in_second = CurrentBaggage("tenant");
+      const TracingContext more({.baggage = {{"region", "north"}}});
+      EXPECT_TRUE(CallOn(onwards).ok());
+    };
+    server_->progress().during_work = [&] { in_third = CurrentBaggage("tenant"); };
+    auto front =
+        CreateChannel(middle.address(), grpc::InsecureChannelCredentials(), {.tracer = tracer_});
+    {
+      const TracingContext context({.baggage = {{"tenant", "blue one"}}, .tracer = tracer_});
+      EXPECT_TRUE(CallOn(front).ok());
+    }
+    middle.Shutdown();
+    Finish();
+    EXPECT_THAT(in_second, ::testing::Optional(std::string("blue one")));
+    EXPECT_THAT(in_third, ::testing::Optional(std::string("blue one")));
+    ASSERT_THAT(received_->Last("baggage"), SizeIs(1));
+    EXPECT_THAT(received_->Last("baggage")[0], HasSubstr("tenant=blue%20one"));
+    EXPECT_THAT(received_->Last("baggage")[0], HasSubstr("region=north"));
+  }
+}
+
+TEST_F(Propagation, MembersOfBaggageTravelWhereNobodyTraces) {
+  auto off = Tracer::Create({.enabled = false}).value();
+  Serve({.tracer = off}, {.tracer = off});
+  std::optional<std::string> seen;
+  server_->progress().during_work = [&] { seen = CurrentBaggage("tenant"); };
+  const TracingContext context({.baggage = {{"tenant", "blue"}}});
+  ASSERT_TRUE(Call({{"baggage", "theirs=kept"}}).ok());
+  EXPECT_THAT(seen, ::testing::Optional(std::string("blue")));
+  EXPECT_THAT(received_->Last("baggage"), ElementsAre("tenant=blue,theirs=kept"));
+  EXPECT_THAT(received_->Last("langsmith-trace"), IsEmpty());
+}
+
+TEST_F(Propagation, MembersOfBaggageStayWithinTheBudget) {
+  for (const bool traced : {true, false}) {
+    SCOPED_TRACE(traced);
+    auto tracer = traced ? tracer_ : Tracer::Create({.enabled = false}).value();
+    Serve({.tracer = tracer}, {.tracer = tracer});
+    const std::uint64_t before = Dropped("budget-foreign");
+    const TracingContext context({.baggage = {{"huge", std::string(9000, 'x')}}});
+    ASSERT_TRUE(Call().ok());
+    EXPECT_EQ(Dropped("budget-foreign") - before, 1u);
+    for (const std::string& value : received_->Last("baggage")) {
+      EXPECT_THAT(value, Not(HasSubstr("huge")));
+    }
+    EXPECT_THAT(received_->Last("langsmith-trace"), SizeIs(traced ? 1 : 0));
+    Finish();
+  }
 }
 
 TEST_F(Propagation, AttemptsOfARetriedCallAreSiblings) {

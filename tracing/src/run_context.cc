@@ -68,6 +68,8 @@ struct RunContext::State {
   std::string_view dotted_order;  // In the same allocation.
   // Time of the last child's segment.
   mutable std::atomic<std::int64_t> last_child{0};
+  // Whose `last_child` counts, if this is the same run with another baggage.
+  std::shared_ptr<const State> original;
 
   static std::shared_ptr<State> Make(std::size_t text_size, char** text) {
     auto state = std::allocate_shared<State>(TailAllocator<State>(text_size, text));
@@ -76,6 +78,7 @@ struct RunContext::State {
   }
 
   std::int64_t NextChildTime(std::int64_t wanted) const noexcept {
+    if (original) return original->NextChildTime(wanted);
     std::int64_t last = last_child.load(std::memory_order_relaxed);
     std::int64_t next = 0;
     do {
@@ -137,6 +140,21 @@ RunContext RunContext::Child(RunId id, std::chrono::system_clock::time_point sta
   std::memcpy(text, above.data(), above.size());
   text[above.size()] = '.';
   internal::WriteSegment(state->micros, id, text + above.size() + 1);
+  return RunContext(state, sampled_);
+}
+
+RunContext RunContext::WithBaggage(std::shared_ptr<const TraceBaggage> baggage) const {
+  if (!state_) return {};
+  char* text = nullptr;
+  const std::shared_ptr<State> state = State::Make(state_->dotted_order.size(), &text);
+  std::memcpy(text, state_->dotted_order.data(), state_->dotted_order.size());
+  state->id = state_->id;
+  state->trace_id = state_->trace_id;
+  state->parent_id = state_->parent_id;
+  state->remote = state_->remote;
+  state->micros = state_->micros;
+  state->baggage = OrNone(std::move(baggage));
+  state->original = state_->original ? state_->original : state_;
   return RunContext(state, sampled_);
 }
 

@@ -20,6 +20,9 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// Members of `baggage` that are not LangSmith's, decoded.
+using BaggageMembers = std::vector<std::pair<std::string, std::string>>;
+
 /// What the TracingContexts around a stack say together.
 struct Ambient {
   std::shared_ptr<Tracer> tracer;
@@ -27,6 +30,7 @@ struct Ambient {
   std::optional<std::string> project;
   std::vector<std::string> tags;
   JsonObject metadata;
+  BaggageMembers baggage;
 };
 
 class RunState;

@@ -25,6 +25,17 @@ void MergeTags(std::vector<std::string>& into, const std::vector<std::string>& f
   }
 }
 
+using Member = BaggageMembers::value_type;
+
+bool Has(const TraceBaggage& baggage, const Member& member) noexcept {
+  return std::find(baggage.foreign.begin(), baggage.foreign.end(), member) != baggage.foreign.end();
+}
+
+void PutMember(TraceBaggage& baggage, const Member& member) {
+  std::erase_if(baggage.foreign, [&](const Member& other) { return other.first == member.first; });
+  baggage.foreign.push_back(member);
+}
+
 const std::shared_ptr<const TraceBaggage>& NoBaggage() {
   static const auto* const kNone =
       new std::shared_ptr<const TraceBaggage>(std::make_shared<TraceBaggage>());
@@ -40,7 +51,7 @@ struct Baggage {
 /// Makes the baggage of a run. In most runs nothing changes and the parent's is shared.
 class BaggageMaker {
  public:
-  BaggageMaker(const Tracer::Impl& tracer, std::shared_ptr<const TraceBaggage> base)
+  BaggageMaker(const Tracer::Impl* tracer, std::shared_ptr<const TraceBaggage> base)
       : tracer_(tracer), base_(std::move(base)) {}
 
   void SetDestination(const std::optional<std::string>* option, const Ambient* ambient) {
@@ -49,21 +60,27 @@ class BaggageMaker {
       Change().project = **option;
     } else if (ambient != nullptr && ambient->project) {
       Change().project = ambient->project;
-    } else {
-      Change().project = tracer_.baggage->project;
-      changed_->address = tracer_.baggage->address;
+    } else if (tracer_ != nullptr) {
+      Change().project = tracer_->baggage->project;
+      changed_->address = tracer_->baggage->address;
     }
   }
 
   void Add(const std::vector<std::string>& tags, const JsonObject& metadata) {
     if (!tags.empty()) MergeTags(Change().tags, tags);
-    if (!metadata.empty() && !tracer_.options.hide_metadata) {
+    if (!metadata.empty() && !HidesMetadata()) {
       MergeMetadata(Change().metadata, metadata);
     }
   }
 
+  void AddMembers(const BaggageMembers& members) {
+    for (const auto& member : members) {
+      if (!Has(View(), member)) PutMember(Change(), member);
+    }
+  }
+
   Baggage Finish(std::vector<std::string> own_tags) && {
-    if (tracer_.options.hide_metadata && !View().metadata.empty()) Change().metadata.clear();
+    if (HidesMetadata() && !View().metadata.empty()) Change().metadata.clear();
     Baggage result;
     result.inherited = changed_ ? std::move(changed_) : base_;
     result.own = result.inherited;
@@ -76,13 +93,16 @@ class BaggageMaker {
   }
 
  private:
+  bool HidesMetadata() const noexcept {
+    return tracer_ != nullptr && tracer_->options.hide_metadata;
+  }
   const TraceBaggage& View() const noexcept { return changed_ ? *changed_ : *base_; }
   TraceBaggage& Change() {
     if (!changed_) changed_ = std::make_shared<TraceBaggage>(*base_);
     return *changed_;
   }
 
-  const Tracer::Impl& tracer_;
+  const Tracer::Impl* tracer_;  // Null: none.
   std::shared_ptr<const TraceBaggage> base_;
   std::shared_ptr<TraceBaggage> changed_;
 };
@@ -101,16 +121,18 @@ bool StartsFromTracer(const Ambient* ambient, const RunOptions* options) noexcep
   return !(ambient != nullptr && ambient->project) && !(options != nullptr && options->project);
 }
 
-Baggage MakeBaggage(const Tracer::Impl& tracer, RunNode* parent, const Ambient* ambient,
+Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* ambient,
                     RunOptions* options) {
   const RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
-  BaggageMaker maker(tracer, parent != nullptr                    ? parent->inherited()
-                             : StartsFromTracer(ambient, options) ? tracer.baggage
-                                                                  : NoBaggage());
+  const bool from_tracer = tracer != nullptr && StartsFromTracer(ambient, options);
+  BaggageMaker maker(tracer, parent != nullptr ? parent->inherited()
+                             : from_tracer     ? tracer->baggage
+                                               : NoBaggage());
   maker.SetDestination(options != nullptr ? &options->project : nullptr, ambient);
   // A parent that started under the same TracingContext has its tags and metadata already.
   if (ambient != nullptr && (local == nullptr || local->ambient().get() != ambient)) {
     maker.Add(ambient->tags, ambient->metadata);
+    maker.AddMembers(ambient->baggage);
   }
   if (options == nullptr) return std::move(maker).Finish({});
   maker.Add({}, options->metadata);
@@ -166,6 +188,27 @@ RunNodePtr ResolveParent(Parent& parent, const RunNodePtr* current) {
   return current != nullptr ? *current : nullptr;
 }
 
+std::shared_ptr<const TraceBaggage> InheritedBaggage(Tracer* tracer,
+                                                     const Surroundings& surroundings) {
+  RunNode* const parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
+  const Ambient* const ambient =
+      surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
+  return MakeBaggage(tracer != nullptr ? &tracer->impl() : nullptr, parent, ambient, nullptr)
+      .inherited;
+}
+
+std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBaggage> base,
+                                                const BaggageMembers& members) {
+  if (!base) base = NoBaggage();
+  std::shared_ptr<TraceBaggage> changed;
+  for (const Member& member : members) {
+    if (Has(changed ? *changed : *base, member)) continue;
+    if (!changed) changed = std::make_shared<TraceBaggage>(*base);
+    PutMember(*changed, member);
+  }
+  return changed ? std::move(changed) : std::move(base);
+}
+
 std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
                                    RunOptions* options) {
   Tracer::Impl& impl = tracer->impl();
@@ -180,7 +223,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   const auto now = impl.Now();
   const auto start = options != nullptr && options->start ? *options->start : now;
   Baggage baggage =
-      MakeBaggage(impl, parent, ambient != nullptr ? ambient->get() : nullptr, options);
+      MakeBaggage(&impl, parent, ambient != nullptr ? ambient->get() : nullptr, options);
   RunContext context = MakeContext(impl, parent, baggage, start);
 
   RunState::Origin origin;

@@ -26,6 +26,14 @@ struct Surroundings {
 /// The node that `parent` asks for, null for a root.
 RunNodePtr ResolveParent(Parent& parent, const RunNodePtr* current);
 
+/// What a run without options inherits there. `tracer` may be null.
+std::shared_ptr<const TraceBaggage> InheritedBaggage(Tracer* tracer,
+                                                     const Surroundings& surroundings);
+
+/// `base` with `members`, which replace those of the same keys; `base` itself if it has them all.
+std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBaggage> base,
+                                                const BaggageMembers& members);
+
 /// A run that is in progress from now on. `options` may be null.
 std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
                                    RunOptions* options);

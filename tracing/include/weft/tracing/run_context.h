@@ -62,6 +62,9 @@ class RunContext {
   /// The same run with another sampling decision; its children inherit that.
   RunContext WithSampled(bool sampled) const noexcept;
 
+  /// The same run with another baggage: in its headers, and for its children.
+  RunContext WithBaggage(std::shared_ptr<const TraceBaggage> baggage) const;
+
   /// Whether both are the same run (of the same context, or of equal dotted orders).
   friend bool operator==(const RunContext& a, const RunContext& b) noexcept {
     return a.state_ == b.state_ || a.dotted_order() == b.dotted_order();
