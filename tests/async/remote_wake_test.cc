@@ -3,12 +3,11 @@
 #include <grpcpp/completion_queue.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
+#include <cstddef>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <boost/fiber/fiber.hpp>
@@ -20,57 +19,46 @@ namespace weft {
 namespace {
 
 namespace fibers = boost::fibers;
+using Future = fibers::future<void>;
 
-struct Way {
-  const char* name;
-  // Runs on a thread of its own, which ends when the future is ready.
-  void (*wait)(grpc::CompletionQueue& queue, fibers::future<void> future);
-};
+void WaitInAFiber(Future future) {
+  grpc::CompletionQueue queue;
+  const CqScheduler scheduler(&queue);
+  fibers::fiber([&] { future.wait(); }).join();
+}
+void WaitOutsideFibers(Future future) {
+  grpc::CompletionQueue queue;
+  const CqScheduler scheduler(&queue, CqScheduler::Fibers::kInheriting);
+  future.wait();
+}
+void WaitWithoutTheQueue(Future future) {
+  grpc::CompletionQueue queue;
+  { const CqScheduler scheduler(&queue); }
+  fibers::fiber([&] { future.wait(); }).join();
+}
 
-class RemoteWakeTest : public ::testing::TestWithParam<Way> {};
-
-TEST_P(RemoteWakeTest, RacesTheEndOfTheThread) {
-  constexpr int kRounds = 10'000;
+TEST(RemoteWakeTest, RacesTheEndOfTheThread) {
+  constexpr std::size_t kRounds = 10'000;
+  constexpr std::array kWays{WaitInAFiber, WaitOutsideFibers, WaitWithoutTheQueue};
   std::vector<fibers::promise<void>> promises(kRounds);
-  std::atomic<int> waiting = -1;
+  std::atomic<std::size_t> waiting = 0;
   std::jthread waker([&] {
-    for (int round = 0; round < kRounds; ++round) {
-      while (waiting < round) std::this_thread::yield();
-      promises[static_cast<std::size_t>(round)].set_value();
+    for (std::size_t round = 0; round < kRounds; ++round) {
+      while (waiting <= round) std::this_thread::yield();
+      promises[round].set_value();
     }
   });
-  int ended = 0;
-  for (int round = 0; round < kRounds; ++round) {
-    // Here, since the waker may still be busy with it when the thread has ended.
-    grpc::CompletionQueue queue;
+  std::size_t ended = 0;
+  for (std::size_t round = 0; round < kRounds; ++round) {
     std::jthread([&] {
-      auto future = promises[static_cast<std::size_t>(round)].get_future();
-      waiting = round;
-      GetParam().wait(queue, std::move(future));
+      Future future = promises[round].get_future();
+      ++waiting;
+      kWays[round % kWays.size()](std::move(future));
       ++ended;
     }).join();
   }
   EXPECT_EQ(ended, kRounds);
 }
-
-INSTANTIATE_TEST_SUITE_P(
-    , RemoteWakeTest,
-    ::testing::Values(Way{"OfAFiber",
-                          [](grpc::CompletionQueue& queue, fibers::future<void> future) {
-                            const CqScheduler scheduler(&queue);
-                            fibers::fiber([&] { future.wait(); }).join();
-                          }},
-                      Way{"OfTheThreadItself",
-                          [](grpc::CompletionQueue& queue, fibers::future<void> future) {
-                            const CqScheduler scheduler(&queue, CqScheduler::Fibers::kInheriting);
-                            future.wait();
-                          }},
-                      Way{"WithoutTheQueue",
-                          [](grpc::CompletionQueue& queue, fibers::future<void> future) {
-                            { const CqScheduler scheduler(&queue); }
-                            fibers::fiber([&] { future.wait(); }).join();
-                          }}),
-    [](const auto& param) { return std::string(param.param.name); });
 
 }  // namespace
 }  // namespace weft
