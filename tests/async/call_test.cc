@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,7 @@ Message Text(const std::string& text) {
 class EchoService final : public Echo::Service {
  public:
   std::atomic<int> waiting = 0;
+  std::atomic<int> cancelled = 0;
 
  private:
   grpc::Status Handle(grpc::ServerContext* context, const std::string& text) {
@@ -55,6 +57,7 @@ class EchoService final : public Echo::Service {
     if (text == "wait") {
       ++waiting;
       while (!context->IsCancelled()) std::this_thread::yield();
+      ++cancelled;
     }
     if (text == "meet") {
       ++waiting;
@@ -89,6 +92,9 @@ class EchoService final : public Echo::Service {
     return grpc::Status::OK;
   }
 };
+
+static_assert(std::is_nothrow_move_constructible_v<UnaryCall<Message>>);
+static_assert(!std::is_copy_constructible_v<UnaryCall<Message>>);
 
 enum class Where { kThread, kFiber, kInheritingFiber };
 
@@ -150,6 +156,55 @@ TEST_P(CallTest, AnotherThreadCancelsACall) {
     const auto result = CallUnary(stub_, &Stub::PrepareAsyncUnary, Text("wait"), context);
     EXPECT_EQ(result.status.error_code(), grpc::StatusCode::CANCELLED);
   });
+}
+
+TEST_P(CallTest, OneCallerHasSeveralCallsUnderWay) {
+  Run([&] {
+    auto first = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("meet"));
+    auto second = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("meet"));
+    EXPECT_TRUE(second.Await().ok()) << "neither is answered before both have arrived";
+    EXPECT_TRUE(first.Await().ok());
+    EXPECT_EQ(first.Await().response.text(), "meet!") << "may be asked again";
+  });
+}
+
+TEST_P(CallTest, StartedCallsMayMove) {
+  Run([&] {
+    std::vector<UnaryCall<Message>> calls;
+    for (int i = 0; i < 20; ++i) {
+      calls.push_back(StartUnary(stub_, &Stub::PrepareAsyncUnary, Text(std::to_string(i))));
+    }
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_EQ(calls[i].Await().response.text(), std::to_string(i) + "!");
+    }
+    EXPECT_EQ(StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("x")).Await().response.text(), "x!");
+  });
+}
+
+TEST_P(CallTest, StartedCallsEndByDeadlineAndByCancel) {
+  Run([&] {
+    const auto soon = std::chrono::system_clock::now() + std::chrono::milliseconds(20);
+    auto late = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("wait"), soon);
+    grpc::ClientContext context;
+    SetDeadline(context);
+    auto cancelled = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("wait"), context);
+    cancelled.Cancel();
+    EXPECT_EQ(cancelled.Await().status.error_code(), grpc::StatusCode::CANCELLED);
+    EXPECT_EQ(late.Await().status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  });
+}
+
+TEST_P(CallTest, AStartedCallThatIsDroppedIsCancelled) {
+  Run([&] {
+    auto call = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("wait"));
+    while (service_.waiting < 1) boost::this_fiber::yield();
+    call = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("wait"));
+    while (service_.waiting < 2 || service_.cancelled < 1) boost::this_fiber::yield();
+    EXPECT_EQ(service_.cancelled, 1) << "by the assignment, and only the first";
+    const auto moved = std::move(call);
+  });
+  while (service_.cancelled < 2) std::this_thread::yield();
+  EXPECT_EQ(service_.cancelled, 2);
 }
 
 TEST_P(CallTest, ReadsAStreamOfAnswers) {
