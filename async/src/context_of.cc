@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/async/context_of.h>
 
+#include <atomic>
 #include <new>
 #include <utility>
 
@@ -13,12 +14,19 @@ namespace {
 
 constexpr char kSentinelName[] = "weft-call";
 
+// Whether any call of the process has an entry. As long as none has, gRPC need not make a map of
+// the metadata of a call to search in.
+constinit std::atomic<bool> any_installed{false};
+
 grpc::string_ref SentinelKey() noexcept { return {kSentinelName, sizeof(kSentinelName) - 1}; }
 
 }  // namespace
 
 bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& received,
                         const Context* context) noexcept {
+  if (!any_installed.load(std::memory_order_relaxed)) {
+    any_installed.store(true, std::memory_order_relaxed);
+  }
   received.erase(SentinelKey());
   try {
     // Of length zero, so that code which walks the metadata reads nothing through the pointer.
@@ -44,10 +52,15 @@ bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noex
   return sent.erase(kSentinelName) != 0;
 }
 
+const Context* FindCallContext(const grpc::ServerContextBase& context) noexcept {
+  return any_installed.load(std::memory_order_relaxed) ? FindCallContext(context.client_metadata())
+                                                       : nullptr;
+}
+
 }  // namespace internal
 
 Context ContextOf(const grpc::ServerContextBase& context) noexcept {
-  const Context* const found = internal::FindCallContext(context.client_metadata());
+  const Context* const found = internal::FindCallContext(context);
   return found != nullptr ? *found : Context();
 }
 

@@ -41,6 +41,7 @@ void QueueWaker::Wake() noexcept {
 void QueueWaker::Complete(bool) noexcept {
   std::lock_guard lock(mutex_);
   armed_ = false;
+  woken_ = true;
 }
 
 void QueueWaker::Close() noexcept {
@@ -77,35 +78,41 @@ fibers::context* CqAlgorithm::pick_next() noexcept {
 bool CqAlgorithm::PollIsDue() noexcept {
   if (closed_ || ready_.empty()) return false;
   if (!fibers::context::active()->is_context(fibers::type::dispatcher_context)) return false;
-  return ++rounds_since_poll_ >= kRoundsBetweenPolls ||
-         steady_clock::now() - last_poll_ >= kTimeBetweenPolls;
+  // Mostly an event makes one fiber ready, which waits again soon; then no clock is read.
+  if (++rounds_since_poll_ == 1) return false;
+  const auto now = steady_clock::now();
+  if (rounds_since_poll_ == 2) second_round_ = now;
+  return rounds_since_poll_ >= kRoundsBetweenPolls || now - second_round_ >= kTimeBetweenPolls;
 }
 
 // Takes one event: a second poll costs a whole pass of gRPC's poller, and halves the throughput.
-bool CqAlgorithm::Poll(gpr_timespec deadline) noexcept {
+grpc::CompletionQueue::NextStatus CqAlgorithm::Poll(gpr_timespec deadline) noexcept {
   void* tag = nullptr;
   bool ok = false;
   const auto status = queue_->AsyncNext(&tag, &ok, deadline);
   if (status == grpc::CompletionQueue::GOT_EVENT)
     static_cast<CompletionHandler*>(tag)->Complete(ok);
   rounds_since_poll_ = 0;
-  last_poll_ = steady_clock::now();
-  return status != grpc::CompletionQueue::SHUTDOWN;
+  return status;
 }
 
+// Back to the dispatcher only if it has something to do. Many events make no fiber ready: that a
+// reply has gone out, or that a call has ended for which nobody waits yet.
 void CqAlgorithm::suspend_until(const steady_clock::time_point& deadline) noexcept {
   if (closed_) {
     waker_.WaitClosed(deadline);
     return;
   }
-  Poll(ToTimespec(deadline));
+  const gpr_timespec until = ToTimespec(deadline);
+  while (Poll(until) == grpc::CompletionQueue::GOT_EVENT && ready_.empty() && !waker_.TakeWoken()) {
+  }
 }
 
 void CqAlgorithm::Close() noexcept {
   closed_ = true;
   waker_.Close();
   queue_->Shutdown();
-  while (Poll(gpr_inf_future(GPR_CLOCK_MONOTONIC))) {
+  while (Poll(gpr_inf_future(GPR_CLOCK_MONOTONIC)) != grpc::CompletionQueue::SHUTDOWN) {
   }
 }
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
@@ -30,6 +31,8 @@ class QueueWaker final : public CompletionHandler {
 
   // The thread of the queue.
   void Complete(bool ok) noexcept override;  // our own tag came out
+  // Whether our tag came out since the last time.
+  bool TakeWoken() noexcept { return std::exchange(woken_, false); }
   void Close() noexcept;
   void WaitClosed(std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -41,6 +44,7 @@ class QueueWaker final : public CompletionHandler {
   bool armed_ = false;  // the alarm's tag has not come out yet
   bool closed_ = false;
   bool wake_pending_ = false;  // for WaitClosed
+  bool woken_ = false;         // of the thread of the queue, not under the lock
 };
 
 // Round robin, whose idle state is a wait in the completion queue.
@@ -59,13 +63,13 @@ class CqAlgorithm final : public boost::fibers::algo::algorithm {
 
  private:
   bool PollIsDue() noexcept;
-  bool Poll(gpr_timespec deadline) noexcept;
+  grpc::CompletionQueue::NextStatus Poll(gpr_timespec deadline) noexcept;
 
   grpc::CompletionQueue* const queue_;
   QueueWaker waker_;
   boost::fibers::scheduler::ready_queue_type ready_;
   int rounds_since_poll_ = 0;
-  std::chrono::steady_clock::time_point last_poll_;
+  std::chrono::steady_clock::time_point second_round_;  // since the last poll
   bool closed_ = false;
 };
 

@@ -11,9 +11,10 @@
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/future.hpp>
 
-#include <weft/async/context_of.h>
 #include <weft/async/cq_scheduler.h>
 #include <weft/async/fiber_operation.h>
+#include <weft/async/internal/call_sentinel.h>
+#include <weft/context/context_scope.h>
 
 #include "stack_pool.h"
 
@@ -125,8 +126,11 @@ class FiberLoop {
   }
 
   void Serve(FiberCall* call) noexcept {
-    {
-      const ContextScope scope(ContextOf(call->context_));
+    if (const Context* const context = FindCallContext(call->context_)) {
+      call->intercepted_ = true;
+      const ContextScope scope(*context);
+      call->Run();
+    } else {
       call->Run();
     }
     call->Release();

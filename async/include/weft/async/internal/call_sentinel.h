@@ -28,6 +28,9 @@ bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& recei
 const Context* FindCallContext(
     const std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept;
 
+/// The context installed for a call, or null when no interceptor of ours saw it.
+const Context* FindCallContext(const grpc::ServerContextBase& context) noexcept;
+
 /// Removes what a proxy copied by sending on all that it had received. True if there was any.
 bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept;
 

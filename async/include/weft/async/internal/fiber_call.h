@@ -55,8 +55,9 @@ class FiberCall : public CompletionHandler {
   /// Does not wait: the fiber may end while its status is on the way.
   template <typename Start>
   void Finish(Start start) {
-    const ContextScope scope(Context::Current().With(kFiberCallKey, &context_));
     ++references_;
+    if (!intercepted_) return start(done_.tag());
+    const ContextScope scope(Context::Current().With(kFiberCallKey, &context_));
     start(done_.tag());
   }
 
@@ -82,6 +83,7 @@ class FiberCall : public CompletionHandler {
   FiberLoop* loop_ = nullptr;
   std::size_t method_ = 0;
   int references_ = 1;
+  bool intercepted_ = false;  // by an interceptor of ours
 };
 
 template <typename Request>
