@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <coroutine>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include <boost/context/fiber.hpp>
+#include <boost/context/fixedsize_stack.hpp>
 #include <boost/fiber/algo/round_robin.hpp>
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/operations.hpp>
@@ -27,6 +30,8 @@
 #include <weft/context/bind.h>
 #include <weft/context/context.h>
 #include <weft/context/context_scope.h>
+#include <weft/context/coroutine.h>
+#include <weft/context/execution_context.h>
 #include <weft/context/inheriting.h>
 #include <weft/context/spawn.h>
 
@@ -162,6 +167,72 @@ const auto copy_and_scope = [](const weft::Context&) {
   Keep(&scope);
 };
 
+// A coroutine that runs when it is resumed.
+template <template <typename> class Base>
+struct Coroutine {
+  struct promise_type : Base<promise_type> {
+    Coroutine get_return_object() noexcept {
+      return {std::coroutine_handle<promise_type>::from_promise(*this)};
+    }
+    auto initial_suspend() noexcept { return this->Initially(std::suspend_always()); }
+    auto final_suspend() noexcept { return this->Finally(std::suspend_always()); }
+    void return_void() noexcept {}
+    void unhandled_exception() noexcept { std::abort(); }
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+template <typename>
+struct Bare {
+  template <typename Awaiter>
+  Awaiter Initially(Awaiter awaiter) noexcept {
+    return awaiter;
+  }
+  template <typename Awaiter>
+  Awaiter Finally(Awaiter awaiter) noexcept {
+    return awaiter;
+  }
+};
+
+template <template <typename> class Base, typename Awaiter>
+Coroutine<Base> Await(int times) {
+  for (int i = 0; i < times; ++i) co_await Awaiter();
+}
+template <template <typename> class Base, typename Awaiter>
+void RunCoroutine(int times) {
+  const weft::ContextScope scope(Sample());
+  const auto handle = Await<Base, Awaiter>(times).handle;
+  while (!handle.done()) handle.resume();
+  handle.destroy();
+}
+template <template <typename> class Base>
+void MakeCoroutine(const weft::Context&) {
+  const auto handle = Await<Base, std::suspend_never>(1).handle;
+  handle.resume();
+  handle.destroy();
+}
+
+// To a coroutine with a stack of its own and back, with a read on each side.
+template <typename Stack>
+auto SwitchStacks(void (*read_current)()) {
+  return [read_current](int repetitions) {
+    namespace ctx = boost::context;
+    const weft::ContextScope scope(Sample());
+    bool done = false;
+    Stack stack{ctx::fixedsize_stack()};
+    ctx::fiber fiber(std::allocator_arg, stack, [&](ctx::fiber&& caller) {
+      for (; !done; caller = std::move(caller).resume()) read_current();
+      return std::move(caller);
+    });
+    for (int i = 0; i < repetitions; ++i) {
+      fiber = std::move(fiber).resume();
+      read_current();
+    }
+    done = true;
+    fiber = std::move(fiber).resume();
+  };
+}
+using RegisteredStack = weft::ExecutionContextStack<boost::context::fixedsize_stack>;
+
 struct Subject {
   const char* name;
   int repetitions;
@@ -189,6 +260,10 @@ constexpr const char* kCall = "call of an empty function";
 constexpr const char* kNewDelete = "operator new and delete";
 constexpr const char* kCopyAndScope = "copy the current, open a scope";
 constexpr const char* kSwitch = "switch to another fiber";
+constexpr const char* kSuspend = "coroutine, suspend and resume";
+constexpr const char* kReady = "coroutine, await what is ready";
+constexpr const char* kMake = "coroutine, make, run and destroy";
+constexpr const char* kStacks = "other stack and back, 2 reads";
 constexpr const char* kRawFiber = "boost fiber, start and join";
 constexpr int kMany = 400'000;
 constexpr int kSome = 100'000;
@@ -220,6 +295,18 @@ std::vector<Subject> Subjects() {
       {kSwitch, kSome, Switch<RoundRobin>()},
       {"switch, Inheriting", kSome, Switch<weft::Inheriting<RoundRobin>>(), kSwitch,
        "<= 60 ns more"},
+      {kSuspend, kMany, RunCoroutine<Bare, std::suspend_always>},
+      {"the same with CoroutineContext", kMany,
+       RunCoroutine<weft::CoroutineContext, std::suspend_always>, kSuspend},
+      {kReady, kMany, RunCoroutine<Bare, std::suspend_never>},
+      {"what is ready, CoroutineContext", kMany,
+       RunCoroutine<weft::CoroutineContext, std::suspend_never>, kReady},
+      {kMake, kSome, Repeat(MakeCoroutine<Bare>)},
+      {"make one, CoroutineContext", kSome, Repeat(MakeCoroutine<weft::CoroutineContext>), kMake},
+      {kStacks, kSome,
+       SwitchStacks<boost::context::fixedsize_stack>([] { Keep(ReadThreadLocal()); })},
+      {"registered stack and back, 2 reads", kSome,
+       SwitchStacks<RegisteredStack>([] { Keep(weft::Context::View()); }), kStacks},
   };
 }
 
