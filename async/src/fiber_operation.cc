@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/async/fiber_operation.h>
 
-#include <utility>
-
 #include <boost/fiber/context.hpp>
 
 namespace weft {
 inline namespace v0 {
 
+// Once it is completed this object may end with the next statement of a fiber that had not begun to
+// wait. One that waits runs on only when it is woken.
 void FiberOperation::Complete(bool ok) noexcept {
-  boost::fibers::detail::spinlock_lock lock(lock_);
   ok_ = ok;
-  completed_ = true;
-  waiter_.notify_one();
+  if (state_.exchange(State::kCompleted, std::memory_order_acq_rel) == State::kAwaited) {
+    waiter_.wake();
+  }
 }
 
+// Another thread may wake the fiber before it has suspended. It then enters the list of woken
+// fibers of this thread's scheduler, which looks there only after it has switched away.
 bool FiberOperation::Await() noexcept {
-  boost::fibers::detail::spinlock_lock lock(lock_);
-  while (!completed_) {
-    waiter_.suspend_and_wait(lock, boost::fibers::context::active());
-    // Returns unlocked. Complete may still hold the lock on another thread, and this object may end
-    // with the caller's next statement.
-    lock.lock();
+  auto* const fiber = boost::fibers::context::active();
+  waiter_ = fiber->create_waker();
+  State started = State::kStarted;
+  if (state_.compare_exchange_strong(started, State::kAwaited, std::memory_order_acq_rel)) {
+    fiber->suspend();
   }
-  completed_ = false;
+  state_.store(State::kStarted, std::memory_order_relaxed);
   return ok_;
 }
 

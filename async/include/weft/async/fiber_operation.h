@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <boost/fiber/detail/spinlock.hpp>
+#include <atomic>
+#include <cstdint>
+
 #include <boost/fiber/waker.hpp>
 
 namespace weft {
@@ -42,9 +44,10 @@ class FiberOperation final : public CompletionHandler {
   void Complete(bool ok) noexcept override;
 
  private:
-  boost::fibers::detail::spinlock lock_;
-  boost::fibers::wait_queue waiter_;
-  bool completed_ = false;
+  enum class State : std::uint8_t { kStarted, kAwaited, kCompleted };
+
+  boost::fibers::waker waiter_;
+  std::atomic<State> state_{State::kStarted};
   bool ok_ = false;
 };
 
