@@ -25,9 +25,7 @@ namespace internal {
 // One queue and its thread. Everything happens on that thread.
 class FiberLoop {
  public:
-  using NewCall = std::function<std::unique_ptr<FiberCall>()>;
-
-  FiberLoop(grpc::ServerCompletionQueue* queue, const std::vector<NewCall>& methods,
+  FiberLoop(grpc::ServerCompletionQueue* queue, const std::vector<FiberMethod>& methods,
             const FiberServerOptions& options)
       : queue_(queue),
         methods_(methods),
@@ -35,7 +33,17 @@ class FiberLoop {
         most_running_(std::max(1, options.max_concurrent_calls / options.threads)),
         requested_(std::min(options.requested_calls, most_running_)),
         owed_(methods.size(), 0),
-        stacks_(options.stack_bytes, kMostIdleStacks) {}
+        spare_(methods.size()),
+        stacks_(options.stack_bytes, kMostIdleStacks) {
+    for (auto& spare : spare_) spare.reserve(kMostSpareCalls);
+  }
+  ~FiberLoop() {
+    for (const auto& spare : spare_) {
+      for (void* const memory : spare) ::operator delete(memory);
+    }
+  }
+  FiberLoop(const FiberLoop&) = delete;
+  FiberLoop& operator=(const FiberLoop&) = delete;
 
   // Returns when no call is left and `shut_down` says that gRPC will start none.
   void Run(const boost::fibers::shared_future<void>& shut_down) {
@@ -53,7 +61,7 @@ class FiberLoop {
   void Arrived(FiberCall* call, bool ok) noexcept {
     --waiting_;
     if (!ok) {  // the server shuts down
-      delete call;
+      Destroy(call);
       stopping_ = true;
       return CheckDrained();
     }
@@ -63,12 +71,30 @@ class FiberLoop {
     Proceed();
   }
 
+  // Keeps the memory for another call of the method: it is too large for the allocator's own lists.
+  void Destroy(FiberCall* call) noexcept {
+    void* const memory = dynamic_cast<void*>(call);
+    auto& spare = spare_[call->method_];
+    call->~FiberCall();
+    if (spare.size() < kMostSpareCalls) return spare.push_back(memory);
+    ::operator delete(memory);
+  }
+
  private:
+  static constexpr std::size_t kMostSpareCalls = 256;
   static constexpr std::size_t kMostIdleStacks = 256;
   static constexpr std::size_t kMostIdleFibers = 128;
 
+  void* MemoryFor(std::size_t method) {
+    auto& spare = spare_[method];
+    if (spare.empty()) return ::operator new(methods_[method].bytes);
+    void* const memory = spare.back();
+    spare.pop_back();
+    return memory;
+  }
+
   void Request(std::size_t method) {
-    FiberCall* const call = methods_[method]().release();
+    FiberCall* const call = methods_[method].make(MemoryFor(method));
     call->loop_ = this;
     call->method_ = method;
     if (watch_cancellation_) call->context_.AsyncNotifyWhenDone(call->done_.tag());
@@ -145,13 +171,14 @@ class FiberLoop {
   }
 
   grpc::ServerCompletionQueue* const queue_;
-  const std::vector<NewCall>& methods_;
+  const std::vector<FiberMethod>& methods_;
   const bool watch_cancellation_;
   const int most_running_;
   const int requested_;
   int waiting_ = 0;  // calls that gRPC was asked for
   int running_ = 0;
-  std::vector<int> owed_;  // requests of each method that the limit held back
+  std::vector<int> owed_;                  // requests of each method that the limit held back
+  std::vector<std::vector<void*>> spare_;  // memory for calls of each method
   std::deque<FiberCall*> arrived_;
   std::vector<Idle*> idle_;
   bool stopping_ = false;
@@ -161,6 +188,7 @@ class FiberLoop {
 };
 
 void FiberCall::Complete(bool ok) noexcept { loop_->Arrived(this, ok); }
+void FiberCall::End() noexcept { loop_->Destroy(this); }
 
 }  // namespace internal
 

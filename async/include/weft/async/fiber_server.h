@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -192,8 +193,6 @@ class FiberServer final {
   void Shutdown(std::chrono::system_clock::time_point deadline);
 
  private:
-  using NewCall = std::function<std::unique_ptr<internal::FiberCall>()>;
-
   template <typename Request, typename Response, typename Responder>
   struct CallWithResponse {
     template <typename Ask, typename Handle>
@@ -218,13 +217,16 @@ class FiberServer final {
   }
   template <template <typename, typename> typename Call, typename Ask, typename Handle>
   void Add(Ask ask, Handle handle) {
-    methods_.push_back([ask, handle = std::make_shared<const Handle>(std::move(handle))] {
-      return std::make_unique<Call<Ask, Handle>>(ask, handle.get());
-    });
+    using OneCall = Call<Ask, Handle>;
+    static_assert(alignof(OneCall) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+    auto shared = std::make_shared<const Handle>(std::move(handle));
+    methods_.push_back({sizeof(OneCall), [ask, handle = std::move(shared)](void* memory) {
+                          return new (memory) OneCall(ask, handle.get());
+                        }});
   }
 
   const FiberServerOptions options_;
-  std::vector<NewCall> methods_;
+  std::vector<internal::FiberMethod> methods_;
   std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
   std::unique_ptr<grpc::Server> server_;
   struct Threads;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -22,6 +23,13 @@ inline namespace v0 {
 namespace internal {
 
 class FiberLoop;
+class FiberCall;
+
+/// Makes the calls of one method, each in `bytes` of memory.
+struct FiberMethod {
+  std::size_t bytes;
+  std::function<FiberCall*(void* memory)> make;
+};
 
 /// One call of a FiberServer, from the wish for it to its end. All of it happens on the thread of
 /// its loop.
@@ -76,8 +84,9 @@ class FiberCall : public CompletionHandler {
   };
 
   void Release() noexcept {
-    if (--references_ == 0) delete this;
+    if (--references_ == 0) End();
   }
+  void End() noexcept;
 
   Done done_{this};
   FiberLoop* loop_ = nullptr;
