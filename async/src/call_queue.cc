@@ -18,15 +18,17 @@ grpc::CompletionQueue* SchedulersQueue() noexcept {
 }  // namespace
 
 CallQueue::CallQueue() : queue_(SchedulersQueue()) {
-  if (queue_ == nullptr) own_.emplace();
+  if (queue_ != nullptr) return;
+  own_ = std::make_unique<Own>();
+  queue_ = &own_->queue;
 }
 
 CallQueue::~CallQueue() {
   if (!own_) return;
-  own_->Shutdown();
+  queue_->Shutdown();
   void* tag = nullptr;
   bool ok = false;
-  while (own_->Next(&tag, &ok)) {
+  while (queue_->Next(&tag, &ok)) {
   }
 }
 
@@ -40,22 +42,22 @@ bool CallQueue::Await(Operation& operation) noexcept {
 
 // A stream may have a thread that reads and one that writes. One of them polls, for both.
 bool CallQueue::AwaitOnThread(Operation& operation) noexcept {
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(own_->mutex);
   while (!std::exchange(operation.completed_, false)) {
-    if (polling_) {
-      polled_.wait(lock);
+    if (own_->polling) {
+      own_->polled.wait(lock);
       continue;
     }
-    polling_ = true;
+    own_->polling = true;
     lock.unlock();
     void* tag = nullptr;
     bool ok = false;
-    own_->Next(&tag, &ok);
+    queue_->Next(&tag, &ok);
     lock.lock();
-    polling_ = false;
+    own_->polling = false;
     static_cast<Operation*>(tag)->ok_ = ok;
     static_cast<Operation*>(tag)->completed_ = true;
-    polled_.notify_all();
+    own_->polled.notify_all();
   }
   return operation.ok_;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <condition_variable>
+#include <memory>
 #include <mutex>
-#include <optional>
 
 #include <grpcpp/completion_queue.h>
 
@@ -31,19 +31,23 @@ class CallQueue {
   CallQueue(const CallQueue&) = delete;
   CallQueue& operator=(const CallQueue&) = delete;
 
-  grpc::CompletionQueue* get() noexcept { return own_ ? &*own_ : queue_; }
+  grpc::CompletionQueue* get() noexcept { return queue_; }
   void* Tag(Operation& operation) noexcept;
   /// Blocks the fiber or thread until the tag came out; the `ok` that came with it.
   bool Await(Operation& operation) noexcept;
 
  private:
+  struct Own {
+    grpc::CompletionQueue queue;
+    std::mutex mutex;
+    std::condition_variable polled;
+    bool polling = false;
+  };
+
   bool AwaitOnThread(Operation& operation) noexcept;
 
-  grpc::CompletionQueue* const queue_;  // of the scheduler, or null
-  std::optional<grpc::CompletionQueue> own_;
-  std::mutex mutex_;
-  std::condition_variable polled_;
-  bool polling_ = false;
+  std::unique_ptr<Own> own_;      // null: the operations are those of fibers
+  grpc::CompletionQueue* queue_;  // its own, or that of the scheduler
 };
 
 }  // namespace internal
