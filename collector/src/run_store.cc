@@ -92,8 +92,8 @@ class RunStoreImpl final : public RunStore {
   }
 
  private:
-  // While the index is rebuilt a trace may leave it between two looks of one question, so questions
-  // wait for that; it takes under a second for millions of runs.
+  // While the index is rebuilt a question would read much of the log. Waiting is faster: it takes
+  // under a second for millions of runs.
   StoreReader Reader() const {
     std::unique_lock lock(progress_mutex_);
     progress_.wait_for(lock, kRebuildPatience, [&] { return stopping_ || backfill_left_ == 0; });

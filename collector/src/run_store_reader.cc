@@ -40,9 +40,9 @@ absl::StatusOr<AttachmentContent> StoreReader::Attachment(const RunId& id, std::
 
 std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
   Places places;
-  AddIndexed(trace_id, false, places);
+  std::uint64_t complete_from = AddIndexed({trace_id}, false, places);
   auto add = [&](const Record& record, const RunOp&) { places.insert(record.position); };
-  VisitOld({trace_id}, false, add);
+  VisitOld({trace_id}, false, complete_from, add);
 
   Gathered gathered;
   gathered.trace_id = trace_id;
@@ -57,10 +57,10 @@ std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
     }
   }
   // A PATCH that named no trace stands under its run when it came before the trace was known.
-  for (const RunId& run : runs) {
-    if (run != trace_id) AddIndexed(run, false, places);
-  }
-  VisitOld(runs, true, add);
+  Ids others = runs;
+  others.erase(trace_id);
+  complete_from = AddIndexed(others, false, places);
+  VisitOld(runs, true, complete_from, add);
   for (const Position& place : places) {
     LoadedPtr loaded = Load(place);
     if (!loaded) continue;
@@ -84,23 +84,32 @@ std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
 
 std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
   std::vector<RunId> ids;
+  std::uint64_t complete_from = 0;
   {
     std::shared_lock lock(index_mutex_);
     ids = index_.Newest(query.project, query.limit);
+    complete_from = index_.complete_from();
   }
   if (ids.size() < query.limit) {
-    std::vector<RunId> old = OldTraces(query, Ids(ids.begin(), ids.end()));
+    std::vector<RunId> old = OldTraces(query, Ids(ids.begin(), ids.end()), complete_from);
     ids.insert(ids.end(), old.begin(), old.end());
   }
   std::map<RunId, Places> places;
-  for (const RunId& id : ids) places.try_emplace(id);
-  VisitOld(Ids(ids.begin(), ids.end()), false, [&](const Record& record, const RunOp& op) {
-    auto root = places.find(op.run_id);
-    if (root != places.end()) root->second.insert(record.position);
-  });
+  {
+    std::shared_lock lock(index_mutex_);
+    for (const RunId& id : ids) {
+      const std::vector<Position> found = index_.Find(id, true);
+      places.try_emplace(id, found.begin(), found.end());
+    }
+    complete_from = index_.complete_from();
+  }
+  VisitOld(Ids(ids.begin(), ids.end()), false, complete_from,
+           [&](const Record& record, const RunOp& op) {
+             auto root = places.find(op.run_id);
+             if (root != places.end()) root->second.insert(record.position);
+           });
   std::vector<StoredRun> found;
   for (const RunId& id : ids) {
-    AddIndexed(id, true, places[id]);
     Gathered gathered;
     gathered.trace_id = id;
     for (const Position& place : places[id]) {
@@ -122,9 +131,9 @@ absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
   std::optional<RunId> trace_id = TraceOf(id);
   if (!trace_id) return absl::NotFoundError("no such run");
   Places places;
-  AddIndexed(*trace_id, *trace_id == id, places);
-  AddIndexed(id, true, places);
-  VisitOld({id}, false, [&](const Record& record, const RunOp& op) {
+  const bool is_root = *trace_id == id;
+  const std::uint64_t complete_from = AddIndexed({*trace_id, id}, is_root, places);
+  VisitOld({id}, false, complete_from, [&](const Record& record, const RunOp& op) {
     if (op.run_id == id) places.insert(record.position);
   });
   Gathered gathered;
@@ -142,7 +151,7 @@ absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
     }
   }
   if (gathered.runs.empty()) return absl::NotFoundError("no such run");
-  if (!names_project && *trace_id != id) gathered.trace_project = RootProject(*trace_id);
+  if (!names_project && !is_root) gathered.trace_project = RootProject(*trace_id);
   return gathered;
 }
 
@@ -152,27 +161,32 @@ StoredRun StoreReader::Fold(const Gathered& gathered, const RunId& id) const {
 
 std::optional<RunId> StoreReader::TraceOf(const RunId& run) {
   std::optional<RunId> trace_id;
+  std::uint64_t complete_from = 0;
   {
     std::shared_lock lock(index_mutex_);
     trace_id = index_.TraceOf(run);
+    complete_from = index_.complete_from();
   }
   // Found under itself: it is a root, or a PATCH that named no trace; then the log may know more.
   if (trace_id && *trace_id != run) return trace_id;
-  VisitOld({run}, false, [&](const Record&, const RunOp& op) {
+  VisitOld({run}, false, complete_from, [&](const Record&, const RunOp& op) {
     if (op.run_id != run) return;
     if (!trace_id || !op.trace_id.IsNil()) trace_id = op.trace_id.IsNil() ? run : op.trace_id;
   });
   return trace_id;
 }
 
-void StoreReader::AddIndexed(const RunId& trace, bool root_only, Places& places) const {
+std::uint64_t StoreReader::AddIndexed(const Ids& traces, bool root_only, Places& places) const {
   std::shared_lock lock(index_mutex_);
-  for (const Position& position : index_.Find(trace, root_only)) places.insert(position);
+  for (const RunId& trace : traces) {
+    for (const Position& position : index_.Find(trace, root_only)) places.insert(position);
+  }
+  return index_.complete_from();
 }
 
 std::string StoreReader::RootProject(const RunId& trace_id) {
   Places places;
-  AddIndexed(trace_id, true, places);
+  const std::uint64_t complete_from = AddIndexed({trace_id}, true, places);
   std::string project;
   auto learn = [&](const RunOp& op) {
     if (op.run_id == trace_id && !op.project.empty()) project = op.project;
@@ -183,15 +197,16 @@ std::string StoreReader::RootProject(const RunId& trace_id) {
     for (const RunOp& op : header->header.ops) learn(op);
   }
   if (project.empty()) {
-    VisitOld({trace_id}, false, [&](const Record&, const RunOp& op) { learn(op); });
+    VisitOld({trace_id}, false, complete_from, [&](const Record&, const RunOp& op) { learn(op); });
   }
   return project;
 }
 
-std::vector<RunId> StoreReader::OldTraces(const TraceQuery& query, const Ids& known) {
+std::vector<RunId> StoreReader::OldTraces(const TraceQuery& query, const Ids& known,
+                                          std::uint64_t end) {
   std::vector<RunId> found;
   Ids seen = known;
-  std::vector<SegmentInfo> segments = OldSegments();
+  std::vector<SegmentInfo> segments = OldSegments(end);
   std::size_t looked = 0;
   for (auto at = segments.rbegin(); at != segments.rend() && looked < kMaxListedSegments; ++at) {
     if (query.project) {
@@ -222,22 +237,17 @@ std::vector<RunId> StoreReader::OldTraces(const TraceQuery& query, const Ids& kn
   return found;
 }
 
-std::vector<SegmentInfo> StoreReader::OldSegments() const {
-  std::uint64_t complete_from;
-  {
-    std::shared_lock lock(index_mutex_);
-    complete_from = index_.complete_from();
-  }
+std::vector<SegmentInfo> StoreReader::OldSegments(std::uint64_t end) const {
   std::vector<SegmentInfo> segments = log_.Segments();
   std::erase_if(segments, [&](const SegmentInfo& segment) {
-    return segment.begin.seq >= complete_from || segment.begin == segment.end;
+    return segment.begin.seq >= end || segment.begin == segment.end;
   });
   return segments;
 }
 
-void StoreReader::VisitOld(const Ids& ids, bool traceless, const Visit& visit) {
+void StoreReader::VisitOld(const Ids& ids, bool traceless, std::uint64_t end, const Visit& visit) {
   if (ids.empty()) return;
-  for (const SegmentInfo& segment : OldSegments()) {
+  for (const SegmentInfo& segment : OldSegments(end)) {
     std::optional<SavedSummary> saved =
         SavedSummary::Open(SummaryPath(log_, segment.begin.segment));
     if (saved && traceless && !saved->has_traceless()) continue;

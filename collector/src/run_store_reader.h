@@ -22,6 +22,8 @@ std::filesystem::path SummaryPath(const Log& log, std::uint64_t segment);
 /// Answers one question of the store: finds the records, reads each once, folds.
 ///
 /// What the index no longer holds is looked for in the segments whose summaries do not rule it out.
+/// Traces come into the index and leave it all the time; so each look at it takes at one moment
+/// what it holds and from where on that is all, and the log is asked for what lies before.
 class StoreReader {
  public:
   StoreReader(const Log& log, const TraceIndex& index, std::shared_mutex& index_mutex)
@@ -53,15 +55,16 @@ class StoreReader {
   StoredRun Fold(const Gathered& gathered, const RunId& id) const;
 
   std::optional<RunId> TraceOf(const RunId& run);
-  void AddIndexed(const RunId& trace, bool root_only, Places& places) const;
+  /// Adds where the index has operations of the traces. Returns from where on that is all.
+  std::uint64_t AddIndexed(const Ids& traces, bool root_only, Places& places) const;
   std::string RootProject(const RunId& trace_id);
-  std::vector<RunId> OldTraces(const TraceQuery& query, const Ids& known);
+  std::vector<RunId> OldTraces(const TraceQuery& query, const Ids& known, std::uint64_t end);
 
-  /// Calls `visit` for the operations on the runs or in the traces `ids` that stand before what the
-  /// index promises to hold. `traceless`: only those that name no trace matter.
-  void VisitOld(const Ids& ids, bool traceless, const Visit& visit);
+  /// Calls `visit` for the operations on the runs or in the traces `ids` that are in segments with
+  /// records before `end`. `traceless`: only those that name no trace matter.
+  void VisitOld(const Ids& ids, bool traceless, std::uint64_t end, const Visit& visit);
   void ScanSegment(const SegmentInfo& segment, const std::function<void(const Record&)>& visit);
-  std::vector<SegmentInfo> OldSegments() const;
+  std::vector<SegmentInfo> OldSegments(std::uint64_t end) const;
 
   LoadedPtr Load(const Position& position);
   void Take(const LoadedPtr& loaded, std::size_t index, Gathered& into) const;

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/collector/run_store.h>
 
+#include <algorithm>
+#include <atomic>
 #include <fstream>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -10,6 +15,7 @@
 
 #include "fold_support.h"
 #include "run_store_index.h"
+#include "run_store_reader.h"
 #include "storage_support.h"
 
 namespace weft::collector {
@@ -290,6 +296,92 @@ TEST_F(SmallIndexTest, FindsWhatTheIndexNoLongerHolds) {
   Settle();
   expect_all("after a start without summaries");
   EXPECT_EQ(store_->Projects().size(), 2u);
+}
+
+TEST_F(SmallIndexTest, FindsEveryRunWhileTracesLeaveTheIndex) {
+  constexpr std::uint64_t kTraces = 200;
+  std::atomic<std::uint64_t> there{0};
+  std::thread reader([&] {
+    while (there < kTraces) {
+      const std::uint64_t last = there;
+      for (std::uint64_t i = last - std::min<std::uint64_t>(last, 20); i < last; ++i) {
+        EXPECT_TRUE(store_->FindRun(IdOf(1000 + i)).ok()) << i << " of " << last;
+        EXPECT_TRUE(store_->FindRun(IdOf(5000 + i)).ok()) << i << " of " << last;
+        EXPECT_EQ(store_->FindTrace(IdOf(1000 + i))->size(), 2u) << i << " of " << last;
+      }
+      EXPECT_GE(Listed({.project = {}, .limit = 30}).size(), std::min<std::uint64_t>(last, 30));
+    }
+  });
+  for (std::uint64_t i = 0; i < kTraces; ++i) {
+    Post(1000 + i, 1000 + i, R"({"name":"root"})");
+    Post(5000 + i, 1000 + i, R"({"name":"child"})");
+    Flush();
+    Settle();
+    there = i + 1;
+  }
+  reader.join();
+}
+
+TEST_F(SmallIndexTest, FindsRunsFromBeforeAStartInTheMiddleOfASegment) {
+  Post(1, 1, R"({"name":"root"})", "early");
+  Post(2, 1, R"({"name":"child"})");
+  Flush();
+  Settle();
+  const Position begin = log_->Segments().back().begin;
+  Reopen();
+  Post(3, 3, R"({"name":"after"})");
+  Flush();
+  ManyTraces(100, 60);  // They fill the segment and many more, and take the index.
+  Settle();
+  ASSERT_NE(log_->Segments().back().begin, begin);
+  for (const char* const when : {"while it runs", "after one more start"}) {
+    SCOPED_TRACE(when);
+    EXPECT_EQ(Run(1)["name"], "root");
+    EXPECT_EQ(Run(2)["name"], "child");
+    EXPECT_EQ(Run(2)["session_name"], "early");
+    EXPECT_EQ(Run(3)["name"], "after");
+    EXPECT_THAT(Names(store_->FindTrace(IdOf(1))), testing::UnorderedElementsAre("root", "child"));
+    EXPECT_THAT(Listed({.project = "early"}), ElementsAre("root"));
+    Reopen();
+    Settle();
+  }
+}
+
+// Between two looks of a question the index may come to hold what it did not, and the other way
+// round. Here it does so all the time, and most questions are asked across a change.
+TEST_F(RunStoreTest, AQuestionHasItsAnswerWhateverTheIndexHoldsMeanwhile) {
+  Post(1, 1, R"({"name":"root"})", "p");
+  Flush();
+  Op(OpKind::kPatch, IdOf(2), {}, R"({"outputs":{"a":1}})");
+  Flush();
+  Post(2, 1, R"({"name":"child"})");
+  Flush();
+  std::vector<Record> records;
+  for (Position at = log_->Begin(); at < log_->DurableEnd(); at = records.back().next) {
+    absl::StatusOr<Record> record = log_->ReadHeader(at);
+    ASSERT_TRUE(record.ok()) << record.status();
+    records.push_back(*std::move(record));
+  }
+  std::shared_mutex mutex;
+  std::optional<TraceIndex> index(std::in_place, 1 << 20, log_->DurableEnd());
+  std::jthread changer([&](const std::stop_token& stop) {
+    for (bool full = true; !stop.stop_requested(); full = !full) {
+      std::unique_lock lock(mutex);
+      index.emplace(1 << 20, full ? log_->Begin() : log_->DurableEnd());
+      for (std::size_t i = 0; full && i < records.size(); ++i) index->Add(records[i], false);
+    }
+  });
+  constexpr int kQuestions = 1000;
+  for (int i = 0; i < kQuestions; ++i) {
+    StoreReader reader(*log_, *index, mutex);
+    ASSERT_TRUE(reader.Run(IdOf(1)).ok()) << i;
+    absl::StatusOr<StoredRun> child = reader.Run(IdOf(2));
+    ASSERT_TRUE(child.ok()) << i;
+    ASSERT_TRUE(ParseObject(child->json).contains("outputs")) << i << " " << child->json;
+    ASSERT_EQ(child->session_name, "p") << i;
+    ASSERT_EQ(reader.Trace(IdOf(1)).size(), 2u) << i;
+    ASSERT_EQ(reader.Traces({.project = "p"}).size(), 1u) << i;
+  }
 }
 
 TEST_F(RunStoreTest, ManyReadWhileItIndexes) {
