@@ -70,6 +70,7 @@ class ContextCompletionQueue final {
     tag->context = std::move(context);
     tag->run = nullptr;
     std::memcpy(tag->payload.data(), &operation, sizeof(operation));
+    internal::BeforeQueue(tag);
     return tag;
   }
   void* Tag(Operation* operation) noexcept { return Tag(operation, Context::Current()); }
@@ -122,6 +123,7 @@ class ContextCompletionQueue final {
  private:
   static bool Unwrap(void* tag, bool ok, Event* event) {
     auto* const own = static_cast<internal::QueueTag*>(tag);
+    internal::AfterQueue(own);
     if (own->run != nullptr) {
       own->run(own, ok);
       return false;

@@ -11,6 +11,10 @@
 #include <weft/context/context.h>
 #include <weft/context/context_scope.h>
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -32,6 +36,19 @@ static_assert(sizeof(QueueTag) == 64);
 /// come out on another.
 QueueTag* TakeQueueTag() noexcept;
 void GiveQueueTag(QueueTag* tag) noexcept;
+
+/// The queue orders what was done before a tag was handed to it and what is done when the tag comes
+/// out. As gRPC's library is not instrumented, ThreadSanitizer must be told.
+inline void BeforeQueue([[maybe_unused]] QueueTag* tag) noexcept {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_release(tag);
+#endif
+}
+inline void AfterQueue([[maybe_unused]] QueueTag* tag) noexcept {
+#if defined(__SANITIZE_THREAD__)
+  __tsan_acquire(tag);
+#endif
+}
 
 template <typename F>
 QueueTag* MakeCallableTag(Context context, F&& function) {
@@ -58,6 +75,7 @@ QueueTag* MakeCallableTag(Context context, F&& function) {
       (*own)(ok);
     }
   };
+  BeforeQueue(tag);
   return tag;
 }
 
