@@ -54,29 +54,28 @@ std::optional<std::int64_t> ParseTimestamp(std::string_view text) noexcept {
 
 void WriteSegment(std::int64_t micros, const RunId& id, char* out) noexcept {
   micros = std::clamp(micros, kMinSegmentMicros, kMaxSegmentMicros);
-  const auto day = std::chrono::floor<std::chrono::days>(
-      std::chrono::sys_time<std::chrono::microseconds>(std::chrono::microseconds(micros)));
-  const std::int64_t in_day = micros - day.time_since_epoch().count() * kMicrosPerDay;
-  const auto seconds = static_cast<std::uint32_t>(in_day / kMicrosPerSecond);
-  // The date is what takes long to find, and it is the same all day.
-  struct Date {
-    std::chrono::sys_days day = std::chrono::sys_days::min();
-    std::array<char, 9> text;
+  // Most segments have the second of the one before.
+  struct Second {
+    std::int64_t micros = kMinSegmentMicros - kMicrosPerSecond;
+    std::array<char, 15> text;
   };
-  thread_local Date last;
-  if (last.day != day) {
+  thread_local Second last;
+  if (micros < last.micros || micros - last.micros >= kMicrosPerSecond) {
+    const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(micros)};
+    const auto day = std::chrono::floor<std::chrono::days>(time);
     const std::chrono::year_month_day date(day);
+    const auto second = static_cast<std::uint32_t>((time - day) / std::chrono::seconds(1));
     WriteDigits(static_cast<std::uint32_t>(static_cast<int>(date.year())), 4, last.text.data());
     WriteDigits(static_cast<unsigned>(date.month()), 2, last.text.data() + 4);
     WriteDigits(static_cast<unsigned>(date.day()), 2, last.text.data() + 6);
     last.text[8] = 'T';
-    last.day = day;
+    WriteDigits(second / 3600, 2, last.text.data() + 9);
+    WriteDigits(second / 60 % 60, 2, last.text.data() + 11);
+    WriteDigits(second % 60, 2, last.text.data() + 13);
+    last.micros = micros - (time - day) % std::chrono::seconds(1) / std::chrono::microseconds(1);
   }
   std::memcpy(out, last.text.data(), last.text.size());
-  WriteDigits(seconds / 3600, 2, out + 9);
-  WriteDigits(seconds / 60 % 60, 2, out + 11);
-  WriteDigits(seconds % 60, 2, out + 13);
-  WriteDigits(static_cast<std::uint32_t>(in_day % kMicrosPerSecond), 6, out + 15);
+  WriteDigits(static_cast<std::uint32_t>(micros - last.micros), 6, out + 15);
   out[21] = 'Z';
   id.Write(out + 22);
 }

@@ -36,6 +36,13 @@ bool EightPlain(const char* text) noexcept {
   return ((word | below_blank | any_is('"') | any_is('\\')) & 0x80 * kOnes) == 0;
 }
 
+/// The end of what can be copied as it is, from `at` on.
+std::size_t PlainFrom(std::string_view text, std::size_t at) noexcept {
+  while (at + 8 <= text.size() && EightPlain(text.data() + at)) at += 8;
+  while (at < text.size() && kPlain[static_cast<unsigned char>(text[at])]) ++at;
+  return at;
+}
+
 void AppendEscaped(std::string& out, unsigned char c) {
   switch (c) {
     case '"':
@@ -123,12 +130,15 @@ void AppendInteger(std::string& out, Integer number) {
 }  // namespace
 
 void AppendJsonString(std::string& out, std::string_view text) {
+  std::size_t plain = PlainFrom(text, 0);
+  if (plain == text.size()) {  // By far most.
+    const std::size_t start = out.size();
+    out.resize(start + text.size() + 2, '"');
+    std::memcpy(out.data() + start + 1, text.data(), text.size());
+    return;
+  }
   out += '"';
-  std::size_t at = 0;
-  while (at < text.size()) {
-    std::size_t plain = at;
-    while (plain + 8 <= text.size() && EightPlain(text.data() + plain)) plain += 8;
-    while (plain < text.size() && kPlain[static_cast<unsigned char>(text[plain])]) ++plain;
+  for (std::size_t at = 0; at < text.size(); plain = PlainFrom(text, at)) {
     out.append(text, at, plain - at);
     at = plain;
     if (at == text.size()) break;
@@ -180,44 +190,49 @@ void AppendJsonMembers(std::string& out, const JsonObject& object, int depth) {
 }
 
 void AppendIsoTime(std::string& out, std::chrono::system_clock::time_point time) {
+  std::array<char, kIsoTimeSize> text;
+  WriteIsoTime(time, text.data());
+  out.append(text.data(), text.size());
+}
+
+void WriteIsoTime(std::chrono::system_clock::time_point time, char* out) noexcept {
   using namespace std::chrono;
   // Four digits of a year are all that the form has room for.
-  constexpr auto kFirst = sys_days(std::chrono::year(1) / 1 / 1);
-  constexpr auto kLast = sys_days(std::chrono::year(9999) / 12 / 31);
-  const auto micros = floor<microseconds>(time);
-  const auto day = std::clamp(floor<days>(micros), kFirst, kLast);
-  const auto in_day = static_cast<std::uint64_t>(
-      std::clamp(micros - day, microseconds(0), microseconds(days(1)) - microseconds(1)).count());
-  const auto second = static_cast<std::uint32_t>(in_day / 1'000'000);
-  const auto fraction = static_cast<std::uint32_t>(in_day % 1'000'000);
-  // The date is what takes long to find, and it is the same all day.
-  struct Date {
-    sys_days day = sys_days::min();
-    std::array<char, 27> text;
+  constexpr sys_seconds kFirst = sys_days(std::chrono::year(1) / 1 / 1);
+  constexpr sys_seconds kEnd = sys_days(std::chrono::year(10'000) / 1 / 1);
+  const auto micros =
+      std::clamp<sys_time<microseconds>>(floor<microseconds>(time), kFirst, kEnd - microseconds(1));
+  // Times come in order, so most have the second of the one before.
+  struct Second {
+    sys_seconds second = sys_days(std::chrono::year(0) / 1 / 1);  // before any that is asked for
+    std::array<char, kIsoTimeSize> text;
   };
-  thread_local Date date;
-  // Two digits at a time, of numbers below 100.
-  const auto put = [](std::size_t at, std::uint32_t number) {
-    date.text[at] = static_cast<char>('0' + number / 10);
-    date.text[at + 1] = static_cast<char>('0' + number % 10);
+  thread_local Second last;
+  const auto put = [](char* at, std::uint32_t number) {  // two digits
+    at[0] = static_cast<char>('0' + number / 10);
+    at[1] = static_cast<char>('0' + number % 10);
   };
-  if (date.day != day) {
-    date.day = day;
-    const year_month_day fields(day);
-    const auto year = static_cast<std::uint32_t>(static_cast<int>(fields.year()));
-    std::memcpy(date.text.data(), "YYYY-MM-DDThh:mm:ss.ffffffZ", date.text.size());
-    put(0, year / 100);
-    put(2, year % 100);
-    put(5, static_cast<unsigned>(fields.month()));
-    put(8, static_cast<unsigned>(fields.day()));
+  if (micros < last.second || micros - last.second >= seconds(1)) {
+    last.second = floor<seconds>(micros);
+    const auto day = floor<days>(last.second);
+    const year_month_day date(day);
+    const auto year = static_cast<std::uint32_t>(static_cast<int>(date.year()));
+    const auto in_day = static_cast<std::uint32_t>((last.second - day).count());
+    char* const text = last.text.data();
+    std::memcpy(text, "YYYY-MM-DDThh:mm:ss.ffffffZ", kIsoTimeSize);
+    put(text, year / 100);
+    put(text + 2, year % 100);
+    put(text + 5, static_cast<unsigned>(date.month()));
+    put(text + 8, static_cast<unsigned>(date.day()));
+    put(text + 11, in_day / 3600);
+    put(text + 14, in_day / 60 % 60);
+    put(text + 17, in_day % 60);
   }
-  put(11, second / 3600);
-  put(14, second / 60 % 60);
-  put(17, second % 60);
-  put(20, fraction / 10000);
-  put(22, fraction / 100 % 100);
-  put(24, fraction % 100);
-  out.append(date.text.data(), date.text.size());
+  std::memcpy(out, last.text.data(), kIsoTimeSize);
+  const auto fraction = static_cast<std::uint32_t>((micros - last.second).count());
+  put(out + 20, fraction / 10000);
+  put(out + 22, fraction / 100 % 100);
+  put(out + 24, fraction % 100);
 }
 
 }  // namespace internal

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,6 +31,9 @@ void AppendJsonMembers(std::string& out, const JsonObject& object, int depth = 0
 
 /// `2026-11-21T13:05:00.123456Z` without quotes.
 void AppendIsoTime(std::string& out, std::chrono::system_clock::time_point time);
+/// The same to a place that has room for kIsoTimeSize characters.
+void WriteIsoTime(std::chrono::system_clock::time_point time, char* out) noexcept;
+inline constexpr std::size_t kIsoTimeSize = 27;
 
 }  // namespace internal
 }  // namespace v0

@@ -2,6 +2,8 @@
 #include "run_batch_writer.h"
 
 #include <array>
+#include <bit>
+#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -31,42 +33,34 @@ enum AttachmentField : std::uint32_t { kName = 1, kMimeType = 2, kContent = 3 };
 enum Kind : std::uint8_t { kPost = 1, kPatch = 2 };
 
 std::size_t VarintSize(std::uint64_t value) noexcept {
-  std::size_t size = 1;
-  while (value >= 0x80) {
-    value >>= 7;
-    ++size;
-  }
-  return size;
-}
-
-void PutVarint(std::string& out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out += static_cast<char>(value | 0x80);
-    value >>= 7;
-  }
-  out += static_cast<char>(value);
-}
-
-void PutNumber(std::string& out, std::uint32_t field, std::uint64_t value) {
-  PutVarint(out, field << 3);
-  PutVarint(out, value);
+  return (static_cast<std::size_t>(std::bit_width(value | 1)) + 6) / 7;
 }
 
 // All field numbers here are below 16: a tag is one byte.
 std::size_t SizeOf(std::size_t length) noexcept { return 1 + VarintSize(length) + length; }
 
-void PutHead(std::string& out, std::uint32_t field, std::size_t length) {
-  std::array<char, 11> head;
-  std::size_t size = 0;
-  head[size++] = static_cast<char>(field << 3 | 2);
-  for (; length >= 0x80; length >>= 7) head[size++] = static_cast<char>(length | 0x80);
-  head[size++] = static_cast<char>(length);
-  out.append(head.data(), size);
+// Each writes at `at`, where there is room, and returns the end.
+
+char* PutVarint(char* at, std::uint64_t value) noexcept {
+  for (; value >= 0x80; value >>= 7) *at++ = static_cast<char>(value | 0x80);
+  *at++ = static_cast<char>(value);
+  return at;
 }
 
-void Put(std::string& out, std::uint32_t field, std::string_view bytes) {
-  PutHead(out, field, bytes.size());
-  out += bytes;
+char* PutNumber(char* at, std::uint32_t field, std::uint64_t value) noexcept {
+  *at++ = static_cast<char>(field << 3);
+  return PutVarint(at, value);
+}
+
+char* PutHead(char* at, std::uint32_t field, std::size_t length) noexcept {
+  *at++ = static_cast<char>(field << 3 | 2);
+  return PutVarint(at, length);
+}
+
+char* Put(char* at, std::uint32_t field, std::string_view bytes) noexcept {
+  at = PutHead(at, field, bytes.size());
+  std::memcpy(at, bytes.data(), bytes.size());
+  return at + bytes.size();
 }
 
 std::string_view BytesOf(const RunId& id) noexcept {
@@ -74,11 +68,14 @@ std::string_view BytesOf(const RunId& id) noexcept {
 }
 
 std::string EncodeAttachment(const RunAttachment& attachment) {
-  std::string bytes;
   // A `string` field that is no UTF-8 would make the whole batch unreadable.
-  Put(bytes, kName, ToValidUtf8(attachment.name));
-  Put(bytes, kMimeType, ToValidUtf8(attachment.mime_type));
-  Put(bytes, kContent, attachment.content);
+  const std::string name = ToValidUtf8(attachment.name);
+  const std::string mime_type = ToValidUtf8(attachment.mime_type);
+  std::string bytes(
+      SizeOf(name.size()) + SizeOf(mime_type.size()) + SizeOf(attachment.content.size()), '\0');
+  char* at = Put(bytes.data(), kName, name);
+  at = Put(at, kMimeType, mime_type);
+  Put(at, kContent, attachment.content);
   return bytes;
 }
 
@@ -105,12 +102,14 @@ void RunBatchWriter::Append(const RunRecord& record) {
     attachments.push_back(EncodeAttachment(attachment));
     size += SizeOf(attachments.back().size());
   }
-  PutHead(bytes_, kOperations, size);
-  PutNumber(bytes_, kKind, record.operation == RunRecord::Operation::kPost ? kPost : kPatch);
+  const std::size_t start = bytes_.size();
+  bytes_.resize(start + SizeOf(size));
+  char* at = PutHead(bytes_.data() + start, kOperations, size);
+  at = PutNumber(at, kKind, record.operation == RunRecord::Operation::kPost ? kPost : kPatch);
   for (const Field& field : fields) {
-    if (!field.bytes.empty()) Put(bytes_, field.number, field.bytes);
+    if (!field.bytes.empty()) at = Put(at, field.number, field.bytes);
   }
-  for (const std::string& attachment : attachments) Put(bytes_, kAttachments, attachment);
+  for (const std::string& attachment : attachments) at = Put(at, kAttachments, attachment);
   ++runs_;
 }
 
@@ -122,10 +121,9 @@ std::string RunBatchWriter::Take() {
 }
 
 std::string RunBatchWriter::RequestHead(std::uint64_t batch_id, std::size_t batch_size) {
-  std::string head;
-  PutNumber(head, kBatchId, batch_id);
-  PutHead(head, kBatch, batch_size);
-  return head;
+  std::array<char, 22> head;  // Two tags, two of the longest numbers.
+  char* const end = PutHead(PutNumber(head.data(), kBatchId, batch_id), kBatch, batch_size);
+  return std::string(head.data(), end);
 }
 
 }  // namespace internal

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <cstring>
 
 #include <weft/version.h>
 
+#include "dotted_order.h"
 #include "json_writer.h"
 
 #include <sys/utsname.h>
@@ -42,11 +45,56 @@ const std::string& RuntimeJson() {
   return *kText;
 }
 
-void AppendId(std::string& out, const RunId& id) {
-  std::array<char, RunId::kTextSize> text;
-  id.Write(text.data());
-  out.append(text.data(), text.size());
-}
+/// Writes without looking whether there is room.
+class Pen {
+ public:
+  explicit Pen(char* at) noexcept : at_(at) {}
+
+  void Write(std::string_view text) noexcept {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+  }
+  /// An id out of a dotted order: others write it in upper case.
+  void WriteId(std::string_view id) noexcept {
+    // Digits and hyphens have the bit of lower case, too.
+    constexpr std::uint64_t kLowerCase = 0x2020202020202020;
+    std::array<std::uint64_t, (RunId::kTextSize + 7) / 8> words;
+    std::memcpy(words.data(), id.data(), RunId::kTextSize);
+    for (std::uint64_t& word : words) word |= kLowerCase;
+    std::memcpy(at_, words.data(), RunId::kTextSize);
+    at_ += RunId::kTextSize;
+  }
+  void WriteTime(std::chrono::system_clock::time_point time) noexcept {
+    WriteIsoTime(time, at_);
+    at_ += kIsoTimeSize;
+  }
+  char* at() const noexcept { return at_; }
+
+ private:
+  char* at_;
+};
+
+/// The ids of a run in its dotted order, as text.
+struct Ids {
+  /// The last segment is one of weft's own; those before it may be of another length.
+  explicit Ids(std::string_view dotted_order) noexcept {
+    if (dotted_order.size() < kSegmentSize) return;
+    id = LastOf(dotted_order);
+    trace_id = LastOf(dotted_order.substr(0, dotted_order.find('.')));
+    if (dotted_order.size() == kSegmentSize) return;
+    parent_id = LastOf(dotted_order.substr(0, dotted_order.size() - kSegmentSize - 1));
+  }
+
+  static constexpr std::string_view kNil = "00000000-0000-0000-0000-000000000000";
+  std::string_view id = kNil;
+  std::string_view trace_id = kNil;
+  std::string_view parent_id;  ///< Empty: a root.
+
+ private:
+  static std::string_view LastOf(std::string_view segments) noexcept {
+    return segments.substr(segments.size() - RunId::kTextSize);
+  }
+};
 
 // `head` is what stands before a value: `,"key":`.
 
@@ -151,32 +199,38 @@ void RunJson::Write(const RunRecord& record, std::size_t max_size) {
 
 void RunJson::WriteMain(const RunRecord& record) {
   const RunContext& context = record.context;
-  // Texts of weft's own come first: nothing in them is to be escaped, so quotes and commas between
-  // them go into one piece.
-  run_ += "{\"id\":\"";
-  AppendId(run_, context.id());
-  run_ += "\",\"trace_id\":\"";
-  AppendId(run_, context.trace_id());
-  if (const auto parent = context.parent_id()) {
-    run_ += "\",\"parent_run_id\":\"";
-    AppendId(run_, *parent);
+  constexpr std::size_t kLongest = 400;  // What follows, without the dotted order.
+  const std::string_view dotted_order = context.dotted_order();
+  run_.resize(kLongest + dotted_order.size());
+  const Ids ids(dotted_order);
+  Pen pen(run_.data());
+  pen.Write("{\"id\":\"");
+  pen.WriteId(ids.id);
+  pen.Write("\",\"trace_id\":\"");
+  pen.WriteId(ids.trace_id);
+  if (!ids.parent_id.empty()) {
+    pen.Write("\",\"parent_run_id\":\"");
+    pen.WriteId(ids.parent_id);
   }
-  run_ += "\",\"dotted_order\":\"";
-  run_ += context.dotted_order();
-  run_ += "\",\"run_type\":\"";
-  run_ += RunTypeName(record.type);
-  run_ += "\",\"start_time\":\"";
-  AppendIsoTime(run_, record.start);
+  pen.Write("\",\"dotted_order\":\"");
+  pen.Write(dotted_order);
+  pen.Write("\",\"run_type\":\"");
+  pen.Write(RunTypeName(record.type));
+  pen.Write("\",\"start_time\":\"");
+  pen.WriteTime(record.start);
   if (record.end) {
-    run_ += "\",\"end_time\":\"";
-    AppendIsoTime(run_, *record.end);
+    pen.Write("\",\"end_time\":\"");
+    pen.WriteTime(*record.end);
   }
-  AppendText(run_, "\",\"name\":", record.DisplayName());
+  pen.Write("\",\"name\":");
+  run_.resize(static_cast<std::size_t>(pen.at() - run_.data()));
+  AppendJsonString(run_, record.DisplayName());
   const TraceBaggage& baggage = context.baggage();
   if (baggage.address) {
     AppendText(run_, ",\"address\":", *baggage.address);
   } else {
-    AppendText(run_, ",\"session_name\":", baggage.project ? *baggage.project : "default");
+    AppendText(run_, ",\"session_name\":",
+               baggage.project ? std::string_view(*baggage.project) : "default");
   }
   WriteTags(record);
   run_ += '}';
