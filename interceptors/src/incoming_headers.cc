@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <weft/tracing/internal/header_values.h>
+
 #include "header_exchange.h"
 #include "stats.h"
 
@@ -9,38 +11,48 @@ namespace {
 
 constexpr std::size_t kMostLookedAt = 16 * 1024;
 
-/// Takes one pair, if it is one of ours. By far most headers come once.
-void Take(TraceHeaders& headers, std::string_view key, std::string_view value) {
-  const auto take = [&](std::string_view name, std::string& field) {
-    if (key != name) return;
-    if (field.empty() && !value.empty()) {
-      field = value;
-    } else {
-      headers.Add(name, value);
-    }
-  };
+std::string_view* FieldOf(HeaderValues& values, std::string_view key) noexcept {
   switch (key.size()) {
     case kTraceHeader.size():
-      return take(kTraceHeader, headers.langsmith_trace);
+      return key == kTraceHeader ? &values.langsmith_trace : nullptr;
     case kBaggageHeader.size():
-      return take(kBaggageHeader, headers.baggage);
+      return key == kBaggageHeader ? &values.baggage : nullptr;
     case kTraceparentHeader.size():
-      return take(kTraceparentHeader, headers.traceparent);
+      return key == kTraceparentHeader ? &values.traceparent : nullptr;
     case kTracestateHeader.size():
-      return take(kTracestateHeader, headers.tracestate);
+      return key == kTracestateHeader ? &values.tracestate : nullptr;
+    default:
+      return nullptr;
   }
+}
+
+ParsedHeaders Parse(const HeaderValues& values) {
+  const bool none =
+      values.langsmith_trace.empty() && values.baggage.empty() && values.traceparent.empty();
+  return none ? ParsedHeaders() : ParseHeaders(values, kMostLookedAt);
+}
+
+template <typename Map>
+ParsedHeaders ReadRepeated(const Map& map) {
+  TraceHeaders headers;
+  for (const auto& [key, value] : map) {
+    headers.Add(std::string_view(key.data(), key.size()),
+                std::string_view(value.data(), value.size()));
+  }
+  return Parse({headers.langsmith_trace, headers.baggage, headers.traceparent, headers.tracestate});
 }
 
 template <typename Map>
 ParsedHeaders Read(const Map& map) {
-  TraceHeaders headers;
+  HeaderValues values;
   for (const auto& [key, value] : map) {
-    Take(headers, std::string_view(key.data(), key.size()),
-         std::string_view(value.data(), value.size()));
+    std::string_view* const field = FieldOf(values, std::string_view(key.data(), key.size()));
+    if (field == nullptr) continue;
+    // By far most come once, and say something.
+    if (!field->empty() || value.empty()) return ReadRepeated(map);
+    *field = std::string_view(value.data(), value.size());
   }
-  const bool none =
-      headers.langsmith_trace.empty() && headers.baggage.empty() && headers.traceparent.empty();
-  return none ? ParsedHeaders() : headers.Parse(kMostLookedAt);
+  return Parse(values);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <cstddef>
+#include <typeinfo>
 #include <utility>
 
 #include <grpcpp/server_context.h>
@@ -67,7 +68,9 @@ class ServerCall final : public grpc::experimental::Interceptor,
     data_.start = data_.method.chain->Now();
     data_.deadline = ToDeadline(context_->raw_deadline());
     data_.previous_attempts = PreviousAttempts(MetadataView(metadata));
-    if (dynamic_cast<const grpc::CallbackServerContext*>(context_) != nullptr) {
+    // The exact type first: a cast to a class that it is not takes gRPC's whole hierarchy.
+    if (typeid(*context_) != typeid(grpc::ServerContext) &&
+        dynamic_cast<const grpc::CallbackServerContext*>(context_) != nullptr) {
       api_ = ServerApi::kCallback;
     }
     data_.server_context = context_;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <weft/tracing/internal/header_values.h>
+
 #include "baggage_parser.h"
 #include "dotted_order.h"
 #include "header_problems.h"
@@ -60,7 +62,7 @@ std::string DottedOrderOf(const Traceparent& traceparent) {
 
 class Parser {
  public:
-  Parser(const TraceHeaders& headers, std::size_t max_bytes)
+  Parser(const internal::HeaderValues& headers, std::size_t max_bytes)
       : headers_(headers), left_(max_bytes), problems_(parsed_.problems) {}
 
   ParsedHeaders Run() && {
@@ -118,7 +120,9 @@ class Parser {
     const std::size_t problems = parsed_.problems.size();
     internal::ParseBaggage(LimitedBaggage(), *baggage, problems_);
     parsed_.baggage = std::move(baggage);
-    if (plain && parsed_.problems.size() == problems) last = {headers_.baggage, parsed_.baggage};
+    if (plain && parsed_.problems.size() == problems) {
+      last = {std::string(headers_.baggage), parsed_.baggage};
+    }
   }
 
   void ReadTracestate(TraceBaggage& baggage) {
@@ -161,7 +165,7 @@ class Parser {
     }
   }
 
-  const TraceHeaders& headers_;
+  const internal::HeaderValues& headers_;
   std::size_t left_;
   ParsedHeaders parsed_;
   internal::ProblemList problems_;
@@ -199,7 +203,11 @@ bool TraceHeaders::Add(std::string_view name, std::string_view value) {
 }
 
 ParsedHeaders TraceHeaders::Parse(std::size_t max_bytes) const {
-  return Parser(*this, max_bytes).Run();
+  return internal::ParseHeaders({langsmith_trace, baggage, traceparent, tracestate}, max_bytes);
+}
+
+ParsedHeaders internal::ParseHeaders(const HeaderValues& headers, std::size_t max_bytes) {
+  return Parser(headers, max_bytes).Run();
 }
 
 }  // namespace v0
