@@ -35,12 +35,12 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time) no
       time ? *time
            : record_.start + std::chrono::duration_cast<std::chrono::system_clock::duration>(
                                  tracer.Steady() - origin_.steady_start);
-  RunRecord finished = std::move(record_);
   lock.unlock();
   tracer.ended.fetch_add(1, std::memory_order_relaxed);
   if (!tracer.open_runs) return;
   tracer.open_runs->Remove(*this);
-  tracer.Send(std::move(finished));
+  // Whoever takes the lock from now on sees that the run has ended and leaves the record alone.
+  tracer.Send(std::move(record_));
 }
 
 void RunState::SendOpen() noexcept {
@@ -53,10 +53,6 @@ void RunState::SendOpen() noexcept {
   record_.inputs.clear();
   record_.attachments.clear();
   tracer.Send(std::move(open));
-}
-
-RunNodePtr NodeOf(RunContext context, std::shared_ptr<const TraceBaggage> baggage) {
-  return std::make_shared<RunNode>(std::move(context), std::move(baggage));
 }
 
 }  // namespace internal

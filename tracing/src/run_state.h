@@ -123,9 +123,6 @@ using AmbientPtr = std::shared_ptr<const Ambient>;
 inline constexpr ContextKey<RunNodePtr> kRunKey{ContextSlot::kRun};
 inline constexpr ContextKey<AmbientPtr> kAmbientKey{ContextSlot::kTracer};
 
-/// The node for a parent that headers named.
-RunNodePtr NodeOf(RunContext context, std::shared_ptr<const TraceBaggage> baggage);
-
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

@@ -2,6 +2,7 @@
 #include "start_run.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "tracer_impl.h"
@@ -121,8 +122,19 @@ bool StartsFromTracer(const Ambient* ambient, const RunOptions* options) noexcep
   return !(ambient != nullptr && ambient->project) && !(options != nullptr && options->project);
 }
 
+/// Whether a run says nothing that its parent did not say.
+bool AddsNothing(const Tracer::Impl* tracer, const TraceBaggage& inherited, const Ambient* ambient,
+                 const RunOptions* options) noexcept {
+  return ambient == nullptr && NamesDestination(inherited) &&
+         !(tracer != nullptr && tracer->options.hide_metadata) &&
+         (options == nullptr || (options->tags.empty() && options->metadata.empty()));
+}
+
 Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* ambient,
                     RunOptions* options) {
+  if (parent != nullptr && AddsNothing(tracer, *parent->inherited(), ambient, options)) {
+    return {parent->inherited(), parent->inherited()};
+  }
   const RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
   const bool from_tracer = tracer != nullptr && StartsFromTracer(ambient, options);
   BaggageMaker maker(tracer, parent != nullptr ? parent->inherited()
@@ -150,6 +162,23 @@ RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggag
   return sampled == context.sampled() ? context : context.WithSampled(sampled);
 }
 
+/// What `parent` stands for: `current`, `none`, or a node made of what it names.
+template <typename Node, typename Make>
+Node Resolve(Parent& parent, Node current, Node none, const Make& make) {
+  if (std::holds_alternative<NoParent>(parent)) return none;
+  if (auto* headers = std::get_if<ParsedHeaders>(&parent)) {
+    std::shared_ptr<const TraceBaggage> baggage =
+        headers->parent ? headers->parent.shared_baggage() : std::move(headers->baggage);
+    if (!headers->parent && !baggage) return none;
+    return make(std::move(headers->parent), std::move(baggage));
+  }
+  if (auto* context = std::get_if<RunContext>(&parent); context != nullptr && *context) {
+    auto inherited = InheritedFrom(*context);
+    return make(std::move(*context), std::move(inherited));
+  }
+  return current;
+}
+
 }  // namespace
 
 Surroundings Surroundings::Of(ContextView context) noexcept {
@@ -174,18 +203,8 @@ bool Surroundings::Enabled(const Tracer& tracer) const noexcept {
 }
 
 RunNodePtr ResolveParent(Parent& parent, const RunNodePtr* current) {
-  if (std::holds_alternative<NoParent>(parent)) return nullptr;
-  if (auto* headers = std::get_if<ParsedHeaders>(&parent)) {
-    std::shared_ptr<const TraceBaggage> baggage =
-        headers->parent ? headers->parent.shared_baggage() : std::move(headers->baggage);
-    if (!headers->parent && !baggage) return nullptr;
-    return NodeOf(std::move(headers->parent), std::move(baggage));
-  }
-  if (auto* context = std::get_if<RunContext>(&parent); context != nullptr && *context) {
-    auto inherited = InheritedFrom(*context);
-    return NodeOf(std::move(*context), std::move(inherited));
-  }
-  return current != nullptr ? *current : nullptr;
+  return Resolve(parent, current != nullptr ? *current : nullptr, RunNodePtr(),
+                 [](auto&&... node) { return std::make_shared<RunNode>(std::move(node)...); });
 }
 
 std::shared_ptr<const TraceBaggage> InheritedBaggage(Tracer* tracer,
@@ -212,12 +231,13 @@ std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBagga
 std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
                                    RunOptions* options) {
   Tracer::Impl& impl = tracer->impl();
-  // The node of an explicit parent; the current run's is borrowed from the context.
-  RunNodePtr made;
+  // The current run's node is borrowed from the context; one of an explicit parent lives here.
   RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
-  if (options != nullptr && !std::holds_alternative<std::monostate>(options->parent)) {
-    made = ResolveParent(options->parent, surroundings.run);
-    parent = made.get();
+  std::optional<RunNode> named;
+  if (options != nullptr) {
+    parent = Resolve<RunNode*>(options->parent, parent, nullptr, [&named](auto&&... node) {
+      return &named.emplace(std::move(node)...);
+    });
   }
   const AmbientPtr* const ambient = surroundings.ambient;
   const auto now = impl.Now();
@@ -243,7 +263,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   record.environment = impl.environment;
   if (options != nullptr) {
     record.type = options->run_type;
-    record.inputs = std::move(options->inputs);
+    if (!options->inputs.empty()) record.inputs = std::move(options->inputs);
   }
   return state;
 }
