@@ -7,7 +7,6 @@
 
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
-#include <grpcpp/alarm.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -15,6 +14,7 @@
 #include "collector_sender.h"
 #include "export_queue.h"
 #include "fork.h"
+#include "sender_wait.h"
 
 namespace weft {
 inline namespace v0 {
@@ -53,18 +53,11 @@ class CollectorExporter::Impl {
       : queue_({.bytes = options.queue_bytes,
                 .batch_runs = options.batch_runs,
                 .batch_bytes = options.batch_bytes},
-               [this] { Wake(); }),
-        sender_(options, MakeChannel(options), &queue_, &completions_),
+               [this] { wait_.Wake(); }),
+        sender_(options, MakeChannel(options), &queue_, &wait_),
         thread_([this] { sender_.Loop(); }) {}
 
-  ~Impl() {
-    Stop(steady_clock::now());
-    completions_.Shutdown();
-    void* tag = nullptr;
-    bool ok = false;
-    while (completions_.Next(&tag, &ok)) {
-    }
-  }
+  ~Impl() { Stop(steady_clock::now()); }
 
   bool InChild() const noexcept { return fork_mark_.IsInChild(); }
   internal::ExportQueue& queue() noexcept { return queue_; }
@@ -76,15 +69,8 @@ class CollectorExporter::Impl {
   }
 
  private:
-  // At once: with the time zero the alarm needs no timer.
-  void Wake() {
-    alarm_.Set(&completions_, gpr_time_0(GPR_CLOCK_REALTIME),
-               reinterpret_cast<void*>(internal::CollectorSender::kWakeTag));
-  }
-
   const internal::ForkMark fork_mark_;
-  grpc::CompletionQueue completions_;
-  grpc::Alarm alarm_;
+  internal::SenderWait wait_;
   internal::ExportQueue queue_;
   internal::CollectorSender sender_;
   std::mutex stop_mutex_;

@@ -26,6 +26,13 @@ constexpr std::chrono::seconds kAnswerTimeout{30};
 constexpr milliseconds kFirstBackoff{100};
 constexpr milliseconds kMaxBackoff{800};
 constexpr std::chrono::minutes kReportInterval{1};
+// How often answers are looked for when nobody waits for them, and, when there is nothing to send,
+// whether the collector wants to end the stream.
+constexpr milliseconds kAnswerLook{10};
+constexpr milliseconds kStreamLook{500};
+constexpr std::chrono::hours kForever{1};
+// A larger run does not wait for another one to take its place; see ExportQueue::Take.
+constexpr std::size_t kMostKept = 4096;
 
 std::string Describe(int code, const std::string& message) {
   std::string text(absl::StatusCodeToString(static_cast<absl::StatusCode>(code)));
@@ -53,13 +60,6 @@ bool BlamesABatch(grpc::StatusCode code) {
          code == grpc::StatusCode::RESOURCE_EXHAUSTED || code == grpc::StatusCode::OUT_OF_RANGE;
 }
 
-/// A deadline for gRPC that no step of the wall clock moves.
-gpr_timespec In(ExportQueue::Clock::duration wait) {
-  return gpr_time_add(
-      gpr_now(GPR_CLOCK_MONOTONIC),
-      gpr_time_from_millis(std::chrono::ceil<milliseconds>(wait).count(), GPR_TIMESPAN));
-}
-
 grpc::Slice OwnedSlice(std::string bytes) {
   auto* const owner = new std::string(std::move(bytes));
   return grpc::Slice(
@@ -71,11 +71,11 @@ grpc::Slice OwnedSlice(std::string bytes) {
 
 CollectorSender::CollectorSender(const CollectorExporterOptions& options,
                                  std::shared_ptr<grpc::Channel> channel, ExportQueue* queue,
-                                 grpc::CompletionQueue* completions)
+                                 SenderWait* wait)
     : options_(options),
       queue_(*queue),
-      completions_(*completions),
-      stream_(std::move(channel), completions, options.api_key),
+      wait_(*wait),
+      stream_(std::move(channel), wait->completions(), options.api_key),
       window_(kFirstWindow),
       random_(std::random_device{}()) {}
 
@@ -96,12 +96,12 @@ void CollectorSender::Loop() {
     Settle();
     if (now >= report_after_ && ReportLoss()) report_after_ = now + kReportInterval;
 
-    void* tag = nullptr;
-    bool ok = false;
-    const auto status = completions_.AsyncNext(&tag, &ok, In(NextLook(now) - now));
-    quiet_ = status == grpc::CompletionQueue::TIMEOUT;
-    wake_seen = !quiet_ && reinterpret_cast<std::intptr_t>(tag) == kWakeTag;
-    if (!quiet_ && !wake_seen) HandleEvent(tag, ok);
+    const auto longest = NextLook(now) - now;
+    const SenderWait::Event event =
+        NeedsGrpc(now, orders.flush_below) ? wait_.Poll(longest) : wait_.Rest(longest);
+    quiet_ = event.kind == SenderWait::Event::Kind::kNone;
+    wake_seen = event.kind == SenderWait::Event::Kind::kWoken;
+    if (event.kind == SenderWait::Event::Kind::kCompletion) HandleEvent(event);
   }
 }
 
@@ -165,6 +165,12 @@ bool CollectorSender::IsDue(Clock::time_point now, std::uint64_t flush_below) co
          oldest.taken + options_.flush_interval <= now || oldest.first + oldest.next < flush_below;
 }
 
+bool CollectorSender::NeedsGrpc(Clock::time_point now, std::uint64_t flush_below) const {
+  if (stream_.busy()) return true;
+  if (!batches_.empty() && batches_.begin()->second.first < flush_below) return true;
+  return in_flight_ >= Window() && IsDue(now, flush_below);
+}
+
 CollectorSender::Batches::iterator CollectorSender::MakeBatch() {
   Batch batch;
   batch.first = backlog_.front().first + backlog_.front().next;
@@ -175,9 +181,9 @@ CollectorSender::Batches::iterator CollectorSender::MakeBatch() {
     QueuedRun& run = chunk.runs[chunk.next++];
     writer_.Append(run.record);
     batch.charge += run.size;
+    if (run.size > kMostKept) run.record = {};
     if (chunk.next == chunk.runs.size()) {
       spare_ = std::move(chunk.runs);
-      spare_.clear();
       backlog_.pop_front();
     }
   }
@@ -209,9 +215,9 @@ void CollectorSender::WriteWhatIsDue(Clock::time_point now, std::uint64_t flush_
   stream_.Write(batch->first, chosen.bytes);
 }
 
-void CollectorSender::HandleEvent(void* tag, bool ok) {
+void CollectorSender::HandleEvent(const SenderWait::Event& completion) {
   CollectorStream::Event event =
-      stream_.Handle(static_cast<CollectorStream::Tag>(reinterpret_cast<std::intptr_t>(tag)), ok);
+      stream_.Handle(static_cast<CollectorStream::Tag>(completion.tag), completion.ok);
   if (event.response) HandleResponse(*event.response);
   if (event.closed) HandleClosed(*event.closed);
 }
@@ -302,8 +308,12 @@ bool CollectorSender::ReportLoss() {
 
 CollectorSender::Clock::time_point CollectorSender::NextLook(Clock::time_point now) const {
   // Far enough to be no load, and never so far that the sum overflows in gRPC's clock.
-  if (asleep_) return now + std::chrono::hours(1);
+  if (asleep_) {
+    return now + (stream_.state() == CollectorStream::State::kClosed ? milliseconds(kForever)
+                                                                     : kStreamLook);
+  }
   auto next = now + std::max(options_.flush_interval, milliseconds(1));
+  if (in_flight_ > 0) next = std::min(next, now + kAnswerLook);
   if (!backlog_.empty() && stream_.CanWrite()) {
     next = std::min(next, backlog_.front().taken + options_.flush_interval);
   }
@@ -325,14 +335,13 @@ void CollectorSender::SayGoodbye(Clock::time_point until) {
     stream_.Cancel();
   }
   while (stream_.state() != State::kClosed) {
-    void* tag = nullptr;
-    bool ok = false;
     // A cancelled stream ends by itself, without the network.
-    const auto wait = waits ? std::max<Clock::duration>(until - Clock::now(), milliseconds(0))
-                            : Clock::duration(std::chrono::seconds(1));
-    if (completions_.AsyncNext(&tag, &ok, In(wait)) == grpc::CompletionQueue::GOT_EVENT) {
-      stream_.Handle(static_cast<CollectorStream::Tag>(reinterpret_cast<std::intptr_t>(tag)), ok);
-    } else {
+    const auto longest = waits ? std::max<Clock::duration>(until - Clock::now(), milliseconds(0))
+                               : Clock::duration(std::chrono::seconds(1));
+    const SenderWait::Event event = wait_.Poll(longest);
+    if (event.kind == SenderWait::Event::Kind::kCompletion) {
+      stream_.Handle(static_cast<CollectorStream::Tag>(event.tag), event.ok);
+    } else if (event.kind == SenderWait::Event::Kind::kNone) {
       waits = false;
       stream_.Cancel();
     }

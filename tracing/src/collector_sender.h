@@ -12,7 +12,6 @@
 #include <vector>
 
 #include <grpcpp/channel.h>
-#include <grpcpp/completion_queue.h>
 #include <grpcpp/support/slice.h>
 
 #include <weft/tracing/collector_exporter.h>
@@ -20,6 +19,7 @@
 #include "collector_stream.h"
 #include "export_queue.h"
 #include "run_batch_writer.h"
+#include "sender_wait.h"
 
 namespace weft {
 inline namespace v0 {
@@ -31,13 +31,11 @@ class CollectorSender {
  public:
   using Clock = std::chrono::steady_clock;
 
-  /// The tag that makes Loop look at the queue; the stream's tags are small numbers.
-  static constexpr std::intptr_t kWakeTag = 0;
-
   CollectorSender(const CollectorExporterOptions& options, std::shared_ptr<grpc::Channel> channel,
-                  ExportQueue* queue, grpc::CompletionQueue* completions);
+                  ExportQueue* queue, SenderWait* wait);
 
-  /// Until the queue says stop. Then nothing is left on `completions`, and every run is resolved.
+  /// Until the queue says stop. Then nothing is left on the completion queue, and every run is
+  /// resolved.
   void Loop();
 
  private:
@@ -71,8 +69,10 @@ class CollectorSender {
   std::size_t Window() const noexcept;
   void WriteWhatIsDue(Clock::time_point now, std::uint64_t flush_below);
   bool IsDue(Clock::time_point now, std::uint64_t flush_below) const;
+  /// Whether gRPC has something to do for the stream, so that the thread waits there.
+  bool NeedsGrpc(Clock::time_point now, std::uint64_t flush_below) const;
   Batches::iterator MakeBatch();
-  void HandleEvent(void* tag, bool ok);
+  void HandleEvent(const SenderWait::Event& completion);
   void HandleResponse(const collector::v1::ExportStreamResponse& response);
   void HandleResult(Batches::iterator batch, const collector::v1::BatchResult& result);
   void HandleClosed(const grpc::Status& status);
@@ -85,7 +85,7 @@ class CollectorSender {
 
   const CollectorExporterOptions options_;
   ExportQueue& queue_;
-  grpc::CompletionQueue& completions_;
+  SenderWait& wait_;
   CollectorStream stream_;
   RunBatchWriter writer_;
 

@@ -36,6 +36,11 @@ class CollectorStream {
                   std::string api_key);
 
   State state() const noexcept { return state_; }
+  /// Whether something other than an answer is to come: the stream starts or ends, or a write is on
+  /// its way.
+  bool busy() const noexcept {
+    return state_ == State::kOpen ? writing_ : state_ != State::kClosed;
+  }
   bool CanWrite() const noexcept { return state_ == State::kOpen && !writing_; }
 
   /// Waits for the collector as long as it takes.

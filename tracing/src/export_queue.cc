@@ -2,6 +2,7 @@
 #include "export_queue.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "json_writer.h"
@@ -65,6 +66,7 @@ void ExportQueue::WakeUnlocked(std::unique_lock<std::mutex>& lock) {
 
 void ExportQueue::Push(RunRecord&& record) noexcept {
   const std::size_t size = EstimateSize(record);
+  std::optional<RunRecord> spent;  // Destroyed without the lock.
   std::unique_lock lock(mutex_);
   ++stats_.queued;
   if (stop_) {
@@ -78,8 +80,16 @@ void ExportQueue::Push(RunRecord&& record) noexcept {
   held_bytes_ += size;
   incoming_bytes_ += size;
   ++accepted_;
-  incoming_.emplace_back(std::move(record), size);
-  if (asleep_ || incoming_.size() >= limits_.batch_runs || incoming_bytes_ >= limits_.batch_bytes) {
+  if (filled_ < incoming_.size()) {
+    QueuedRun& room = incoming_[filled_];
+    spent.emplace(std::move(room.record));
+    room.record = std::move(record);
+    room.size = size;
+  } else {
+    incoming_.emplace_back(std::move(record), size);
+  }
+  ++filled_;
+  if (asleep_ || filled_ >= limits_.batch_runs || incoming_bytes_ >= limits_.batch_bytes) {
     WakeUnlocked(lock);
   }
 }
@@ -88,6 +98,7 @@ ExportQueue::Orders ExportQueue::Take(std::vector<QueuedRun> spare, Waiting wait
   const std::lock_guard lock(mutex_);
   Orders orders;
   orders.runs = std::exchange(incoming_, std::move(spare));
+  orders.runs.resize(std::exchange(filled_, 0));
   orders.flush_below = flush_below_;
   orders.stop = stop_;
   orders.stop_until = stop_until_;

@@ -22,7 +22,7 @@ std::size_t EstimateSize(const RunRecord& record) noexcept;
 /// A run on its way, with what it is charged for.
 struct QueuedRun {
   RunRecord record;
-  std::size_t size;
+  std::size_t size = 0;
 };
 
 /// What lies between the threads that end runs and the one that sends them: the bounded queue, the
@@ -62,7 +62,10 @@ class ExportQueue {
                      ///< batch.
   };
 
-  /// What came since the last call. `spare` is an empty vector to fill from now on.
+  /// What came since the last call. `spare` is a vector to fill from now on. The runs that are
+  /// still in it were sent: each is destroyed by the thread that puts another one in its place.
+  /// Memory is best freed by threads that allocate as much; freed by the sender all of it would go
+  /// through the allocator's locks.
   Orders Take(std::vector<QueuedRun> spare, Waiting waiting);
 
   enum class Outcome { kAcknowledged, kRejected, kExpired };
@@ -84,6 +87,7 @@ class ExportQueue {
   mutable std::mutex mutex_;
   std::condition_variable settled_changed_;
   std::vector<QueuedRun> incoming_;
+  std::size_t filled_ = 0;  // Of incoming_; what follows was sent.
   std::size_t incoming_bytes_ = 0;
   std::size_t held_bytes_ = 0;
   ExporterStats stats_;
