@@ -128,6 +128,16 @@ void FibersOnAQueue(grpc::CompletionQueue& queue, const std::shared_ptr<grpc::Ch
   // end snippet
 }
 
+grpc::Status OneFiber(Model::Stub& retriever, Model::Stub& critic, const Question& question) {
+  // snippet: start-unary
+  auto first = weft::StartUnary(retriever, &Model::Stub::PrepareAsyncAsk, question);
+  auto second = weft::StartUnary(critic, &Model::Stub::PrepareAsyncAsk, question);
+  if (!first.Await().ok()) return first.Await().status;  // and cancels the other one
+  Merge(first.Await(), second.Await());
+  // end snippet
+  return grpc::Status::OK;
+}
+
 grpc::Status Stream(Model::Stub& stub, const Question& prompt) {
   // snippet: open-stream
   auto tokens = weft::OpenStream(stub, &Model::Stub::PrepareAsyncGenerate, prompt);
