@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/context/internal/context_node.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -61,11 +60,6 @@ class ProviderList {
   }
 
   FlatContext* Pin() && noexcept {
-    // What hides a key has nothing to hide any more.
-    size_ = static_cast<std::size_t>(
-        std::remove_if(providers_.get(), providers_.get() + size_,
-                       [](const ContextNode* node) { return node->value == nullptr; }) -
-        providers_.get());
     auto* flat = new (std::nothrow) FlatContext{std::move(providers_), size_};
     if (flat == nullptr) return nullptr;
     for (std::size_t i = 0; i < size_; ++i) {

@@ -155,7 +155,8 @@ void MoveRange(StackSlot* from, StackSlot* to) noexcept {
   from->range.store(0, std::memory_order_relaxed);
 }
 
-bool LiesBelow(const StackSlot* slot, const StackSlot* top) noexcept {
+// Whether `slot` is `top` or lies below it.
+bool LiesIn(const StackSlot* slot, const StackSlot* top) noexcept {
   while (top != nullptr && top != slot) top = top->below;
   return top != nullptr;
 }
@@ -209,7 +210,7 @@ void GiveSlot(StackSlot* slot) noexcept {
 [[gnu::noinline]] bool TakeOff(StackSlot* coroutine) noexcept {
   asm volatile("");
   StackSlot* const top = FindSlot(false);
-  if (top != coroutine && !LiesBelow(coroutine, top)) return false;
+  if (!LiesIn(coroutine, top)) return false;
   StackSlot* const bottom = coroutine->below;
   StackSlot* slot = top;
   while (slot != bottom) {

@@ -203,26 +203,6 @@ TEST_F(CoroutineTest, AChildInheritsWhereItIsCalledAndLeavesItsParentAlone) {
   EXPECT_EQ(seen, (std::vector<std::uint64_t>{4, 5, 4, 1}));
 }
 
-Task HopAndSee(ReadyQueue& queue) {
-  co_await queue.Hop();
-  co_return static_cast<int>(CurrentId());
-}
-
-// g++ suspends for both before it resumes either.
-TEST_F(CoroutineTest, AwaitsTwiceInOneExpression) {
-  ReadyQueue queue;
-  auto body = [&]() -> Task {
-    ContextScope scope(Make(3));
-    const int sum = co_await HopAndSee(queue) + 10 * co_await HopAndSee(queue);
-    co_return 100 * static_cast<int>(CurrentId()) + sum;
-  };
-  const Task task = body();
-  task.Resume();
-  EXPECT_EQ(OnThread(50, [&] { queue.Pop().resume(); }), 50);
-  EXPECT_EQ(OnThread(60, [&] { queue.Pop().resume(); }), 60);
-  EXPECT_EQ(task.result(), 333);
-}
-
 // What an operation looks like that gRPC or anybody else completes.
 struct Observed {
   bool ready = false;
@@ -298,6 +278,28 @@ TEST_F(CoroutineTest, GoesOnWhenAnOperationIsReadyOrDeclinesToSuspend) {
   EXPECT_EQ(refused.at_resume, 6);
   EXPECT_EQ(thrown.at_suspend, 6);
   EXPECT_EQ(task.result(), 6);
+}
+
+// g++ suspends for both before it resumes either.
+TEST_F(CoroutineTest, AwaitsTwiceInOneExpression) {
+  ReadyQueue queue;
+  Observed first;
+  Observed second;
+  auto body = [&]() -> Task {
+    ContextScope scope(Make(3));
+    const auto park = [&](std::coroutine_handle<> coroutine) { queue.Push(coroutine); };
+    const std::uint64_t sum = co_await Operation{&first, park} + co_await Operation{&second, park};
+    co_return static_cast<int>(10 * sum + CurrentId());
+  };
+  const Task task = body();
+  task.Resume();
+  EXPECT_EQ(OnThread(50, [&] { queue.Pop().resume(); }), 50);
+  EXPECT_EQ(OnThread(60, [&] { queue.Pop().resume(); }), 60);
+  EXPECT_EQ(task.result(), 63);
+  for (const Observed& observed : {first, second}) {
+    EXPECT_EQ(observed.at_ready, 3);
+    EXPECT_EQ(observed.at_suspend, 3);
+  }
 }
 
 TEST_F(CoroutineTest, MayBeResumedWhileItIsStillSuspending) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <semaphore>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -352,6 +353,41 @@ TEST_F(ExecutionContextTest, ACoroutineWithoutAStackRunsOnOneThatHas) {
   EXPECT_EQ(CurrentId(), 0);
   std::jthread([&] { stackful.Resume(); }).join();
   EXPECT_EQ(task.result(), 8);
+}
+
+// The first thread looked at this stack before the coroutine ran on it, and at no other since.
+TEST_F(ExecutionContextTest, AStackThatComesBackToAThreadShowsTheCoroutineThatRunsOnItNow) {
+  std::vector<std::uint64_t> seen;
+  UcontextCoroutine* stack = nullptr;
+  auto body = [&]() -> testing::Task {
+    ContextScope scope(Make(8));
+    stack->Suspend();
+    seen.push_back(CurrentId());
+    co_return 0;
+  };
+  UcontextCoroutine stackful([&](UcontextCoroutine& self) {
+    ContextScope scope(Make(6));
+    seen.push_back(CurrentId());
+    self.Suspend();
+    body().Resume();
+    seen.push_back(CurrentId());
+  });
+  stack = &stackful;
+  const ExecutionContext registered = Register(stackful);
+  std::binary_semaphore other_turn(0);
+  std::binary_semaphore own_turn(0);
+  std::jthread other([&] {
+    other_turn.acquire();
+    stackful.Resume();
+    own_turn.release();
+  });
+  std::jthread([&] {
+    stackful.Resume();
+    other_turn.release();
+    own_turn.acquire();
+    stackful.Resume();
+  }).join();
+  EXPECT_EQ(seen, (std::vector<std::uint64_t>{6, 8, 6}));
 }
 
 // Threads that take whichever coroutine is ready, run it for a while, and put it back.

@@ -46,9 +46,9 @@ template <typename Promise>
 class CoroutineContext {
  public:
   CoroutineContext() noexcept {
-    static_assert(internal::IsInitialAwaiter<decltype(std::declval<Promise&>().initial_suspend())>,
+    static_assert(internal::kIsInitialAwaiter<decltype(std::declval<Promise&>().initial_suspend())>,
                   "initial_suspend() has to return Initially(awaiter)");
-    static_assert(internal::IsFinalAwaiter<decltype(std::declval<Promise&>().final_suspend())>,
+    static_assert(internal::kIsFinalAwaiter<decltype(std::declval<Promise&>().final_suspend())>,
                   "final_suspend() has to return Finally(awaiter)");
   }
 

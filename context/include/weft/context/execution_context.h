@@ -17,6 +17,8 @@ void RemoveExecutionContext(const void* high) noexcept;
 class [[nodiscard]] ExecutionContext {
  public:
   constexpr ExecutionContext() noexcept = default;
+  ExecutionContext(const ExecutionContext&) = delete;
+  ExecutionContext& operator=(const ExecutionContext&) = delete;
   ExecutionContext(ExecutionContext&& other) noexcept
       : high_(std::exchange(other.high_, nullptr)) {}
   ExecutionContext& operator=(ExecutionContext&& other) noexcept {

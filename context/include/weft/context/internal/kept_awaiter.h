@@ -143,13 +143,13 @@ class [[nodiscard]] FinalAwaiter : public Awaiter {
 };
 
 template <typename>
-inline constexpr bool IsInitialAwaiter = false;
+inline constexpr bool kIsInitialAwaiter = false;
 template <typename Awaiter>
-inline constexpr bool IsInitialAwaiter<InitialAwaiter<Awaiter>> = true;
+inline constexpr bool kIsInitialAwaiter<InitialAwaiter<Awaiter>> = true;
 template <typename>
-inline constexpr bool IsFinalAwaiter = false;
+inline constexpr bool kIsFinalAwaiter = false;
 template <typename Awaiter>
-inline constexpr bool IsFinalAwaiter<FinalAwaiter<Awaiter>> = true;
+inline constexpr bool kIsFinalAwaiter<FinalAwaiter<Awaiter>> = true;
 
 }  // namespace internal
 }  // namespace v0
