@@ -67,7 +67,8 @@ inline ExecutionContext RegisterExecutionContext(const void* low, const void* hi
 ///                        weft::ExecutionContextStack{boost::context::fixedsize_stack()},
 ///                        [](boost::asio::yield_context yield) { ... }, boost::asio::detached);
 ///
-/// A coroutine begins with the context that is current where it is made.
+/// A coroutine begins with the context that is current where it is made. Not for Boost fibers,
+/// which have a context of their own without it.
 ///
 /// Threads: as `Allocator`.
 template <typename Allocator>
