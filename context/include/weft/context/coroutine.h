@@ -36,9 +36,8 @@ inline namespace v0 {
 ///   returns `Keep(awaiter)`, and so does an await_transform of your own.
 /// - An `unhandled_exception` that throws calls `Leave()` first: no `Finally` follows.
 ///
-/// Lifetime: the coroutine lets go of its context at its final suspension. It may be destroyed
-/// while
-///   it waits, on any thread; the scopes in its frame end then.
+/// Lifetime: the coroutine lets go of its context at its final suspension. While it waits it may be
+///   destroyed on any thread, which ends the scopes in its frame.
 /// Errors: when memory is out a coroutine uses the context of who resumes it, which ContextStats
 ///   counts in `failed_allocations`.
 /// Cost: an await that does not suspend costs nothing; bench/context_benchmark.cc has the others.
