@@ -15,7 +15,9 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <semaphore>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@
 #include <boost/context/fixedsize_stack.hpp>
 #include <boost/fiber/algo/round_robin.hpp>
 #include <boost/fiber/fiber.hpp>
+#include <boost/fiber/fss.hpp>
 #include <boost/fiber/operations.hpp>
 #include <boost/fiber/pooled_fixedsize_stack.hpp>
 
@@ -59,9 +62,10 @@ struct RunInfo {
 constexpr weft::ContextKey<RunInfo> kRunKey{weft::ContextSlot::kRun};
 constexpr weft::ContextKey<int> kChainKey;
 
+// Of all threads: some subjects have two.
 double CpuNanoseconds() {
   timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
@@ -86,6 +90,16 @@ auto Repeat(Body body) {
     weft::ContextScope scope(context);
     for (int i = 0; i < repetitions; ++i) body(context);
   };
+}
+
+// What other libraries keep such a value in.
+boost::fibers::fiber_specific_ptr<int>& FiberSpecific() {
+  static auto* const pointer = new boost::fibers::fiber_specific_ptr<int>();
+  return *pointer;
+}
+void ReadFiberSpecific(int repetitions) {
+  FiberSpecific().reset(new int(0));
+  for (int i = 0; i < repetitions; ++i) Keep(FiberSpecific().get());
 }
 
 // Runs a subject inside a fiber.
@@ -162,6 +176,49 @@ void WrapAndUnwrap(int repetitions) {
     }
   }
 }
+// One thread wraps and another one unwraps, as with pollers of their own. Batches go over, so that
+// the threads meet seldom; each item is the work of one of many calls.
+template <typename Item, typename Wrap, typename Unwrap>
+auto HandOver(Wrap wrap, Unwrap unwrap) {
+  return [wrap, unwrap](int repetitions) {
+    constexpr int kBatch = 1024;
+    std::array<weft::Context, 64> contexts;
+    for (auto& context : contexts) context = Sample();
+    std::array<std::array<Item, kBatch>, 2> batches;
+    std::counting_semaphore<2> empty(2);
+    std::counting_semaphore<2> full(0);
+    const int count = repetitions / kBatch;
+    const std::jthread poller([&] {
+      for (int i = 0; i < count; ++i) {
+        full.acquire();
+        for (Item& item : batches[i % 2]) unwrap(item);
+        empty.release();
+      }
+    });
+    for (int i = 0; i < count; ++i) {
+      empty.acquire();
+      std::size_t next = 0;
+      for (Item& item : batches[i % 2]) item = wrap(contexts[next++ % contexts.size()]);
+      full.release();
+    }
+  };
+}
+const auto hand_over = HandOver<weft::Context>([](const weft::Context& context) { return context; },
+                                               [](weft::Context& item) {
+                                                 const weft::ContextScope event(std::move(item));
+                                                 Keep(&event);
+                                               });
+const auto hand_over_tag = HandOver<weft::internal::QueueTag*>(
+    [](const weft::Context& context) {
+      auto* const tag = weft::internal::TakeQueueTag();
+      tag->context = context;
+      return tag;
+    },
+    [](weft::internal::QueueTag* tag) {
+      const weft::ContextScope event(std::move(tag->context));
+      weft::internal::GiveQueueTag(tag);
+      Keep(&event);
+    });
 const auto copy_and_scope = [](const weft::Context&) {
   const weft::ContextScope scope(weft::Context::Current());
   Keep(&scope);
@@ -259,6 +316,7 @@ constexpr const char* kThreadLocal = "thread_local, read out of line";
 constexpr const char* kCall = "call of an empty function";
 constexpr const char* kNewDelete = "operator new and delete";
 constexpr const char* kCopyAndScope = "copy the current, open a scope";
+constexpr const char* kHandOver = "hand one to a thread, scope there";
 constexpr const char* kSwitch = "switch to another fiber";
 constexpr const char* kSuspend = "coroutine, suspend and resume";
 constexpr const char* kReady = "coroutine, await what is ready";
@@ -274,6 +332,7 @@ std::vector<Subject> Subjects() {
       {kThreadLocal, kMany, Repeat(read_thread_local)},
       {"read the current context, thread", kMany, Repeat(read), kThreadLocal, "<= 2 x"},
       {"read the current context, fiber", kMany, InFiber(Repeat(read)), kThreadLocal, "<= 2 x"},
+      {"fiber_specific_ptr, read in a fiber", kMany, InFiber(ReadFiberSpecific), kThreadLocal},
       {"find a value with a slot", kMany, Repeat(find_slot), kThreadLocal},
       {"find a value along the chain", kMany, Repeat(find_chain), kThreadLocal},
       {"copy the current context", kMany, Repeat(copy_current), kThreadLocal},
@@ -292,6 +351,8 @@ std::vector<Subject> Subjects() {
       {"spawn with the context and join", kFew, Repeat(spawn), kRawFiber, "<= 250 ns more"},
       {kCopyAndScope, kMany, Repeat(copy_and_scope)},
       {"the same through a queue's tag", kMany, WrapAndUnwrap, kCopyAndScope, "<= 5 ns more"},
+      {kHandOver, kMany, hand_over},
+      {"hand a queue's tag to a thread", kMany, hand_over_tag, kHandOver, "<= 5 ns more"},
       {kSwitch, kSome, Switch<RoundRobin>()},
       {"switch, Inheriting", kSome, Switch<weft::Inheriting<RoundRobin>>(), kSwitch,
        "<= 60 ns more"},
@@ -322,14 +383,14 @@ int main() {
 
   std::map<std::string_view, double> medians;
   for (Subject& subject : subjects) medians[subject.name] = subject.Median();
-  std::printf("%-34s %9s %8s %10s  %s\n", "", "ns", "ratio", "new each", "target");
+  std::printf("%-36s %9s %8s %10s  %s\n", "", "ns", "ratio", "new each", "target");
   for (const Subject& subject : subjects) {
     const double median = medians[subject.name];
     const double ratio = median / medians[subject.baseline ? subject.baseline : subject.name];
     // What a round needs around its loop is not the operation's.
     const auto per_operation =
         subject.allocations / (static_cast<std::uint64_t>(kRounds) * subject.repetitions);
-    std::printf("%-34s %9.2f %8.2f %10llu  %s\n", subject.name, median, ratio,
+    std::printf("%-36s %9.2f %8.2f %10llu  %s\n", subject.name, median, ratio,
                 static_cast<unsigned long long>(per_operation), subject.target);
   }
   return 0;
