@@ -64,12 +64,15 @@ class CqAlgorithm final : public boost::fibers::algo::algorithm {
  private:
   bool PollIsDue() noexcept;
   grpc::CompletionQueue::NextStatus Poll(gpr_timespec deadline) noexcept;
+  void PollForMore() noexcept;
 
   grpc::CompletionQueue* const queue_;
   QueueWaker waker_;
   boost::fibers::scheduler::ready_queue_type ready_;
   int rounds_since_poll_ = 0;
   std::chrono::steady_clock::time_point second_round_;  // since the last poll
+  int polls_to_skip_ = 0;                               // of PollForMore
+  int skipped_polls_ = 0;                               // the last time
   bool closed_ = false;
 };
 
