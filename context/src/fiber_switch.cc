@@ -66,14 +66,15 @@ void FiberSwitch::Dispatched(fibers::context* parent) noexcept {
   if (child == parent) return;
   KeepExceptions(parent);
   Adopt(child, parent);
-  previous_ = std::exchange(running_, child);
+  running_ = child;
 }
 
 void FiberSwitch::Picked(fibers::context* next) noexcept {
   if (running_->is_context(fibers::type::dispatcher_context)) ReleaseDeparted();
   KeepExceptions(running_);
   RestoreExceptions(next);
-  previous_ = std::exchange(running_, next);
+  yielded_ = NeverWaited(running_) ? running_ : nullptr;
+  running_ = next;
 }
 
 }  // namespace internal

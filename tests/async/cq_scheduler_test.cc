@@ -22,6 +22,7 @@
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/future.hpp>
 #include <boost/fiber/operations.hpp>
+#include <boost/fiber/pooled_fixedsize_stack.hpp>
 
 #include <weft/context/context_scope.h>
 
@@ -328,6 +329,32 @@ TEST(CqSchedulerTest, ACallbackOfTheQueueBeginsAtTheRootAndLeavesNothing) {
   EXPECT_EQ(callback.seen, (std::vector<int>{0, 3, 0, 3}));
   EXPECT_EQ(fiber_sees, 2);
   EXPECT_EQ(main_sees, 1);
+}
+
+TEST(CqSchedulerTest, AFiberMadeByACallbackInheritsWhereverItsStackWasBefore) {
+  struct Callback final : CompletionHandler {
+    void Complete(bool) noexcept override {
+      const ContextScope scope(Context().With(kNumberKey, 3));
+      fibers::fiber(fibers::launch::post, std::allocator_arg, stacks, [this] {
+        seen = CurrentNumber();
+        done.set_value();
+      }).detach();
+    }
+    fibers::pooled_fixedsize_stack stacks{64 * 1024};
+    int seen = 99;
+    fibers::promise<void> done;
+  };
+  grpc::CompletionQueue queue;
+  Callback callback;
+  std::jthread([&] {
+    const CqScheduler scheduler(&queue, CqScheduler::Fibers::kInheriting);
+    grpc::Alarm alarm;
+    fibers::fiber(fibers::launch::post, std::allocator_arg, callback.stacks, [&] {
+      alarm.Set(&queue, gpr_time_0(GPR_CLOCK_REALTIME), callback.tag());
+    }).detach();
+    callback.done.get_future().wait();
+  }).join();
+  EXPECT_EQ(callback.seen, 3);
 }
 
 TEST(CqSchedulerTest, FibersStillRunAfterTheScheduler) {

@@ -67,7 +67,8 @@ TEST(MigrationTest, AnInlineReadAfterAWaitFindsTheVariableOfTheThreadBefore) {
   std::atomic<int> wrong = 0;
   std::atomic<int> left = kFibers;
   const auto body = [&] {
-    for (int i = 0; i < 500; ++i) {
+    // On a busy machine the threads may run one after the other at first.
+    for (int i = 0; i < 500 || (wrong == 0 && i < 100'000); ++i) {
       cached_thread = syscall(SYS_gettid);
       boost::this_fiber::yield();
       wrong += cached_thread != syscall(SYS_gettid);
@@ -75,9 +76,11 @@ TEST(MigrationTest, AnInlineReadAfterAWaitFindsTheVariableOfTheThreadBefore) {
     --left;
   };
   {
+    std::barrier start(2);
     std::barrier end(2);
     const auto run = [&](int fibers) {
       kSharedWork(0);
+      start.arrive_and_wait();
       cached_thread = syscall(SYS_gettid);
       for (int i = 0; i < fibers; ++i) boost::fibers::fiber(body).detach();
       while (left > 0) boost::this_fiber::yield();
@@ -125,12 +128,14 @@ class ReusedStacks {
 // Fibers with and without a context on stacks that went through other fibers and threads.
 class StackReuse {
  public:
-  explicit StackReuse(int threads) : end_(threads) {}
+  explicit StackReuse(int threads) : start_(threads), end_(threads) {}
 
   void RunThread(std::uint32_t seed) {
     kSharedWork(0);
     std::minstd_rand random(seed);
-    for (std::uint64_t round = 1; round <= 500; ++round) {
+    start_.arrive_and_wait();
+    // On a busy machine the threads may run one after the other at first.
+    for (std::uint64_t round = 1; round <= 500 || (migrations < 100 && round <= 50'000); ++round) {
       std::vector<boost::fibers::fiber> children;
       for (std::uint64_t i = 0; i < 6; ++i) {
         const std::uint64_t id = random() % 2 == 0 ? 0 : round * 10 + i;
@@ -164,6 +169,7 @@ class StackReuse {
   }
   void Expect(std::uint64_t id) { wrong += CurrentId() != id; }
 
+  std::barrier<> start_;
   std::barrier<> end_;
 };
 
@@ -218,6 +224,62 @@ TEST(MigrationTest, AStackThatComesBackFromAnotherThreadBeginsAtTheRoot) {
     EXPECT_EQ(seen_here, 0);
     EXPECT_LT(stack_here > stack_there ? stack_here - stack_there : stack_there - stack_here, 4096);
   }).join();
+  ReusedStacks::Clear();
+}
+
+// Runs fibers that were left behind until the stack of one has come back.
+void RunOthersUntilAStackIsFree() {
+  std::jthread([] {
+    kInheritingSharedWork(0);
+    while (ReusedStacks::free() == 0) boost::this_fiber::yield();
+  }).join();
+}
+
+// A new fiber where another one was that ran here just before, and ended elsewhere meanwhile.
+std::uint64_t SeenByAFiberOnTheFreeStack() {
+  std::uint64_t seen = 99;
+  ContextScope scope(Make(7));
+  boost::fibers::fiber(boost::fibers::launch::post, std::allocator_arg, ReusedStacks(), [&seen] {
+    seen = CurrentId();
+  }).join();
+  return seen;
+}
+
+TEST(MigrationTest, AFiberWhereOneWasThatWaitedHereAndEndedElsewhereInherits) {
+  std::uint64_t seen = 99;
+  std::jthread([&seen] {
+    using boost::fibers::launch;
+    kInheritingSharedWork(0);
+    boost::fibers::promise<void> resume;
+    boost::fibers::fiber(launch::post, std::allocator_arg, ReusedStacks(), [&] {
+      resume.get_future().wait();
+    }).detach();
+    boost::fibers::fiber(launch::post, [&] {
+      resume.set_value();
+      RunOthersUntilAStackIsFree();
+      seen = SeenByAFiberOnTheFreeStack();
+    }).join();
+  }).join();
+  EXPECT_EQ(seen, 7);
+  ReusedStacks::Clear();
+}
+
+TEST(MigrationTest, AFiberWhereOneWasThatDispatchedAnotherHereAndEndedElsewhereInherits) {
+  std::uint64_t seen = 99;
+  std::jthread([&seen] {
+    using boost::fibers::launch;
+    kInheritingSharedWork(0);
+    boost::fibers::promise<void> done;
+    boost::fibers::fiber(launch::post, std::allocator_arg, ReusedStacks(), [&] {
+      boost::fibers::fiber(launch::dispatch, [&] {
+        RunOthersUntilAStackIsFree();
+        seen = SeenByAFiberOnTheFreeStack();
+        done.set_value();
+      }).detach();
+    }).detach();
+    done.get_future().wait();
+  }).join();
+  EXPECT_EQ(seen, 7);
   ReusedStacks::Clear();
 }
 

@@ -49,6 +49,7 @@ class Inheriting final : public boost::fibers::algo::algorithm {
   }
 
   boost::fibers::context* pick_next() noexcept override {
+    switch_.Settle();
     boost::fibers::context* const next = inner().pick_next();
     if (next != nullptr) switch_.Picked(next);
     return next;
@@ -60,6 +61,7 @@ class Inheriting final : public boost::fibers::algo::algorithm {
   }
 
   void suspend_until(const std::chrono::steady_clock::time_point& deadline) noexcept override {
+    switch_.Settle();
     inner().suspend_until(deadline);
   }
 

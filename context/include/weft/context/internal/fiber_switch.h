@@ -21,10 +21,15 @@ class FiberSwitch {
   void Awakened(boost::fibers::context* fiber) noexcept {
     if (fiber == running_) {
       Dispatched(fiber);
-    } else if (fiber != previous_ && NeverWaited(fiber)) {
+    } else if (fiber == yielded_) {
+      yielded_ = nullptr;
+    } else if (NeverWaited(fiber)) {
       Adopt(fiber, running_);
     }
   }
+
+  /// The algorithm goes on: who yielded has been made ready by now.
+  void Settle() noexcept { yielded_ = nullptr; }
 
   /// The thread is about to switch to `next`.
   void Picked(boost::fibers::context* next) noexcept;
@@ -38,8 +43,9 @@ class FiberSwitch {
   void Dispatched(boost::fibers::context* parent) noexcept;
 
   boost::fibers::context* running_;
-  // Ran before `running_`. If it yielded it is made ready only now, and was not made new.
-  boost::fibers::context* previous_ = nullptr;
+  // Ran before `running_` and may have yielded; then it is made ready first of all, and is not new.
+  // Null as soon as it may have ended, since a new fiber may come to lie where it was.
+  boost::fibers::context* yielded_ = nullptr;
 };
 
 }  // namespace internal
