@@ -150,6 +150,29 @@ inline void ExpectCleanAndMigrated(const StressResult& result) {
   EXPECT_GT(result.migrations, 0) << "no fiber moved: the test proves nothing";
 }
 
+// Where threads that share fibers wait for one another at the end.
+class FinishLine {
+ public:
+  explicit FinishLine(int threads) : threads_(threads), end_(threads) {}
+
+  void Arrive() {
+    // Fibers of others may still run here: one of them could wait for ever if this thread blocked.
+    std::unique_lock lock(mutex_);
+    if (++arrived_ == threads_) all_arrived_.notify_all();
+    all_arrived_.wait(lock, [this] { return arrived_ == threads_; });
+    lock.unlock();
+    // A scheduler must not go while another thread still wakes it.
+    end_.arrive_and_wait();
+  }
+
+ private:
+  const int threads_;
+  std::barrier<> end_;
+  boost::fibers::mutex mutex_;
+  boost::fibers::condition_variable all_arrived_;
+  std::atomic<int> arrived_ = 0;  // also under mutex_, which ThreadSanitizer does not see
+};
+
 // Fibers that suspend in every way, nest scopes, start children, throw and recurse, and check after
 // each step that the store still shows them their own value.
 //
@@ -200,7 +223,7 @@ class FiberStress {
     return stats.wrong_stack + stats.out_of_order + stats.stale;
   }
 
-  explicit FiberStress(int threads) : threads_(threads), start_(threads), end_(threads) {}
+  explicit FiberStress(int threads) : start_(threads), finish_(threads) {}
 
   void RunThread(std::uint32_t thread, int fibers) {
     start_.arrive_and_wait();
@@ -220,13 +243,7 @@ class FiberStress {
       }
     }
     Check(0);
-    // Fibers of other threads may still run here.
-    std::unique_lock lock(mutex_);
-    if (++finished_ == threads_) all_finished_.notify_all();
-    all_finished_.wait(lock, [this] { return finished_ == threads_; });
-    lock.unlock();
-    // A scheduler must not go while another thread still wakes it.
-    end_.arrive_and_wait();
+    finish_.Arrive();
   }
 
   void Body(std::uint64_t own, int depth, Random random) {
@@ -341,12 +358,9 @@ class FiberStress {
     wrong_ += Store::Current() != expected;
   }
 
-  const int threads_;
   std::barrier<> start_;
-  std::barrier<> end_;
+  FinishLine finish_;
   boost::fibers::mutex mutex_;
-  boost::fibers::condition_variable all_finished_;
-  std::atomic<int> finished_ = 0;  // also under mutex_, which ThreadSanitizer does not see
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<long> checks_{0};
   std::atomic<long> wrong_{0};

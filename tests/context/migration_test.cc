@@ -29,6 +29,7 @@ namespace algo = boost::fibers::algo;
 using testing::CurrentId;
 using testing::ExpectCleanAndMigrated;
 using testing::FiberStress;
+using testing::FinishLine;
 using testing::InheritingStore;
 using testing::Make;
 using testing::ThreadLocalStore;
@@ -128,7 +129,7 @@ class ReusedStacks {
 // Fibers with and without a context on stacks that went through other fibers and threads.
 class StackReuse {
  public:
-  explicit StackReuse(int threads) : start_(threads), end_(threads) {}
+  explicit StackReuse(int threads) : start_(threads), finish_(threads) {}
 
   void RunThread(std::uint32_t seed) {
     kSharedWork(0);
@@ -144,7 +145,7 @@ class StackReuse {
       }
       for (auto& child : children) child.join();
     }
-    end_.arrive_and_wait();
+    finish_.Arrive();
   }
 
   std::atomic<long> wrong{0};
@@ -170,7 +171,7 @@ class StackReuse {
   void Expect(std::uint64_t id) { wrong += CurrentId() != id; }
 
   std::barrier<> start_;
-  std::barrier<> end_;
+  FinishLine finish_;
 };
 
 TEST(MigrationTest, AFiberDoesNotSeeThePredecessorOnItsStack) {
