@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/async/context_of.h>
+#include <weft/async/rejected.h>
 
 #include <atomic>
 #include <new>
@@ -17,6 +18,8 @@ constexpr char kSentinelName[] = "weft-call";
 // Whether any call of the process has an entry. As long as none has, gRPC need not make a map of
 // the metadata of a call to search in.
 constinit std::atomic<bool> any_installed{false};
+
+thread_local bool t_rejects = false;
 
 grpc::string_ref SentinelKey() noexcept { return {kSentinelName, sizeof(kSentinelName) - 1}; }
 
@@ -57,11 +60,20 @@ const Context* FindCallContext(const grpc::ServerContextBase& context) noexcept 
                                                        : nullptr;
 }
 
+RejectingThread::RejectingThread() noexcept : outer_(std::exchange(t_rejects, true)) {}
+RejectingThread::~RejectingThread() { t_rejects = outer_; }
+bool ThisThreadRejects() noexcept { return t_rejects; }
+
 }  // namespace internal
 
 Context ContextOf(const grpc::ServerContextBase& context) noexcept {
   const Context* const found = internal::FindCallContext(context);
   return found != nullptr ? *found : Context();
+}
+
+const grpc::Status* Rejected(const grpc::ServerContextBase& context) noexcept {
+  const Context* const found = internal::FindCallContext(context);
+  return found != nullptr ? found->Find(internal::kRejectionKey) : nullptr;
 }
 
 }  // namespace v0

@@ -48,6 +48,7 @@ class FiberLoop {
   // Returns when no call is left and `shut_down` says that gRPC will start none.
   void Run(const boost::fibers::shared_future<void>& shut_down) {
     const CqScheduler scheduler(queue_, CqScheduler::Fibers::kInheriting);
+    const RejectingThread rejecting;
     for (std::size_t method = 0; method < methods_.size(); ++method) {
       for (int i = 0; i < requested_; ++i) Request(method);
     }
@@ -155,7 +156,11 @@ class FiberLoop {
     if (const Context* const context = FindCallContext(call->context_)) {
       call->intercepted_ = true;
       const ContextScope scope(*context);
-      call->Run();
+      if (const grpc::Status* const rejected = context->Find(kRejectionKey)) {
+        call->Reply(*rejected);
+      } else {
+        call->Run();
+      }
     } else {
       call->Run();
     }
@@ -231,7 +236,10 @@ absl::Status FiberServer::Start(grpc::ServerBuilder& builder) {
   }
   if (methods_.empty()) return absl::FailedPreconditionError("the FiberServer handles no method");
   for (int i = 0; i < options_.threads; ++i) queues_.push_back(builder.AddCompletionQueue());
-  server_ = builder.BuildAndStart();
+  {
+    const internal::RejectingThread rejecting;
+    server_ = builder.BuildAndStart();
+  }
   if (server_ == nullptr) {
     queues_.clear();
     return absl::UnavailableError("gRPC could not start the server; its log says why");

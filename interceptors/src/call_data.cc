@@ -64,11 +64,26 @@ void CallData::SendTrailers(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kReplyMetadataLimit);
   Outwards(*this,
            [&](Middleware& middleware, Call& call) { middleware.OnSendTrailers(call, writer); });
+  if (rejection == nullptr) return;
+  for (const auto& [key, value] : rejection->verdict.trailers) writer.Add(key, value);
 }
 
 void CallData::ReceiveMetadata(const MetadataView& view) noexcept {
   Inwards(*this,
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveMetadata(call, view); });
+}
+
+void CallData::Admit(const MetadataView& view) noexcept {
+  for (const MethodInfo::Link& link : method.info->links) {
+    Call call(*this, states + link.offset, link.method_state.get());
+    Verdict verdict = link.middleware->Admit(call, view);
+    if (!verdict.status.ok()) {
+      rejection = std::make_unique<const Rejection>(
+          Rejection{std::move(verdict), link.middleware->name(), method.chain->Now() - start});
+      return;
+    }
+    link.middleware->OnReceiveMetadata(call, view);
+  }
 }
 
 void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
@@ -91,6 +106,10 @@ void CallData::End(CallReport report) noexcept {
   if ((Set(kEnded) & kEnded) != 0) return;
   report.messages_sent = sent.load(std::memory_order_relaxed);
   report.messages_received = received.load(std::memory_order_relaxed);
+  if (rejection != nullptr) {
+    report.rejected_by = rejection->by;
+    report.rejected_after = rejection->after;
+  }
   CountEnded(method.info->description.side);
   Outwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnEnd(call, report); });
 }

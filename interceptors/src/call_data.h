@@ -19,6 +19,13 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// The verdict against a call.
+struct Rejection {
+  Verdict verdict;
+  std::string_view by;
+  std::chrono::nanoseconds after;
+};
+
 /// What both sides keep for one call. The states of the middlewares lie behind the interceptor that
 /// holds it, in the same allocation.
 struct CallData {
@@ -41,10 +48,12 @@ struct CallData {
   void SendMetadata(MetadataWriter::Map& map) noexcept;
   void SendTrailers(MetadataWriter::Map& map) noexcept;
   void ReceiveMetadata(const MetadataView& view) noexcept;
+  /// A server's: asks each middleware, then shows it the metadata, until one rejects the call.
+  void Admit(const MetadataView& view) noexcept;
   void ReceiveTrailers(const MetadataView& view) noexcept;
   void Message(MessageView::Direction direction) noexcept;
   void Status(grpc::Status& status) noexcept;
-  /// Ends the call unless it has ended; fills in the counts.
+  /// Ends the call unless it has ended; fills in the counts and the rejection.
   void End(CallReport report) noexcept;
 
   bool Is(std::uint32_t flag) const noexcept {
@@ -68,6 +77,7 @@ struct CallData {
   Context context;
   const grpc::ServerContextBase* server_context = nullptr;  // while its headers are worked on
   int previous_attempts = 0;
+  std::unique_ptr<const Rejection> rejection;
 };
 
 /// gRPC's form of a deadline; absent for infinity.

@@ -23,8 +23,12 @@ std::size_t AlignUp(std::size_t value, std::size_t alignment) noexcept {
 
 }  // namespace
 
-Chain::Chain(CallSide side, InterceptorOptions options, std::string target)
-    : side_(side), target_(std::move(target)), selector_(std::move(options.selector)) {
+Chain::Chain(CallSide side, InterceptorOptions options, std::string target,
+             std::shared_ptr<ServerGuards> guards)
+    : side_(side),
+      target_(std::move(target)),
+      selector_(std::move(options.selector)),
+      guards_(std::move(guards)) {
   if (options.tracer != nullptr) {
     clock_ = options.tracer->options().clock;
     links_.emplace_back(Tracing(std::move(options.tracer), std::move(options.tracing)));
@@ -38,6 +42,18 @@ Chain::~Chain() {
 
 std::chrono::system_clock::time_point Chain::Now() const noexcept {
   return clock_ == nullptr ? std::chrono::system_clock::now() : clock_->Now();
+}
+
+std::string Chain::RejectorOf(std::string_view service) const {
+  // As good as a method that nobody named: selectors for single ones are seen when they reject.
+  const std::string some_method = std::string("/").append(service).append("/");
+  if (!selector_.Selects(some_method)) return {};
+  for (const ChainLink& link : links_) {
+    if (link.middleware->may_reject() && link.selector.Selects(some_method)) {
+      return std::string(link.middleware->name());
+    }
+  }
+  return {};
 }
 
 std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
@@ -55,6 +71,7 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
                        .method = regular ? name.substr(slash + 1) : name,
                        .target = info->target};
   if (!selector_.Selects(name)) return info;
+  info->guarded = guards_ != nullptr && guards_->Guards(name, info->description.service);
   for (const ChainLink& link : links_) {
     if (!link.selector.Selects(name)) continue;
     const CallStateType state = link.middleware->call_state();

@@ -15,6 +15,8 @@
 #include <weft/interceptors/interceptor_options.h>
 #include <weft/interceptors/middleware.h>
 
+#include "server_guards.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -33,6 +35,7 @@ struct MethodInfo {
   MethodDescription description;  // views of the two above
   std::vector<Link> links;
   std::size_t state_bytes = 0;
+  bool guarded = false;  // a server's: nothing handles its calls once they are rejected
 };
 
 class Chain;
@@ -47,11 +50,17 @@ struct MethodRef {
 /// The middlewares of a channel or a server, and the methods seen so far. Immutable but for those.
 class Chain : public std::enable_shared_from_this<Chain> {
  public:
-  Chain(CallSide side, InterceptorOptions options, std::string target);
+  /// `guards`: a server's; else null.
+  Chain(CallSide side, InterceptorOptions options, std::string target,
+        std::shared_ptr<ServerGuards> guards);
   ~Chain();
 
   /// The method; `info` has no links when no middleware wants it, and null `chain` then.
   MethodRef Find(std::string_view full_method, RpcKind kind) const;
+
+  /// The first middleware that may reject calls of a service; empty: none.
+  std::string RejectorOf(std::string_view service) const;
+  ServerGuards& guards() const noexcept { return *guards_; }
 
   /// The tracer's clock, else the system's.
   std::chrono::system_clock::time_point Now() const noexcept;
@@ -67,6 +76,7 @@ class Chain : public std::enable_shared_from_this<Chain> {
   Selector selector_;
   std::shared_ptr<const Clock> clock_;  // may be null
   std::vector<ChainLink> links_;
+  std::shared_ptr<ServerGuards> guards_;
   // Open addressing, read without a lock; entries are only ever added.
   mutable std::array<std::atomic<const MethodInfo*>, kSlots> methods_{};
   mutable std::mutex insert_;

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <mutex>
-#include <set>
 #include <string>
 #include <utility>
-
-#include <grpcpp/impl/server_builder_option.h>
 
 #include <weft/interceptors/create_channel.h>
 #include <weft/interceptors/intercept_server.h>
@@ -16,41 +12,6 @@
 namespace weft {
 inline namespace v0 {
 namespace {
-
-class InterceptedBuilders {
- public:
-  static InterceptedBuilders& Get() {
-    static InterceptedBuilders& builders = *new InterceptedBuilders;
-    return builders;
-  }
-  bool Add(const grpc::ServerBuilder* builder) {
-    const std::lock_guard lock(mutex_);
-    return builders_.insert(builder).second;
-  }
-  void Remove(const grpc::ServerBuilder* builder) {
-    const std::lock_guard lock(mutex_);
-    builders_.erase(builder);
-  }
-
- private:
-  std::mutex mutex_;
-  std::set<const grpc::ServerBuilder*> builders_;
-};
-
-// A builder does not tell what it was given, but it destroys its options with itself: so this one
-// remembers exactly as long as the builder lives.
-class InterceptedMark final : public grpc::ServerBuilderOption {
- public:
-  explicit InterceptedMark(const grpc::ServerBuilder* builder) noexcept : builder_(builder) {}
-  ~InterceptedMark() override { InterceptedBuilders::Get().Remove(builder_); }
-
-  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
-  void UpdatePlugins(
-      std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* /*plugins*/) override {}
-
- private:
-  const grpc::ServerBuilder* builder_;
-};
 
 absl::Status Check(const InterceptorOptions& options, std::size_t others, bool null_other) {
   for (std::size_t i = 0; i < options.middlewares.size(); ++i) {
@@ -73,19 +34,24 @@ absl::Status InterceptServer(
   bool null_other = false;
   for (const auto& other : others) null_other = null_other || other == nullptr;
   if (absl::Status status = Check(options, others.size(), null_other); !status.ok()) return status;
-  if (!InterceptedBuilders::Get().Add(&builder)) {
+  const std::shared_ptr<internal::ServerGuards> guards = internal::ServerGuards::Of(builder);
+  const auto chain = std::make_shared<internal::Chain>(CallSide::kServer, std::move(options),
+                                                       std::string(), guards);
+  const auto rejector = [chain = std::weak_ptr(chain)](std::string_view service) {
+    const auto found = chain.lock();
+    return found != nullptr ? found->RejectorOf(service) : std::string();
+  };
+  if (!guards->SetRejector(rejector)) {
     return absl::FailedPreconditionError(
         "InterceptServer was called before on this ServerBuilder; give it all middlewares at once");
   }
-  builder.SetOption(std::make_unique<InterceptedMark>(&builder));
   // gRPC runs the last factory first for what is received: ours is to be around all others, and the
   // first of the others around the rest.
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
   for (auto other = others.rbegin(); other != others.rend(); ++other) {
     factories.push_back(std::move(*other));
   }
-  factories.push_back(std::make_unique<internal::ServerCallFactory>(
-      std::make_shared<internal::Chain>(CallSide::kServer, std::move(options), std::string())));
+  factories.push_back(std::make_unique<internal::ServerCallFactory>(chain));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   return absl::OkStatus();
 }
@@ -95,8 +61,9 @@ ClientInterceptors(InterceptorOptions options, std::string target) {
   std::erase_if(options.middlewares,
                 [](const ChainLink& link) { return link.middleware == nullptr; });
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
-  factories.push_back(std::make_unique<internal::ClientCallFactory>(
-      std::make_shared<internal::Chain>(CallSide::kClient, std::move(options), std::move(target))));
+  factories.push_back(
+      std::make_unique<internal::ClientCallFactory>(std::make_shared<internal::Chain>(
+          CallSide::kClient, std::move(options), std::move(target), nullptr)));
   return factories;
 }
 

@@ -6,6 +6,7 @@
 #include <typeinfo>
 #include <utility>
 
+#include <grpc/grpc.h>
 #include <grpcpp/server_context.h>
 
 #include <weft/async/internal/call_sentinel.h>
@@ -75,10 +76,23 @@ class ServerCall final : public grpc::experimental::Interceptor,
     }
     data_.server_context = context_;
     data_.Start();
-    data_.ReceiveMetadata(MetadataView(metadata));
+    data_.Admit(MetadataView(metadata));
     data_.server_context = nullptr;
+    if (data_.rejection != nullptr) Reject();
     InstallCallContext(metadata, &data_.context);
     if (Received(batch)) data_.Message(MessageView::Direction::kReceived);
+  }
+
+  // Whatever handles the call: its status and trailers are replaced (SendStatus). Where the handler
+  // cannot be kept from running, the peer at least need not wait for it.
+  void Reject() noexcept {
+    const grpc::Status& status = data_.rejection->verdict.status;
+    data_.context = data_.context.With(kRejectionKey, status);
+    if (data_.method.info->guarded || (api_ != ServerApi::kCallback && ThisThreadRejects())) return;
+    data_.method.chain->guards().WarnOf(data_.method.info->description.service);
+    grpc_call_cancel_with_status(context_->c_call(),
+                                 static_cast<grpc_status_code>(status.error_code()),
+                                 status.error_message().c_str(), nullptr);
   }
 
   void After(Batch& batch) noexcept {
@@ -130,11 +144,11 @@ class ServerCall final : public grpc::experimental::Interceptor,
       context_->IsCancelled();
     }
     data_.SendTrailers(*batch.GetSendTrailingMetadata());
-    status_ = batch.GetSendStatus();
-    const grpc::StatusCode code = status_.error_code();
-    const std::string message = status_.error_message();
+    const grpc::Status sent = batch.GetSendStatus();
+    status_ = data_.rejection != nullptr ? data_.rejection->verdict.status : sent;
     data_.Status(status_);
-    if (status_.error_code() != code || status_.error_message() != message) {
+    if (status_.error_code() != sent.error_code() ||
+        status_.error_message() != sent.error_message()) {
       batch.ModifySendStatus(status_);
     }
     end_ = data_.method.chain->Now();
@@ -154,6 +168,12 @@ class ServerCall final : public grpc::experimental::Interceptor,
     if ((data_.Set(CallData::kPeerClosed) & CallData::kStatusSent) != 0) End();
   }
 
+  // Who ends it after the verdict, and how, says nothing more about the call.
+  void EndRejected() noexcept {
+    if (!data_.Is(CallData::kStatusSent)) status_ = data_.rejection->verdict.status;
+    data_.End({.status = status_, .api = api_, .end = end_});
+  }
+
   void End() noexcept {
     if (data_.Is(CallData::kEnded)) return;
     const bool abandoned = !data_.Is(CallData::kStatusSent);
@@ -163,6 +183,7 @@ class ServerCall final : public grpc::experimental::Interceptor,
                              "the handler dropped the call without a status");
       if (t_handled == this) api_ = ServerApi::kSync;
     }
+    if (data_.rejection != nullptr) return EndRejected();
     const auto known = data_.Is(CallData::kCancelled) && closed_ ? *closed_ : end_;
     const bool expired = data_.deadline_passed(known);
     const bool cancelled = expired || data_.Is(CallData::kCancelled);

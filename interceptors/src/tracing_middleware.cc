@@ -41,6 +41,8 @@ class TracingMiddleware final : public Middleware {
   TracingMiddleware(std::shared_ptr<Tracer> tracer, TracingOptions options)
       : tracer_(std::move(tracer)), options_(std::move(options)) {}
 
+  std::string_view name() const noexcept override { return "tracing"; }
+
   CallStateType call_state() const noexcept override { return CallStateType::Of<CallTracing>(); }
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
@@ -129,6 +131,12 @@ class TracingMiddleware final : public Middleware {
     return run.context();
   }
 
+  static std::string StatusText(const grpc::Status& status) {
+    return std::string(StatusCodeName(status.error_code()))
+        .append(": ")
+        .append(status.error_message());
+  }
+
   static void Describe(const Call& call, const CallReport& report, Run& run) noexcept {
     const grpc::StatusCode code = report.status.error_code();
     run.AddAttribute("rpc.grpc.status_code", std::int64_t{code});
@@ -143,10 +151,16 @@ class TracingMiddleware final : public Middleware {
     if (report.cancelled) run.AddAttribute("weft.cancelled", true);
     if (report.abandoned) run.AddAttribute("weft.abandoned", true);
     if (report.deadline_exceeded) run.AddAttribute("weft.deadline_exceeded", true);
+    if (!report.rejected_by.empty()) {
+      run.AddAttribute("weft.rejected_by", std::string(report.rejected_by));
+      run.AddAttribute(
+          "weft.rejected_after_us",
+          std::chrono::duration_cast<std::chrono::microseconds>(report.rejected_after).count());
+      run.AddAttribute("weft.verdict", StatusText(report.status));
+    }
     if (call.side() == CallSide::kClient ? code != grpc::StatusCode::OK
                                          : report.abandoned || IsServerError(code)) {
-      run.SetError(
-          std::string(StatusCodeName(code)).append(": ").append(report.status.error_message()));
+      run.SetError(StatusText(report.status));
     }
   }
 

@@ -15,6 +15,7 @@
 
 #include "echo_client.h"
 #include "fixture.h"
+#include "recorder.h"
 
 namespace weft::echo_test {
 namespace {
@@ -36,13 +37,15 @@ enum class Ending {
   kDropped,
   kThrow,
   kUnknownMethod,
-  kShutdown
+  kShutdown,
+  kRejected,
+  kRejectedUnguarded
 };
 
 std::ostream& operator<<(std::ostream& out, Ending ending) {
-  constexpr const char* kNames[] = {"Ok",           "Error",         "ErrorAfterFirst",
-                                    "ClientCancel", "Deadline",      "Dropped",
-                                    "Throw",        "UnknownMethod", "Shutdown"};
+  constexpr const char* kNames[] = {
+      "Ok",    "Error",         "ErrorAfterFirst", "ClientCancel", "Deadline",         "Dropped",
+      "Throw", "UnknownMethod", "Shutdown",        "Rejected",     "RejectedUnguarded"};
   return out << kNames[static_cast<int>(ending)];
 }
 
@@ -67,6 +70,30 @@ class CallEndings : public EchoTest,
   Flavour flavour() const { return std::get<0>(GetParam()); }
   RpcKind kind() const { return std::get<1>(GetParam()); }
   Ending ending() const { return std::get<2>(GetParam()); }
+
+  bool rejected() const { return ending() >= Ending::kRejected; }
+
+  void ServeTraced() {
+    InterceptorOptions options{.tracer = tracer_};
+    if (rejected()) options.middlewares = {std::make_shared<RejectAll>()};
+    Serve(flavour(), std::move(options), {.tracer = tracer_}, 1,
+          ending() != Ending::kRejectedUnguarded);
+  }
+
+  Expected CallRejected() {
+    grpc::ClientContext context;
+    const grpc::Status status = CallSync(kind(), channel_, context);
+    EXPECT_EQ(status.error_code(), RejectAll::kCode);
+    EXPECT_EQ(status.error_message(), RejectAll::kText);
+    if (ending() == Ending::kRejected) {
+      EXPECT_EQ(server_->progress().handled, 0);
+      const auto& trailers = context.GetServerTrailingMetadata();
+      EXPECT_EQ(trailers.count("retry-after"), 1u);
+      EXPECT_EQ(trailers.size(), 1u);
+      EXPECT_EQ(Dropped("bad-key"), 1u);
+    }
+    return {.client = RejectAll::kCode, .server = {RejectAll::kCode}};
+  }
 
   grpc::Status Call(const std::string& behaviour,
                     std::optional<std::chrono::milliseconds> timeout = std::nullopt) {
@@ -135,6 +162,9 @@ class CallEndings : public EchoTest,
         EXPECT_THAT(code, AnyOf(Code::UNAVAILABLE, Code::CANCELLED));
         return {.client = code, .server = {Code::CANCELLED}, .server_cancelled = true};
       }
+      case Ending::kRejected:
+      case Ending::kRejectedUnguarded:
+        return CallRejected();
     }
     return {};
   }
@@ -159,16 +189,20 @@ class CallEndings : public EchoTest,
                       : flavour() == Flavour::kSync ? "sync"
                                                     : "cq";
     EXPECT_THAT(run, HasMetadata("weft.server_api", api));
+    EXPECT_EQ(metadata.contains("weft.rejected_by"), rejected());
+    if (ending() == Ending::kRejectedUnguarded) return;
     for (const RunInTree& child : run.Children()) {
       EXPECT_THAT(child->DisplayName(), AnyOf("work", "body"));
     }
     const bool threw_in_body = ending() == Ending::kThrow && IsCallback(flavour());
-    EXPECT_EQ(run.Children().size(), threw_in_body ? 0u : IsCallback(flavour()) ? 2u : 1u);
+    EXPECT_EQ(run.Children().size(), threw_in_body || rejected() ? 0u
+                                     : IsCallback(flavour())     ? 2u
+                                                                 : 1u);
   }
 };
 
 TEST_P(CallEndings, GiveOneRunOnEachSideUnderItsParent) {
-  Serve(flavour());
+  ServeTraced();
   Expected expected;
   {
     weft::Run test("test", {.tracer = tracer_});
@@ -196,7 +230,7 @@ std::vector<std::tuple<Flavour, RpcKind, Ending>> Cases() {
   std::vector<std::tuple<Flavour, RpcKind, Ending>> cases;
   for (int flavour = 0; flavour < 5; ++flavour) {
     for (int kind = 0; kind < 4; ++kind) {
-      for (int ending = 0; ending < 9; ++ending) {
+      for (int ending = 0; ending < 11; ++ending) {
         cases.emplace_back(static_cast<Flavour>(flavour), static_cast<RpcKind>(kind),
                            static_cast<Ending>(ending));
       }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <grpcpp/generic/async_generic_service.h>
+#include <gtest/gtest.h>
 
 #include <weft/async/context_of.h>
 #include <weft/context/context_scope.h>
@@ -113,7 +114,9 @@ class CallbackService final : public EchoService, public ::echo::Echo::CallbackS
  public:
   explicit CallbackService(Progress& progress) : progress_(progress) {}
 
-  void Register(grpc::ServerBuilder& builder) override { builder.RegisterService(this); }
+  void Register(grpc::ServerBuilder& builder, bool guarded) override {
+    RegisterEcho(builder, *this, guarded);
+  }
   void Stop() override { threads_.Join(); }
 
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Message* request,
@@ -158,8 +161,12 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
  public:
   explicit GenericCallbackService(Progress& progress) : progress_(progress) {}
 
-  void Register(grpc::ServerBuilder& builder) override {
-    builder.RegisterCallbackGenericService(this);
+  void Register(grpc::ServerBuilder& builder, bool guarded) override {
+    if (guarded) {
+      EXPECT_TRUE(RegisterCallbackGenericService(builder, this).ok());
+    } else {
+      builder.RegisterCallbackGenericService(this);
+    }
   }
   void Stop() override { threads_.Join(); }
 

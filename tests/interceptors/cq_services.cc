@@ -7,8 +7,10 @@
 
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/async_generic_service.h>
+#include <gtest/gtest.h>
 
 #include <weft/async/context_of.h>
+#include <weft/async/rejected.h>
 #include <weft/context/context_scope.h>
 
 #include "echo.grpc.pb.h"
@@ -88,7 +90,9 @@ bool ServeOne(Queue& queue, ServerContext& context, Request request, Handle hand
   context.AsyncNotifyWhenDone(&closed);
   if (!Do(queue, [&](Tag* tag) { request(tag); })) return false;
   grpc::Status status;
-  {
+  if (const grpc::Status* const rejected = Rejected(context)) {
+    status = *rejected;
+  } else {
     const ContextScope scope(ContextOf(context));
     status = handle([&] { Await(queue, closed); });
   }
@@ -101,8 +105,8 @@ class CqService final : public EchoService {
  public:
   CqService(Progress& progress, int workers) : progress_(progress), count_(workers) {}
 
-  void Register(grpc::ServerBuilder& builder) override {
-    builder.RegisterService(&service_);
+  void Register(grpc::ServerBuilder& builder, bool guarded) override {
+    RegisterEcho(builder, service_, guarded);
     for (int i = 0; i < count_; ++i) {
       workers_.Add(builder, [this](Queue& queue) { return Unary(queue); });
       workers_.Add(builder, [this](Queue& queue) { return ClientStream(queue); });
@@ -195,8 +199,12 @@ class GenericCqService final : public EchoService {
  public:
   GenericCqService(Progress& progress, int workers) : progress_(progress), count_(workers) {}
 
-  void Register(grpc::ServerBuilder& builder) override {
-    builder.RegisterAsyncGenericService(&service_);
+  void Register(grpc::ServerBuilder& builder, bool guarded) override {
+    if (guarded) {
+      EXPECT_TRUE(RegisterAsyncGenericService(builder, &service_).ok());
+    } else {
+      builder.RegisterAsyncGenericService(&service_);
+    }
     for (int i = 0; i < count_; ++i) {
       workers_.Add(builder, [this](Queue& queue) { return Serve(queue); });
     }

@@ -20,7 +20,9 @@ class SyncService final : public EchoService, public ::echo::Echo::Service {
  public:
   explicit SyncService(Progress& progress) : progress_(progress) {}
 
-  void Register(grpc::ServerBuilder& builder) override { builder.RegisterService(this); }
+  void Register(grpc::ServerBuilder& builder, bool guarded) override {
+    RegisterEcho(builder, *this, guarded);
+  }
 
   grpc::Status Unary(grpc::ServerContext* context, const Message* request,
                      Message* reply) override {
@@ -70,7 +72,16 @@ std::ostream& operator<<(std::ostream& out, Flavour flavour) {
   return out << kNames[static_cast<int>(flavour)];
 }
 
-EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers) {
+void RegisterEcho(grpc::ServerBuilder& builder, grpc::Service& service, bool guarded) {
+  if (!guarded) {
+    builder.RegisterService(&service);
+    return;
+  }
+  const absl::Status status = RegisterService(builder, &service);
+  EXPECT_TRUE(status.ok()) << std::string(status.message());
+}
+
+EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers, bool guarded) {
   switch (flavour) {
     case Flavour::kSync:
       service_ = MakeSyncService(progress_);
@@ -91,7 +102,7 @@ EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers)
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  service_->Register(builder);
+  service_->Register(builder, guarded);
   const absl::Status status = InterceptServer(builder, std::move(options));
   EXPECT_TRUE(status.ok()) << std::string(status.message());
   server_ = builder.BuildAndStart();

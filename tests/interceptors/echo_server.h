@@ -9,6 +9,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <weft/interceptors/guard.h>
 #include <weft/interceptors/interceptor_options.h>
 
 #include "script.h"
@@ -22,7 +23,7 @@ std::ostream& operator<<(std::ostream& out, Flavour flavour);
 class EchoService {
  public:
   virtual ~EchoService() = default;
-  virtual void Register(grpc::ServerBuilder& builder) = 0;
+  virtual void Register(grpc::ServerBuilder& builder, bool guarded) = 0;
   /// After BuildAndStart.
   virtual void Start() {}
   /// After Server::Shutdown: ends queues and threads.
@@ -35,10 +36,14 @@ std::unique_ptr<EchoService> MakeCqService(Progress& progress, int workers);
 std::unique_ptr<EchoService> MakeGenericCqService(Progress& progress, int workers);
 std::unique_ptr<EchoService> MakeGenericCallbackService(Progress& progress);
 
+/// With `guarded` through weft, else with the builder alone.
+void RegisterEcho(grpc::ServerBuilder& builder, grpc::Service& service, bool guarded);
+
 /// An intercepted server of one flavour on a free port.
 class EchoServer {
  public:
-  EchoServer(Flavour flavour, InterceptorOptions options, int workers = 1);
+  /// Not `guarded`: the service is registered with the builder alone.
+  EchoServer(Flavour flavour, InterceptorOptions options, int workers = 1, bool guarded = true);
   ~EchoServer() { Shutdown(); }
 
   const std::string& address() const noexcept { return address_; }

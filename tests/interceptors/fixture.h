@@ -42,9 +42,9 @@ class EchoTest : public ::testing::Test {
     Serve(flavour, {.tracer = tracer_}, {.tracer = tracer_}, workers);
   }
 
-  void Serve(Flavour flavour, InterceptorOptions server, InterceptorOptions client,
-             int workers = 1) {
-    server_ = std::make_unique<EchoServer>(flavour, std::move(server), workers);
+  void Serve(Flavour flavour, InterceptorOptions server, InterceptorOptions client, int workers = 1,
+             bool guarded = true) {
+    server_ = std::make_unique<EchoServer>(flavour, std::move(server), workers, guarded);
     channel_ =
         CreateChannel(server_->address(), grpc::InsecureChannelCredentials(), std::move(client));
   }

@@ -29,6 +29,19 @@ class Hooks : public Middleware {
   }
 };
 
+/// Rejects every call on a server.
+class RejectAll : public Middleware {
+ public:
+  static constexpr grpc::StatusCode kCode = grpc::StatusCode::RESOURCE_EXHAUSTED;
+  static constexpr char kText[] = "come back later";
+
+  std::string_view name() const noexcept override { return "reject_all"; }
+  bool may_reject() const noexcept override { return true; }
+  Verdict Admit(Call& /*call*/, const MetadataView& /*metadata*/) noexcept override {
+    return {.status = {kCode, kText}, .trailers = {{"retry-after", "7"}, {"Bad Key", "dropped"}}};
+  }
+};
+
 /// Keeps the request metadata that a server received.
 class ReceivedMetadata : public Middleware {
  public:

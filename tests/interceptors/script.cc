@@ -25,6 +25,7 @@ bool Progress::WaitForHandler() {
 
 grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, const Peer& peer,
                        Progress& progress) {
+  ++progress.handled;
   const std::string behaviour = BehaviourOf(context);
   const bool reads = kind == RpcKind::kClientStream || kind == RpcKind::kBidiStream;
   const bool writes = kind == RpcKind::kServerStream || kind == RpcKind::kBidiStream;

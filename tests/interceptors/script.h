@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -37,6 +38,9 @@ class Progress {
  public:
   /// Called in every handler, within its run `work`; to be set before the first call.
   std::function<void()> during_work;
+
+  /// How many calls reached a handler.
+  std::atomic<int> handled{0};
 
   void HandlerWaits();
   /// False: not in time.

@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <grpcpp/support/interceptor.h>
 #include <grpcpp/support/status.h>
@@ -149,15 +151,15 @@ class Call {
   std::chrono::system_clock::time_point start() const noexcept;
   /// Absent: no deadline.
   std::optional<std::chrono::system_clock::time_point> deadline() const noexcept;
-  /// The calling peer, as gRPC writes it; servers only, in OnStart and OnReceiveMetadata.
+  /// The calling peer, as gRPC writes it; servers only, in OnStart, Admit and OnReceiveMetadata.
   std::string peer() const;
   /// How often gRPC tried this call before (`grpc-previous-rpc-attempts`); servers only.
   int previous_attempts() const noexcept;
 
   /// Client: the context of the code that made the call. Server: the context of the handler.
   const Context& context() const noexcept;
-  /// Replaces the context; in OnStart and in a server's OnReceiveMetadata. Later middlewares and
-  /// the handler see it.
+  /// Replaces the context; in OnStart and in a server's Admit and OnReceiveMetadata. Later
+  /// middlewares and the handler see it.
   void SetContext(Context context) noexcept;
 
   /// What this middleware keeps for the call; `State` is what its call_state() named.
@@ -185,6 +187,13 @@ struct MessageView {
   std::uint64_t index;  ///< From 0, in its direction.
 };
 
+/// What a middleware says about a call before its handler runs.
+struct Verdict {
+  grpc::Status status{};  ///< OK: go on.
+  /// Trailing metadata of the reply to a rejected call, such as `retry-after`.
+  std::vector<std::pair<std::string, std::string>> trailers{};
+};
+
 /// How a call ended.
 struct CallReport {
   /// Client: what the stub got. Server: what was sent; CANCELLED or DEADLINE_EXCEEDED in the place
@@ -198,6 +207,9 @@ struct CallReport {
   /// Messages that a callback reactor is given after the status are not in it.
   std::uint64_t messages_received = 0;
   std::chrono::system_clock::time_point end;
+  /// The name of the middleware that rejected the call, and how long after its start; empty: none.
+  std::string_view rejected_by{};
+  std::chrono::nanoseconds rejected_after{};
 };
 
 /// Sees every call of a channel or a server.
@@ -212,7 +224,8 @@ struct CallReport {
 ///                                        {.middlewares = {std::make_shared<SlowCalls>()}});
 ///
 /// Order: OnStart and what is received run in the order of registration, what is sent and the end
-///   in reverse, like nested calls.
+///   in reverse, like nested calls. On a server each middleware admits a call and receives its
+///   metadata before the next one does; the first rejection ends that, and OnEnd comes for all.
 /// Lifetime: shared by all calls of all chains that it is registered in.
 /// Threads: hooks of different calls run at the same time; of one call too, for OnMessage. A hook
 ///   never runs on the fiber that made the call; the ambient context is not the call's.
@@ -224,6 +237,9 @@ class Middleware {
   Middleware& operator=(const Middleware&) = delete;
   virtual ~Middleware() = default;
 
+  /// What runs and warnings call it: a few lower-case letters. Must outlive all calls.
+  virtual std::string_view name() const noexcept { return "middleware"; }
+
   virtual CallStateType call_state() const noexcept { return {}; }
 
   /// Before the first call of a method: makes what the middleware keeps for the method. It is
@@ -234,6 +250,13 @@ class Middleware {
 
   /// The call begins: a client is about to send, a server has received the headers.
   virtual void OnStart(Call& /*call*/) noexcept {}
+
+  /// Server only, before the handler and before OnReceiveMetadata: whether the call may go on. What
+  /// enforces a rejection: see RegisterService.
+  virtual Verdict Admit(Call& /*call*/, const MetadataView& /*metadata*/) noexcept { return {}; }
+  /// To be true where Admit is overridden: a server then names, when it starts, the services that
+  /// are not registered with RegisterService.
+  virtual bool may_reject() const noexcept { return false; }
 
   /// Client: request headers. Server: the reply's initial metadata.
   virtual void OnSendMetadata(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}

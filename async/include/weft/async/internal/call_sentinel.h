@@ -5,6 +5,7 @@
 #include <string>
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
 #include <grpcpp/support/string_ref.h>
 
 #include <weft/context/context.h>
@@ -33,6 +34,23 @@ const Context* FindCallContext(const grpc::ServerContextBase& context) noexcept;
 
 /// Removes what a proxy copied by sending on all that it had received. True if there was any.
 bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept;
+
+/// In the context of a call that was rejected: what the peer is to get.
+inline constexpr ContextKey<grpc::Status> kRejectionKey;
+
+/// While it lives, whatever handles calls of completion queues on this thread asks `Rejected`
+/// before: the interceptors then leave the answer to it.
+class RejectingThread {
+ public:
+  RejectingThread() noexcept;
+  ~RejectingThread();
+  RejectingThread(const RejectingThread&) = delete;
+  RejectingThread& operator=(const RejectingThread&) = delete;
+
+ private:
+  const bool outer_;
+};
+bool ThisThreadRejects() noexcept;
 
 /// Tells the interceptors, while a handler of FiberServer sends its status, that the call with this
 /// server context is one of a fiber.

@@ -43,6 +43,8 @@ class FiberCall : public CompletionHandler {
   virtual void Request(grpc::ServerCompletionQueue* queue) = 0;
   /// Runs the handler in the current fiber and sends its status.
   virtual void Run() = 0;
+  /// Sends a status in the place of a handler, or with what it left.
+  virtual void Reply(const grpc::Status& status) = 0;
 
   void Complete(bool ok) noexcept final;
 
@@ -111,7 +113,9 @@ class StreamCall final : public FiberCall {
     ask_(queue, tag(), &context_, &responder_);
   }
   void Run() override {
-    const grpc::Status status = CallHandler([&] { return (*handle_)(&context_, responder_); });
+    Reply(CallHandler([&] { return (*handle_)(&context_, responder_); }));
+  }
+  void Reply(const grpc::Status& status) override {
     Finish([&](void* tag) { responder_.Finish(status, tag); });
   }
 
@@ -131,8 +135,9 @@ class RequestStreamCall final : public FiberCall {
     ask_(queue, tag(), &context_, &request_, &responder_);
   }
   void Run() override {
-    const grpc::Status status =
-        CallHandler([&] { return (*handle_)(&context_, request_, responder_); });
+    Reply(CallHandler([&] { return (*handle_)(&context_, request_, responder_); }));
+  }
+  void Reply(const grpc::Status& status) override {
     Finish([&](void* tag) { responder_.Finish(status, tag); });
   }
 
@@ -157,13 +162,15 @@ class ResponseCall final : public FiberCall {
     }
   }
   void Run() override {
-    const grpc::Status status = CallHandler([&] {
+    Reply(CallHandler([&] {
       if constexpr (kStreams) {
         return (*handle_)(&context_, responder_, &response_);
       } else {
         return (*handle_)(&context_, &request_, &response_);
       }
-    });
+    }));
+  }
+  void Reply(const grpc::Status& status) override {
     Finish([&](void* tag) {
       if (status.ok()) {
         responder_.Finish(response_, status, tag);

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// All that knows how gRPC keeps the handlers of a service is in this file.
+#include <weft/interceptors/guard.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message_lite.h>
+#include <grpcpp/impl/rpc_service_method.h>
+#include <grpcpp/support/method_handler.h>
+
+#include <weft/async/rejected.h>
+
+#include "server_guards.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+using Handler = grpc::internal::MethodHandler;
+using Method = grpc::internal::RpcServiceMethod;
+
+// gRPC gives no way to put a handler around another one. An explicit instantiation may name private
+// members, so this compiles as long as they are there and have these types, and not otherwise.
+template <auto kMember, typename Tag>
+struct Access {
+  friend constexpr auto Get(Tag) { return kMember; }
+};
+struct MethodsTag {
+  friend constexpr auto Get(MethodsTag);
+};
+struct HandlerTag {
+  friend constexpr auto Get(HandlerTag);
+};
+template struct Access<&grpc::Service::methods_, MethodsTag>;
+template struct Access<&Method::handler_, HandlerTag>;
+
+const std::vector<std::unique_ptr<Method>>& MethodsOf(const grpc::Service& service) {
+  return service.*Get(MethodsTag());
+}
+
+bool IsCallback(const Method& method) {
+  return method.api_type() == Method::ApiType::CALL_BACK ||
+         method.api_type() == Method::ApiType::RAW_CALL_BACK;
+}
+
+bool HasRequestMessage(const Method& method) {
+  return method.method_type() == Method::NORMAL_RPC ||
+         method.method_type() == Method::SERVER_STREAMING;
+}
+
+/// Runs `inner` unless the call was rejected. The interceptor puts the verdict in the place of the
+/// status that is sent then.
+class GuardedHandler final : public Handler {
+ public:
+  GuardedHandler(std::unique_ptr<Handler> inner, bool callback, bool has_request) noexcept
+      : inner_(std::move(inner)), callback_(callback), has_request_(has_request) {}
+
+  void RunHandler(const HandlerParameter& call) override {
+    const grpc::Status* const rejected = Rejected(*call.server_context);
+    // A call whose request could not be read reaches no handler of the application either.
+    if (rejected == nullptr || !call.status.ok()) return inner_->RunHandler(call);
+    // Copied: the call may end before the handler returns.
+    const grpc::Status status = *rejected;
+    if (callback_) return RunWithoutHandler(call, status);
+    if (!has_request_) return EndCall(call);
+    // RpcMethodHandler destroys a request only where its handler has run.
+    static_cast<google::protobuf::MessageLite*>(call.request)->~MessageLite();
+    RunWithoutHandler(call, status);
+  }
+
+  void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
+                    void** handler_data) override {
+    return inner_->Deserialize(call, request, status, handler_data);
+  }
+
+ private:
+  // With a status gRPC's handlers take the request for unreadable, and answer themselves.
+  void RunWithoutHandler(const HandlerParameter& call, const grpc::Status& status) {
+    inner_->RunHandler({call.call, call.server_context, call.request, status, call.internal_data,
+                        call.call_requester});
+  }
+
+  // Those that read their requests as a stream do not look at the status.
+  static void EndCall(const HandlerParameter& call) {
+    grpc::internal::ErrorMethodHandler<grpc::StatusCode::CANCELLED>("rejected").RunHandler(call);
+  }
+
+  const std::unique_ptr<Handler> inner_;
+  const bool callback_;
+  const bool has_request_;
+};
+
+std::string DescriptorName(const Method& method) {
+  std::string name = method.name();
+  if (name.starts_with('/')) name.erase(0, 1);
+  if (const std::size_t slash = name.rfind('/'); slash != name.npos) name[slash] = '.';
+  return name;
+}
+
+// What GuardedHandler destroys must be a message of protobuf.
+bool KnowsRequest(const Method& method) {
+  return method.handler() == nullptr || IsCallback(method) || !HasRequestMessage(method) ||
+         google::protobuf::DescriptorPool::generated_pool()->FindMethodByName(
+             DescriptorName(method)) != nullptr;
+}
+
+void Guard(Method& method) {
+  std::unique_ptr<Handler>& handler = method.*Get(HandlerTag());
+  if (handler == nullptr) return;  // a completion queue's
+  if (dynamic_cast<const GuardedHandler*>(handler.get()) != nullptr) return;
+  handler = std::make_unique<GuardedHandler>(std::move(handler), IsCallback(method),
+                                             HasRequestMessage(method));
+}
+
+}  // namespace
+
+absl::Status RegisterService(grpc::ServerBuilder& builder, grpc::Service* service) {
+  if (service == nullptr) return absl::InvalidArgumentError("the service is null");
+  for (const auto& method : MethodsOf(*service)) {
+    if (method == nullptr || KnowsRequest(*method)) continue;
+    return absl::InvalidArgumentError(std::string("the messages of ") + method->name() +
+                                      " are not of protobuf, or their descriptor is not linked");
+  }
+  const std::shared_ptr<internal::ServerGuards> guards = internal::ServerGuards::Of(builder);
+  for (const auto& method : MethodsOf(*service)) {
+    if (method == nullptr) continue;  // left to a generic service
+    Guard(*method);
+    guards->AddMethod(method->name());
+  }
+  builder.RegisterService(service);
+  return absl::OkStatus();
+}
+
+absl::Status RegisterCallbackGenericService(grpc::ServerBuilder& builder,
+                                            grpc::CallbackGenericService* service) {
+  if (service == nullptr) return absl::InvalidArgumentError("the service is null");
+  const std::shared_ptr<internal::ServerGuards> guards = internal::ServerGuards::Of(builder);
+  guards->AddGeneric();
+  builder.RegisterCallbackGenericService(guards->Decorate(service));
+  return absl::OkStatus();
+}
+
+absl::Status RegisterAsyncGenericService(grpc::ServerBuilder& builder,
+                                         grpc::AsyncGenericService* service) {
+  if (service == nullptr) return absl::InvalidArgumentError("the service is null");
+  internal::ServerGuards::Of(builder)->AddGeneric();
+  builder.RegisterAsyncGenericService(service);
+  return absl::OkStatus();
+}
+
+}  // namespace v0
+}  // namespace weft

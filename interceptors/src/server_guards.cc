@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server_guards.h"
+
+#include <cstdio>
+#include <map>
+#include <utility>
+
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
+#include <grpcpp/impl/server_initializer.h>
+
+#include <weft/async/internal/call_sentinel.h>
+#include <weft/async/rejected.h>
+
+#include "registered_methods.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+/// The guards of the servers that are being built.
+class Builders {
+ public:
+  static Builders& Get() {
+    static Builders& builders = *new Builders;
+    return builders;
+  }
+  /// The second is whether it is new.
+  std::pair<std::shared_ptr<ServerGuards>, bool> Find(const grpc::ServerBuilder* builder) {
+    const std::lock_guard lock(mutex_);
+    auto [entry, added] = guards_.try_emplace(builder);
+    if (added) entry->second = std::make_shared<ServerGuards>();
+    return {entry->second, added};
+  }
+  void Remove(const grpc::ServerBuilder* builder) {
+    const std::lock_guard lock(mutex_);
+    guards_.erase(builder);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const grpc::ServerBuilder*, std::shared_ptr<ServerGuards>> guards_;
+};
+
+/// A service without methods, which a server keeps as long as it lives.
+class Keeper final : public grpc::Service {
+ public:
+  explicit Keeper(std::shared_ptr<ServerGuards> guards) noexcept : guards_(std::move(guards)) {}
+
+ private:
+  std::shared_ptr<ServerGuards> guards_;
+};
+
+class Plugin final : public grpc::ServerBuilderPlugin {
+ public:
+  explicit Plugin(std::shared_ptr<ServerGuards> guards) noexcept : guards_(std::move(guards)) {}
+
+  std::string name() override { return "weft"; }
+  void InitServer(grpc::ServerInitializer* server) override {
+    server->RegisterService(std::make_shared<Keeper>(guards_));
+  }
+  void Finish(grpc::ServerInitializer* server) override {
+    guards_->WarnAtStart(*server->GetServiceList());
+  }
+  void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
+
+ private:
+  std::shared_ptr<ServerGuards> guards_;
+};
+
+// A builder does not tell what it was given, but it destroys its options with itself: so this one
+// remembers exactly as long as the builder lives.
+class Mark final : public grpc::ServerBuilderOption {
+ public:
+  Mark(const grpc::ServerBuilder* builder, std::shared_ptr<ServerGuards> guards) noexcept
+      : builder_(builder), guards_(std::move(guards)) {}
+  ~Mark() override { Builders::Get().Remove(builder_); }
+
+  void UpdateArguments(grpc::ChannelArguments* /*arguments*/) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<Plugin>(guards_));
+    plugins->push_back(MakeServiceListPlugin());
+  }
+
+ private:
+  const grpc::ServerBuilder* builder_;
+  std::shared_ptr<ServerGuards> guards_;
+};
+
+class GuardedGenericService final : public grpc::CallbackGenericService {
+ public:
+  explicit GuardedGenericService(grpc::CallbackGenericService* service) noexcept
+      : service_(service) {}
+
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    const grpc::Status* const rejected = Rejected(*context);
+    return rejected == nullptr ? service_->CreateReactor(context) : new Rejection(*rejected);
+  }
+
+ private:
+  class Rejection final : public grpc::ServerGenericBidiReactor {
+   public:
+    explicit Rejection(const grpc::Status& status) { Finish(status); }
+    void OnDone() override { delete this; }
+  };
+
+  grpc::CallbackGenericService* service_;
+};
+
+}  // namespace
+
+std::shared_ptr<ServerGuards> ServerGuards::Of(grpc::ServerBuilder& builder) {
+  auto [guards, added] = Builders::Get().Find(&builder);
+  if (added) builder.SetOption(std::make_unique<Mark>(&builder, guards));
+  return guards;
+}
+
+bool ServerGuards::SetRejector(Rejector rejector) {
+  if (rejector_) return false;
+  rejector_ = std::move(rejector);
+  return true;
+}
+
+grpc::CallbackGenericService* ServerGuards::Decorate(grpc::CallbackGenericService* service) {
+  decorated_ = std::make_unique<GuardedGenericService>(service);
+  return decorated_.get();
+}
+
+void ServerGuards::WarnAtStart(const std::vector<std::string>& services) {
+  for (const std::string& service : services) {
+    if (!GuardsService(service)) unguarded_.insert(service);
+  }
+  if (!rejector_ || ThisThreadRejects()) return;
+  for (const std::string& service : unguarded_) {
+    const std::string by = rejector_(service);
+    if (by.empty()) continue;
+    warned_.insert(service);
+    std::fprintf(stderr,
+                 "weft: %s is not registered with weft::RegisterService: calls that \"%s\" rejects "
+                 "are cancelled with its status, but their handlers run\n",
+                 service.c_str(), by.c_str());
+  }
+}
+
+bool ServerGuards::GuardsService(std::string_view service) const noexcept {
+  const std::string prefix = std::string("/").append(service).append("/");
+  const auto method = methods_.lower_bound(prefix);
+  return method != methods_.end() && method->starts_with(prefix);
+}
+
+bool ServerGuards::Guards(std::string_view full_method, std::string_view service) const noexcept {
+  return methods_.contains(full_method) || (generic_ && !unguarded_.contains(service));
+}
+
+void ServerGuards::WarnOf(std::string_view service) noexcept {
+  // Whatever else a peer may name is one more: a generic service's.
+  const std::string name(unguarded_.contains(service) ? service : "a generic service");
+  const std::lock_guard lock(mutex_);
+  if (!warned_.insert(name).second) return;
+  std::fprintf(stderr,
+               "weft: a call of %s was rejected and cancelled, but its handler ran: register it "
+               "with weft::RegisterService or weft::Register...GenericService\n",
+               name.c_str());
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
