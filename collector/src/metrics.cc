@@ -4,52 +4,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cmath>
 #include <fstream>
 
 #include <weft/version.h>
 
 namespace weft::collector {
-namespace {
-
-std::string NumberText(double value) {
-  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
-  std::array<char, 32> buffer;
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-  return {buffer.data(), end};
-}
-
-void AppendEscaped(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    if (c == '\n') {
-      out += "\\n";
-      continue;
-    }
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-}
-
-}  // namespace
-
-void MetricsWriter::Family(std::string_view name, std::string_view type, std::string_view help) {
-  family_ = name;
-  ((((text_ += "# HELP ") += name) += ' ') += help) += '\n';
-  ((((text_ += "# TYPE ") += name) += ' ') += type) += '\n';
-}
+using Text = weft::internal::MetricsText;
 
 void MetricsWriter::Sample(std::string_view suffix, Labels labels, double value) {
-  (text_ += family_) += suffix;
-  char separator = '{';
-  for (const auto& [name, content] : labels) {
-    ((text_ += separator) += name) += "=\"";
-    AppendEscaped(text_, content);
-    text_ += '"';
-    separator = ',';
-  }
-  if (separator == ',') text_ += '}';
-  ((text_ += ' ') += NumberText(value)) += '\n';
+  std::string list;
+  for (const auto& [name, content] : labels) Text::AppendLabel(list, name, content);
+  text_.Sample(suffix, list, value);
 }
 
 void DurationHistogram::Record(std::chrono::steady_clock::duration duration) noexcept {
@@ -66,7 +31,7 @@ void DurationHistogram::Write(MetricsWriter& out) const {
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < counts_.size(); ++i) {
     total += counts_[i].load(std::memory_order_relaxed);
-    const std::string bound = i < kBounds.size() ? NumberText(kBounds[i]) : "+Inf";
+    const std::string bound = i < kBounds.size() ? Text::Number(kBounds[i]) : "+Inf";
     out.Sample("_bucket", {{"le", bound}}, static_cast<double>(total));
   }
   out.Sample("_sum", {}, static_cast<double>(microseconds_.load()) / 1e6);

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <utility>
 
+#include <weft/tracing/internal/metrics_text.h>
+
 namespace weft::collector {
 
 /// Writes Prometheus' text format.
@@ -23,16 +25,17 @@ class MetricsWriter {
   using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
   /// Starts a family; the samples that follow belong to it.
-  void Family(std::string_view name, std::string_view type, std::string_view help);
+  void Family(std::string_view name, std::string_view type, std::string_view help) {
+    text_.Family(name, type, help);
+  }
   void Sample(Labels labels, double value) { Sample("", labels, value); }
   /// With a suffix of the family's name: `_bucket`, `_sum`, `_count`.
   void Sample(std::string_view suffix, Labels labels, double value);
 
-  std::string Take() { return std::move(text_); }
+  std::string Take() { return text_.Take(); }
 
  private:
-  std::string family_;
-  std::string text_;
+  weft::internal::MetricsText text_;
 };
 
 /// Counts durations in buckets from 1 ms to 10 s.
