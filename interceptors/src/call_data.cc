@@ -36,6 +36,16 @@ void Outwards(CallData& data, F&& hook) noexcept {
 
 }  // namespace
 
+bool NeedsOnlyHeaders(const MethodInfo& info, MetadataWriter::Map& map) noexcept {
+  const MetadataWriter writer(map, kRequestMetadataLimit);
+  for (const MethodInfo::Link& link : info.links) {
+    if (!link.middleware->OnlyHeaders(info.description, link.method_state.get(), writer)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 CallData::~CallData() {
   if (!Is(kStarted)) return;
   for (const MethodInfo::Link& link : method.info->links) {
@@ -58,6 +68,14 @@ void CallData::SendMetadata(MetadataWriter::Map& map) noexcept {
                                  : kReplyMetadataLimit);
   Outwards(*this,
            [&](Middleware& middleware, Call& call) { middleware.OnSendMetadata(call, writer); });
+}
+
+void CallData::SendOnlyHeaders(MetadataWriter::Map& map) noexcept {
+  MetadataWriter writer(map, kRequestMetadataLimit);
+  for (const MethodInfo::Link& link : std::views::reverse(method.info->links)) {
+    Call call(*this, nullptr, link.method_state.get());
+    link.middleware->OnSendMetadata(call, writer);
+  }
 }
 
 void CallData::SendTrailers(MetadataWriter::Map& map) noexcept {

@@ -46,6 +46,8 @@ struct CallData {
   /// Constructs the states and tells the middlewares; before it nothing else may be called.
   void Start() noexcept;
   void SendMetadata(MetadataWriter::Map& map) noexcept;
+  /// All that a call needs for which NeedsOnlyHeaders; without Start.
+  void SendOnlyHeaders(MetadataWriter::Map& map) noexcept;
   void SendTrailers(MetadataWriter::Map& map) noexcept;
   void ReceiveMetadata(const MetadataView& view) noexcept;
   /// A server's: asks each middleware, then shows it the metadata, until one rejects the call.
@@ -79,6 +81,9 @@ struct CallData {
   int previous_attempts = 0;
   std::unique_ptr<const Rejection> rejection;
 };
+
+/// Whether all middlewares of a client's method say so; `map` is what the call sends.
+bool NeedsOnlyHeaders(const MethodInfo& info, MetadataWriter::Map& map) noexcept;
 
 /// gRPC's form of a deadline; absent for infinity.
 std::optional<std::chrono::system_clock::time_point> ToDeadline(gpr_timespec deadline) noexcept;

@@ -7,13 +7,26 @@
 #include <weft/async/internal/call_sentinel.h>
 
 #include "call_data.h"
+#include "private_member.h"
 
 namespace weft {
 inline namespace v0 {
 namespace internal {
+
+struct SentMetadataTag {
+  friend constexpr auto Get(SentMetadataTag);
+};
+template struct PrivateMember<&grpc::ClientContext::send_initial_metadata_, SentMetadataTag>;
+
 namespace {
 
 using Hook = grpc::experimental::InterceptionHookPoints;
+
+void Describe(CallData& data, const grpc::ClientContext& context) noexcept {
+  data.start = data.method.chain->Now();
+  data.deadline = ToDeadline(context.raw_deadline());
+  data.context = Context::Current();
+}
 
 class ClientCall final : public grpc::experimental::Interceptor,
                          public WithTrailingStates<ClientCall> {
@@ -23,9 +36,7 @@ class ClientCall final : public grpc::experimental::Interceptor,
 
   ClientCall(MethodRef method, grpc::experimental::ClientRpcInfo& info)
       : data_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset()) {
-    data_.start = data_.method.chain->Now();
-    data_.deadline = ToDeadline(info.client_context()->raw_deadline());
-    data_.context = Context::Current();
+    Describe(data_, *info.client_context());
   }
 
   // A stub that was never really started had no hook and is no call. The rest of those without a
@@ -98,12 +109,26 @@ RpcKind KindOf(grpc::experimental::ClientRpcInfo::Type type) noexcept {
   }
 }
 
+// Writes what a hook would write, if nothing else is to be done: gRPC looks at the metadata of the
+// context only after all interceptors are made. The map is that of the application's own
+// AddMetadata calls, so that a header is replaced rather than sent twice.
+bool SendsOnlyHeaders(MethodRef& method, grpc::ClientContext& context) noexcept {
+  MetadataWriter::Map& metadata = context.*Get(SentMetadataTag());
+  if (!NeedsOnlyHeaders(*method.info, metadata)) return false;
+  if (!metadata.empty()) RemoveForwardedSentinel(metadata);
+  CallData data(std::move(method), nullptr);
+  Describe(data, context);
+  data.SendOnlyHeaders(metadata);
+  return true;
+}
+
 }  // namespace
 
 grpc::experimental::Interceptor* ClientCallFactory::CreateClientInterceptor(
     grpc::experimental::ClientRpcInfo* info) {
   MethodRef method = chain_->Find(info->method(), KindOf(info->type()));
   if (method.info->links.empty()) return nullptr;
+  if (SendsOnlyHeaders(method, *info->client_context())) return nullptr;
   const std::size_t state_bytes = method.info->state_bytes;
   return new (state_bytes) ClientCall(std::move(method), *info);
 }

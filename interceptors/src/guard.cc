@@ -14,32 +14,32 @@
 
 #include <weft/async/rejected.h>
 
+#include "private_member.h"
 #include "server_guards.h"
 
 namespace weft {
 inline namespace v0 {
-namespace {
+namespace internal {
 
-using Handler = grpc::internal::MethodHandler;
-using Method = grpc::internal::RpcServiceMethod;
-
-// gRPC gives no way to put a handler around another one. An explicit instantiation may name private
-// members, so this compiles as long as they are there and have these types, and not otherwise.
-template <auto kMember, typename Tag>
-struct Access {
-  friend constexpr auto Get(Tag) { return kMember; }
-};
+// gRPC gives no way to put a handler around another one.
 struct MethodsTag {
   friend constexpr auto Get(MethodsTag);
 };
 struct HandlerTag {
   friend constexpr auto Get(HandlerTag);
 };
-template struct Access<&grpc::Service::methods_, MethodsTag>;
-template struct Access<&Method::handler_, HandlerTag>;
+template struct PrivateMember<&grpc::Service::methods_, MethodsTag>;
+template struct PrivateMember<&grpc::internal::RpcServiceMethod::handler_, HandlerTag>;
+
+}  // namespace internal
+
+namespace {
+
+using Handler = grpc::internal::MethodHandler;
+using Method = grpc::internal::RpcServiceMethod;
 
 const std::vector<std::unique_ptr<Method>>& MethodsOf(const grpc::Service& service) {
-  return service.*Get(MethodsTag());
+  return service.*Get(internal::MethodsTag());
 }
 
 bool IsCallback(const Method& method) {
@@ -109,7 +109,7 @@ bool KnowsRequest(const Method& method) {
 }
 
 void Guard(Method& method) {
-  std::unique_ptr<Handler>& handler = method.*Get(HandlerTag());
+  std::unique_ptr<Handler>& handler = method.*Get(internal::HandlerTag());
   if (handler == nullptr) return;  // a completion queue's
   if (dynamic_cast<const GuardedHandler*>(handler.get()) != nullptr) return;
   handler = std::make_unique<GuardedHandler>(std::move(handler), IsCallback(method),

@@ -28,6 +28,9 @@ std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, st
 /// Sends `baggage` alone, for a call that no run makes; all or nothing.
 void WriteBaggageHeader(std::string_view baggage, std::size_t budget, MetadataWriter& metadata);
 
+/// Whether the application itself wrote who the parent is.
+bool HasOwnParent(const MetadataWriter& metadata) noexcept;
+
 /// What the application itself wrote into a call's metadata.
 ParsedHeaders ReadOwnHeaders(const MetadataWriter& metadata);
 

@@ -57,9 +57,13 @@ ParsedHeaders Read(const Map& map) {
 
 }  // namespace
 
+bool HasOwnParent(const MetadataWriter& metadata) noexcept {
+  return !metadata.map().empty() &&
+         (metadata.Get(kTraceHeader) || metadata.Get(kTraceparentHeader));
+}
+
 ParsedHeaders ReadOwnHeaders(const MetadataWriter& metadata) {
-  return metadata.Get(kTraceHeader) || metadata.Get(kTraceparentHeader) ? Read(metadata.map())
-                                                                        : ParsedHeaders();
+  return HasOwnParent(metadata) ? Read(metadata.map()) : ParsedHeaders();
 }
 
 ParsedHeaders ReadReceivedHeaders(const MetadataView& metadata) {

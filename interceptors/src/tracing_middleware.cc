@@ -15,6 +15,7 @@ namespace {
 
 struct MethodTracing {
   std::shared_ptr<const RunTemplate> kind;
+  bool client_run;
 };
 
 struct CallTracing {
@@ -54,8 +55,18 @@ class TracingMiddleware final : public Middleware {
     if (!method.target.empty()) metadata["server.address"] = Text(method.target);
     std::string_view name = method.full_method;
     if (name.starts_with('/')) name.remove_prefix(1);
-    return std::make_shared<MethodTracing>(MethodTracing{std::make_shared<const RunTemplate>(
-        std::string(name), TypeOf(method), std::move(metadata))});
+    return std::make_shared<MethodTracing>(MethodTracing{
+        std::make_shared<const RunTemplate>(std::string(name), TypeOf(method), std::move(metadata)),
+        options_.client_runs &&
+            !(options_.headers_only && options_.headers_only->Selects(method.full_method))});
+  }
+
+  bool OnlyHeaders(const MethodDescription& /*method*/, void* method_state,
+                   const MetadataWriter& metadata) noexcept override {
+    if (!static_cast<const MethodTracing*>(method_state)->client_run) return true;
+    // A parent that the application names may be in the sample, whatever the current run is.
+    return internal::HasOwnParent(metadata) ? !internal::MayTrace(tracer_)
+                                            : !internal::MayRecord(tracer_);
   }
 
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
@@ -66,7 +77,7 @@ class TracingMiddleware final : public Middleware {
     RunContext context;
     {
       const ContextScope scope(call.context());
-      if (options_.client_runs) {
+      if (call.method_state<MethodTracing>().client_run && !call.only_headers()) {
         context = Begin(call, has_own ? Parent(std::move(own)) : Parent());
       } else {
         context = has_own ? own.parent : CurrentRun().context();
@@ -81,7 +92,7 @@ class TracingMiddleware final : public Middleware {
     }
     std::string dropped = internal::WriteTraceHeaders(context, options_.propagation,
                                                       options_.header_budget, metadata);
-    if (!dropped.empty()) {
+    if (!dropped.empty() && !call.only_headers()) {
       call.state<CallTracing>().run.AddAttribute("weft_headers_dropped", std::move(dropped));
     }
   }

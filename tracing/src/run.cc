@@ -284,6 +284,28 @@ RunRef CurrentRun() noexcept {
   return node != nullptr ? RunRef(*node) : RunRef();
 }
 
+namespace internal {
+
+bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
+  const Surroundings here = Surroundings::Of(Context::View());
+  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
+  return applies && here.Enabled(*applies);
+}
+
+bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
+  const Surroundings here = Surroundings::Of(Context::View());
+  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
+  if (!applies || !here.Enabled(*applies)) return false;
+  const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
+  if (parent == nullptr || !parent->context()) {
+    return applies->options().sampling_rate.value_or(1.0) > 0.0;
+  }
+  if (!parent->context().is_remote()) return parent->context().sampled();
+  return applies->impl().Samples(parent->context().trace_id());
+}
+
+}  // namespace internal
+
 Context WithRun(const Context& base, const Run& run) noexcept {
   return run.node_ ? base.With(internal::kRunKey, run.node_) : base;
 }

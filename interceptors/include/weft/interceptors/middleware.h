@@ -168,6 +168,9 @@ class Call {
     return *static_cast<State*>(state_);
   }
 
+  /// Whether OnSendMetadata is all that the call has; see Middleware::OnlyHeaders.
+  bool only_headers() const noexcept { return state_ == nullptr; }
+
   /// What this middleware's OnMethod returned for the call's method.
   template <typename State>
   State& method_state() const noexcept {
@@ -246,6 +249,15 @@ class Middleware {
   /// shared by all its calls.
   virtual std::shared_ptr<void> OnMethod(const MethodDescription& /*method*/) noexcept {
     return nullptr;
+  }
+
+  /// Client only, before all else, on the stack that calls the stub: whether OnSendMetadata is all
+  /// that this middleware does about the call. When all of a chain say so, it comes at once and
+  /// nothing else: no OnStart, no call_state, no OnEnd. The call has no hooks then, which is what
+  /// most of an intercepted call costs.
+  virtual bool OnlyHeaders(const MethodDescription& /*method*/, void* /*method_state*/,
+                           const MetadataWriter& /*metadata*/) noexcept {
+    return false;
   }
 
   /// The call begins: a client is about to send, a server has received the headers.

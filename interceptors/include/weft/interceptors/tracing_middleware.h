@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include <weft/interceptors/middleware.h>
+#include <weft/interceptors/selector.h>
 #include <weft/tracing/run.h>
 #include <weft/tracing/tracer.h>
 
@@ -25,6 +27,12 @@ struct TracingOptions {
   /// Off: calls make no run of their own on that side; the tree stays connected all the same.
   bool client_runs = true;
   bool server_runs = true;
+
+  /// Methods whose calls carry the caller's run to the server and make no client run, as all do
+  /// without `client_runs`. A stream then costs nothing per message, and a call little more than
+  /// its header; calls with tracing off, or of runs that are not sampled, are made like that
+  /// anyway.
+  std::optional<Selector> headers_only{};
 
   RunType client_run_type = RunType::kTool;
   RunType client_stream_run_type = RunType::kChain;

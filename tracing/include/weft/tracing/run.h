@@ -159,6 +159,14 @@ class RunRef {
 /// The current run, or an empty reference. Cost: one reference is counted.
 RunRef CurrentRun() noexcept;
 
+namespace internal {
+/// Whether a run that starts here with `tracer` (may be null) is recorded if its parent is in the
+/// sample. False is certain.
+bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept;
+/// The same below the current run. False is certain; of a root only its id decides.
+bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept;
+}  // namespace internal
+
 /// `base` with `run` as the current run: for work that somebody else starts, such as the handler of
 /// a call.
 ///
