@@ -44,7 +44,7 @@ struct ResponseOf<grpc::ClientAsyncResponseReaderInterface<Response>> {
 template <typename Reader>
 using ResponseOfReader = typename ResponseOf<Reader>::Type;
 
-/// A unary call from its start to its status. Stays where it is until `Await` has returned.
+/// A unary call from its start to its status.
 template <typename Response>
 class StartedUnary {
  public:
@@ -107,58 +107,59 @@ CallResult<internal::ResponseOfReader<Reader>> CallUnary(
   return CallUnary(stub, prepare, request, client_context);
 }
 
-/// A unary call that is under way; made by `StartUnary`.
+/// A unary call that is under way; made by `StartUnary`, or in its place in a container:
 ///
-/// Lifetime: destroyed or assigned to before `Await`, it cancels the call and waits for its end. In
-///   a fiber that an exception unwinds that wants a scheduler which keeps exceptions apart; see
-///   `Inheriting`. What `Await` refers to stays where it is when the object is moved. An object
-///   that was moved from may only be assigned to or destroyed.
+///     std::deque<weft::UnaryCall<Page>> calls;
+///     for (Retriever::Stub* stub : retrievers) {
+///       calls.emplace_back(*stub, &Retriever::Stub::PrepareAsyncSearch, query);
+///     }
+///
+/// Lifetime: destroyed before `Await`, it cancels the call and waits for its end. In a fiber that
+/// an
+///   exception unwinds that wants a scheduler which keeps exceptions apart; see `Inheriting`.
 /// Threads: one at a time, and any fiber; but `Cancel` may be called beside `Await`. A call that
 ///   was started on a thread with a CqScheduler has ended before the scheduler does.
+/// Cost: no allocation of its own.
 template <typename Response>
 class [[nodiscard]] UnaryCall final {
  public:
-  /// See StartUnary. Null: a client context of its own, with `deadline`.
+  /// The parameters are those of `StartUnary`.
   template <typename Stub, typename Reader, typename Request>
-  UnaryCall(Stub& stub, internal::PrepareUnary<Stub, Reader, Request> prepare,
-            const Request& request, grpc::ClientContext* client_context,
-            std::chrono::system_clock::time_point deadline)
-      : state_(std::make_unique<State>(stub, prepare, request, client_context, deadline)) {}
+  UnaryCall(Stub& stub, internal::PrepareUnary<std::type_identity_t<Stub>, Reader, Request> prepare,
+            const std::type_identity_t<Request>& request, grpc::ClientContext& client_context)
+      : context_(client_context), call_(stub, prepare, request, context_) {}
+  template <typename Stub, typename Reader, typename Request>
+  UnaryCall(Stub& stub, internal::PrepareUnary<std::type_identity_t<Stub>, Reader, Request> prepare,
+            const std::type_identity_t<Request>& request,
+            std::chrono::system_clock::time_point deadline = kNever)
+      : context_(OwnContext(deadline)), call_(stub, prepare, request, context_) {}
+  UnaryCall(const UnaryCall&) = delete;
+  UnaryCall& operator=(const UnaryCall&) = delete;
+  ~UnaryCall() {
+    if (call_.awaited()) return;
+    context_.TryCancel();
+    static_cast<void>(call_.Await());
+  }
 
   /// Blocks the fiber, or where there is no CqScheduler the thread, until the call has ended. May
   /// be asked again.
-  CallResult<Response>& Await() & noexcept { return state_->call.Await(); }
-  CallResult<Response> Await() && noexcept { return std::move(state_->call.Await()); }
+  CallResult<Response>& Await() & noexcept { return call_.Await(); }
+  CallResult<Response> Await() && noexcept { return std::move(call_.Await()); }
 
   /// Ends the call from this side; other fibers and threads may do so, too.
-  void Cancel() noexcept { state_->context.TryCancel(); }
+  void Cancel() noexcept { context_.TryCancel(); }
 
  private:
-  struct State {
-    template <typename Stub, typename Prepare, typename Request>
-    State(Stub& stub, Prepare prepare, const Request& request, grpc::ClientContext* client_context,
-          std::chrono::system_clock::time_point deadline)
-        : context(client_context != nullptr ? *client_context : OwnContext(deadline)),
-          call(stub, prepare, request, context) {}
-    State(const State&) = delete;
-    State& operator=(const State&) = delete;
-    ~State() {
-      if (call.awaited()) return;
-      context.TryCancel();
-      static_cast<void>(call.Await());
-    }
+  static constexpr auto kNever = std::chrono::system_clock::time_point::max();
 
-    grpc::ClientContext& OwnContext(std::chrono::system_clock::time_point deadline) {
-      own_context.emplace().set_deadline(deadline);
-      return *own_context;
-    }
+  grpc::ClientContext& OwnContext(std::chrono::system_clock::time_point deadline) {
+    own_context_.emplace().set_deadline(deadline);
+    return *own_context_;
+  }
 
-    std::optional<grpc::ClientContext> own_context;
-    grpc::ClientContext& context;
-    internal::StartedUnary<Response> call;
-  };
-
-  std::unique_ptr<State> state_;
+  std::optional<grpc::ClientContext> own_context_;
+  grpc::ClientContext& context_;
+  internal::StartedUnary<Response> call_;
 };
 
 /// Starts a unary call and returns at once, so that one fiber has several under way. The parameters
@@ -169,12 +170,12 @@ class [[nodiscard]] UnaryCall final {
 ///     if (!facts.Await().ok()) return facts.Await().status;  // and cancels the other one
 ///     return Merge(facts.Await(), plan.Await());
 ///
-/// Cost: one allocation more than CallUnary, and less than half of what a fiber for it takes.
+/// Cost: that of CallUnary, and less than half of what a fiber for it takes.
 template <typename Stub, typename Reader, typename Request>
 UnaryCall<internal::ResponseOfReader<Reader>> StartUnary(
     Stub& stub, internal::PrepareUnary<std::type_identity_t<Stub>, Reader, Request> prepare,
     const std::type_identity_t<Request>& request, grpc::ClientContext& client_context) {
-  return {stub, prepare, request, &client_context, {}};
+  return UnaryCall<internal::ResponseOfReader<Reader>>(stub, prepare, request, client_context);
 }
 
 /// The same with a context of its own, which has only a deadline.
@@ -183,7 +184,7 @@ UnaryCall<internal::ResponseOfReader<Reader>> StartUnary(
     Stub& stub, internal::PrepareUnary<std::type_identity_t<Stub>, Reader, Request> prepare,
     const std::type_identity_t<Request>& request,
     std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max()) {
-  return {stub, prepare, request, nullptr, deadline};
+  return UnaryCall<internal::ResponseOfReader<Reader>>(stub, prepare, request, deadline);
 }
 
 }  // namespace v0
