@@ -8,6 +8,8 @@
 #include <string>
 #include <thread>
 
+#include <grpcpp/alarm.h>
+
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/future.hpp>
 
@@ -45,8 +47,8 @@ class FiberLoop {
   FiberLoop(const FiberLoop&) = delete;
   FiberLoop& operator=(const FiberLoop&) = delete;
 
-  // Returns when no call is left and `shut_down` says that gRPC will start none.
-  void Run(const boost::fibers::shared_future<void>& shut_down) {
+  // Returns when no call is left and ServerHasShutDown was called.
+  void Run() {
     const CqScheduler scheduler(queue_, CqScheduler::Fibers::kInheriting);
     const RejectingThread rejecting;
     for (std::size_t method = 0; method < methods_.size(); ++method) {
@@ -55,8 +57,12 @@ class FiberLoop {
     drained_.get_future().wait();
     for (Idle* idle : idle_) idle->wake.Complete(true);
     idle_.clear();
-    shut_down.wait();
+    shut_down_.Await();
   }
+
+  // gRPC will start no more calls. From another thread, and by an event of the queue: Boost wakes a
+  // fiber of another thread in two steps, and the scheduler may be gone before the second.
+  void ServerHasShutDown() { alarm_.Set(queue_, gpr_time_0(GPR_CLOCK_REALTIME), shut_down_.tag()); }
 
   // In the scheduler, outside any fiber.
   void Arrived(FiberCall* call, bool ok) noexcept {
@@ -189,6 +195,8 @@ class FiberLoop {
   bool stopping_ = false;
   bool told_ = false;
   boost::fibers::promise<void> drained_;
+  FiberOperation shut_down_;
+  grpc::Alarm alarm_;
   StackPool stacks_;
 };
 
@@ -220,7 +228,6 @@ absl::Status Check(const FiberServerOptions& options) {
 }  // namespace
 
 struct FiberServer::Threads {
-  boost::fibers::promise<void> shut_down;
   std::vector<std::unique_ptr<internal::FiberLoop>> loops;
   std::vector<std::jthread> threads;
 };
@@ -245,11 +252,10 @@ absl::Status FiberServer::Start(grpc::ServerBuilder& builder) {
     return absl::UnavailableError("gRPC could not start the server; its log says why");
   }
   threads_ = std::make_unique<Threads>();
-  const auto shut_down = threads_->shut_down.get_future().share();
   for (const auto& queue : queues_) {
     auto& loop = threads_->loops.emplace_back(
         std::make_unique<internal::FiberLoop>(queue.get(), methods_, options_));
-    threads_->threads.emplace_back([&loop = *loop, shut_down] { loop.Run(shut_down); });
+    threads_->threads.emplace_back([&loop = *loop] { loop.Run(); });
   }
   return absl::OkStatus();
 }
@@ -257,7 +263,7 @@ absl::Status FiberServer::Start(grpc::ServerBuilder& builder) {
 void FiberServer::Shutdown(std::chrono::system_clock::time_point deadline) {
   if (threads_ == nullptr) return;
   server_->Shutdown(deadline);
-  threads_->shut_down.set_value();
+  for (const auto& loop : threads_->loops) loop->ServerHasShutDown();
   threads_->threads.clear();  // joins
   threads_.reset();
 }
