@@ -6,8 +6,8 @@
 //     the slope of two runs, all threads counted:
 //       valgrind --tool=callgrind rpc_benchmark once exported 1000
 //   rpc_benchmark tcp [ROUNDS [N]]
-//     64 outstanding over TCP; CPU time per RPC of the whole process, medians of interleaved
-//     rounds, and the ratio to bare. Wants a quiet machine.
+//     64 outstanding over TCP; CPU time per RPC of the whole process and its ratio to bare, medians
+//     of interleaved rounds. Wants a quiet machine.
 //
 // Modes: bare, floor (two interceptors by hand that send and read two headers), filtered (a chain
 // that selects nothing), off (tracer disabled), unsampled, null (traced to an exporter that drops),
@@ -470,10 +470,14 @@ int RunTcp(int rounds, int count) {
       setup->cpu.push_back((CpuMicros() - before) / count);
     }
   }
-  const double bare = Median(setups[0]->cpu);
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const double cpu = Median(setups[i]->cpu);
-    std::printf("%-10s %7.2f us CPU/RPC  %.3f x bare\n", names[i].c_str(), cpu, cpu / bare);
+    // Of the same round: what else the machine does changes from round to round.
+    std::vector<double> ratios;
+    for (std::size_t round = 0; round < setups[i]->cpu.size(); ++round) {
+      ratios.push_back(setups[i]->cpu[round] / setups[0]->cpu[round]);
+    }
+    std::printf("%-10s %7.2f us CPU/RPC  %.3f x bare\n", names[i].c_str(), Median(setups[i]->cpu),
+                Median(ratios));
   }
   return 0;
 }
