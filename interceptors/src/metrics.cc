@@ -8,9 +8,7 @@
 #include <tuple>
 #include <utility>
 
-#include <weft/context/context_scope.h>
-#include <weft/tracing/run.h>
-
+#include "call_run.h"
 #include "registered_methods.h"
 #include "stats.h"
 
@@ -152,9 +150,7 @@ class MetricsMiddleware final : public Middleware {
   }
 
   static RunId TraceOf(const Call& call) noexcept {
-    if (!call.context()) return {};
-    const ContextScope scope(call.context());
-    const RunContext run = CurrentRun().context();
+    const RunContext run = internal::RunOf(call);
     return run.sampled() ? run.trace_id() : RunId();
   }
 

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/interceptors/logging.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "call_run.h"
+#include "stats.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+constexpr std::size_t kLongestValue = 512;
+
+constexpr bool IsPlain(char c) noexcept { return c > 0x20 && c < 0x7f && c != '"' && c != '='; }
+
+void AppendQuoted(std::string& line, std::string_view value) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  line += '"';
+  for (const char c : value) {
+    if (c == '"' || c == '\\') {
+      (line += '\\') += c;
+    } else if (c >= 0x20 && c < 0x7f) {
+      line += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      ((line += "\\x") += kHex[byte >> 4]) += kHex[byte & 15];
+    }
+  }
+  line += '"';
+}
+
+void AppendField(std::string& line, std::string_view name, std::string_view value) {
+  if (!line.empty()) line += ' ';
+  (line += name) += '=';
+  value = value.substr(0, kLongestValue);
+  if (!value.empty() && std::ranges::all_of(value, IsPlain)) {
+    line += value;
+  } else {
+    AppendQuoted(line, value);
+  }
+}
+
+std::string Milliseconds(std::chrono::system_clock::duration duration) {
+  const auto rounded = std::chrono::round<std::chrono::microseconds>(duration);
+  std::array<char, 32> buffer;
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(),
+                                 static_cast<double>(rounded.count()) / 1e3)
+                       .ptr;
+  return {buffer.data(), end};
+}
+
+class LoggingMiddleware final : public Middleware {
+ public:
+  LoggingMiddleware(LogSink sink, LoggingOptions options)
+      : sink_(std::move(sink)), options_(std::move(options)) {
+    options_.one_of = std::max(options_.one_of, 1U);
+  }
+
+  std::string_view name() const noexcept override { return "logging"; }
+
+  void OnEnd(Call& call, const CallReport& report) noexcept override try {
+    const grpc::StatusCode code = report.status.error_code();
+    const LogLevel level = options_.level ? options_.level(code) : LogLevelOf(code);
+    if (level < options_.least) return;
+    if (code == grpc::StatusCode::OK && options_.one_of > 1 &&
+        ended_ok_.fetch_add(1, std::memory_order_relaxed) % options_.one_of != 0) {
+      return;
+    }
+    sink_(level, Line(level, call, report));
+  } catch (...) {
+    internal::CountHookFailure();
+  }
+
+ private:
+  static std::string Line(LogLevel level, const Call& call, const CallReport& report) {
+    std::string line;
+    line.reserve(320);
+    const MethodDescription& method = call.method();
+    AppendField(line, "level", LogLevelName(level));
+    AppendField(line, "grpc.component", method.side == CallSide::kClient ? "client" : "server");
+    AppendField(line, "grpc.service", method.service);
+    AppendField(line, "grpc.method", method.method);
+    AppendField(line, "grpc.method_type", RpcKindName(method.kind));
+    AppendField(line, "grpc.code", StatusCodeName(report.status.error_code()));
+    AppendField(line, "grpc.time_ms", Milliseconds(report.end - call.start()));
+    if (const RunContext run = internal::RunOf(call)) {
+      AppendField(line, "trace_id", run.trace_id().ToString());
+      AppendField(line, "run_id", run.id().ToString());
+    }
+    if (!report.rejected_by.empty()) AppendField(line, "rejected_by", report.rejected_by);
+    const std::string error = report.status.error_message();
+    if (!error.empty()) AppendField(line, "grpc.error", error);
+    return line;
+  }
+
+  LogSink sink_;
+  LoggingOptions options_;
+  std::atomic<std::uint64_t> ended_ok_{0};
+};
+
+}  // namespace
+
+std::string_view LogLevelName(LogLevel level) noexcept {
+  constexpr std::array<std::string_view, 4> kNames = {"debug", "info", "warning", "error"};
+  return kNames[static_cast<std::size_t>(level)];
+}
+
+LogLevel LogLevelOf(grpc::StatusCode code) noexcept {
+  switch (code) {
+    case grpc::StatusCode::OK:
+    case grpc::StatusCode::CANCELLED:
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::ALREADY_EXISTS:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return LogLevel::kInfo;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+    case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::ABORTED:
+    case grpc::StatusCode::OUT_OF_RANGE:
+    case grpc::StatusCode::UNAVAILABLE:
+      return LogLevel::kWarning;
+    default:
+      return LogLevel::kError;
+  }
+}
+
+std::shared_ptr<Middleware> Logging(LogSink sink, LoggingOptions options) {
+  if (!sink) return nullptr;
+  return std::make_shared<LoggingMiddleware>(std::move(sink), std::move(options));
+}
+
+}  // namespace v0
+}  // namespace weft
