@@ -34,6 +34,9 @@ bool HasOwnParent(const MetadataWriter& metadata) noexcept;
 /// What the application itself wrote into a call's metadata.
 ParsedHeaders ReadOwnHeaders(const MetadataWriter& metadata);
 
+/// Whether a peer sent anything that ReadReceivedHeaders gives back.
+bool HasReceivedHeaders(const MetadataView& metadata) noexcept;
+
 /// What a peer sent; problems are counted. At most 16 KiB are looked at.
 ParsedHeaders ReadReceivedHeaders(const MetadataView& metadata);
 

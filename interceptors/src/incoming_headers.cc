@@ -66,6 +66,11 @@ ParsedHeaders ReadOwnHeaders(const MetadataWriter& metadata) {
   return HasOwnParent(metadata) ? Read(metadata.map()) : ParsedHeaders();
 }
 
+bool HasReceivedHeaders(const MetadataView& metadata) noexcept {
+  return metadata.Get(kTraceHeader) || metadata.Get(kTraceparentHeader) ||
+         metadata.Get(kBaggageHeader);
+}
+
 ParsedHeaders ReadReceivedHeaders(const MetadataView& metadata) {
   ParsedHeaders parsed = Read(metadata.map());
   for (const HeaderProblem& problem : parsed.problems) CountHeaderProblem(problem.code);

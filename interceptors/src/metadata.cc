@@ -83,7 +83,9 @@ std::optional<std::string_view> MetadataView::Get(std::string_view key) const no
 }
 
 const MetadataView::Map& MetadataView::map() const noexcept {
-  if (map_ == nullptr) {
+  if (map_ == nullptr && context_ != nullptr) {
+    map_ = &context_->client_metadata();
+  } else if (map_ == nullptr) {
     map_ = part_ == Part::kInitial ? batch_->GetRecvInitialMetadata()
                                    : batch_->GetRecvTrailingMetadata();
   }

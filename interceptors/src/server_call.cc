@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server_call.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <typeinfo>
@@ -224,12 +225,20 @@ RpcKind KindOf(grpc::experimental::ServerRpcInfo::Type type) noexcept {
   }
 }
 
+bool AllSkip(const MethodInfo& info, const grpc::ServerContextBase& context) noexcept {
+  const MetadataView metadata(context);
+  return std::ranges::all_of(info.links, [&](const MethodInfo::Link& link) {
+    return link.middleware->Skips(info.description, metadata);
+  });
+}
+
 }  // namespace
 
 grpc::experimental::Interceptor* ServerCallFactory::CreateServerInterceptor(
     grpc::experimental::ServerRpcInfo* info) {
   MethodRef method = chain_->Find(info->method(), KindOf(info->type()));
   if (method.info->links.empty()) return nullptr;
+  if (AllSkip(*method.info, *info->server_context())) return nullptr;
   const std::size_t state_bytes = method.info->state_bytes;
   return new (state_bytes) ServerCall(std::move(method), info->server_context());
 }

@@ -69,30 +69,27 @@ class TracingMiddleware final : public Middleware {
                                             : !internal::MayRecord(tracer_);
   }
 
+  // With tracing off a server only has to pass on what it received.
+  bool Skips(const MethodDescription& /*method*/, const MetadataView& metadata) noexcept override {
+    return tracer_ != nullptr && !tracer_->enabled() && !internal::HasReceivedHeaders(metadata);
+  }
+
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
     if (call.side() == CallSide::kServer) return;
     ParsedHeaders own;
-    if (!metadata.map().empty()) own = internal::ReadOwnHeaders(metadata);
-    const bool has_own = static_cast<bool>(own.parent);
-    RunContext context;
-    {
-      const ContextScope scope(call.context());
-      if (call.method_state<MethodTracing>().client_run && !call.only_headers()) {
-        context = Begin(call, has_own ? Parent(std::move(own)) : Parent());
-      } else {
-        context = has_own ? own.parent : CurrentRun().context();
-      }
-    }
-    if (!context) {
-      // Members of `baggage` travel without a run, too.
-      const ContextScope scope(call.context());
-      internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, options_.header_budget,
-                                   metadata);
+    if (internal::HasOwnParent(metadata)) own = internal::ReadOwnHeaders(metadata);
+    if (call.only_headers()) {  // on the caller's stack
+      Write(own.parent ? own.parent : CurrentRun().context(), metadata);
       return;
     }
-    std::string dropped = internal::WriteTraceHeaders(context, options_.propagation,
-                                                      options_.header_budget, metadata);
-    if (!dropped.empty() && !call.only_headers()) {
+    const ContextScope scope(call.context());
+    if (!call.method_state<MethodTracing>().client_run) {
+      Write(own.parent ? own.parent : CurrentRun().context(), metadata);
+      return;
+    }
+    const RunContext run = Begin(call, own.parent ? Parent(std::move(own)) : Parent());
+    std::string dropped = Write(run, metadata);
+    if (!dropped.empty()) {
       call.state<CallTracing>().run.AddAttribute("weft_headers_dropped", std::move(dropped));
     }
   }
@@ -131,6 +128,20 @@ class TracingMiddleware final : public Middleware {
   } catch (...) {
     internal::CountHookFailure();
     return RunType::kChain;
+  }
+
+  // The current run's context is the call's. Returns what was left out, for people.
+  std::string Write(const RunContext& parent, MetadataWriter& metadata) const noexcept {
+    if (parent) {
+      return internal::WriteTraceHeaders(parent, options_.propagation, options_.header_budget,
+                                         metadata);
+    }
+    // Members of `baggage` travel without a run, too.
+    if (Context::View()) {
+      internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, options_.header_budget,
+                                   metadata);
+    }
+    return {};
   }
 
   RunContext Begin(Call& call, Parent parent) noexcept {

@@ -161,6 +161,27 @@ TEST_F(HeadersOnly, AParentThatTheApplicationNamesMayBeInTheSample) {
   EXPECT_EQ(Finish().FindRuns("echo.Echo/Unary").size(), 2u);
 }
 
+class HeadersOnlyFlavours : public HeadersOnly, public ::testing::WithParamInterface<Flavour> {};
+
+TEST_P(HeadersOnlyFlavours, AServerWithTracingOffSeesOnlyCallsThatHaveHeaders) {
+  auto off = Tracer::Create({.enabled = false}).value();
+  Serve(GetParam(), {.tracer = off}, {.tracer = off});
+  const std::uint64_t before = GetInterceptorStats().server_started;
+  EXPECT_TRUE(Call().ok());
+  EXPECT_EQ(GetInterceptorStats().server_started, before);
+  EXPECT_TRUE(Call({{"baggage", "tenant=blue"}}).ok());
+  EXPECT_EQ(GetInterceptorStats().server_started, before + 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, HeadersOnlyFlavours,
+                         Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq,
+                                Flavour::kGenericCq, Flavour::kGenericCallback),
+                         [](const auto& flavour) {
+                           std::ostringstream name;
+                           name << flavour.param;
+                           return name.str();
+                         });
+
 TEST_F(HeadersOnly, IsWhatATracerThatIsOffNeeds) {
   auto off = Tracer::Create({.enabled = false}).value();
   Serve(Flavour::kSync, {.tracer = off, .middlewares = {received_}}, {.tracer = off});

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/interceptor.h>
 #include <grpcpp/support/status.h>
 #include <grpcpp/support/string_ref.h>
@@ -54,6 +55,8 @@ class MetadataView {
   explicit MetadataView(const Map& map) noexcept : map_(&map) {}
   MetadataView(grpc::experimental::InterceptorBatchMethods& batch, Part part) noexcept
       : batch_(&batch), part_(part) {}
+  /// What a server received.
+  explicit MetadataView(const grpc::ServerContextBase& context) noexcept : context_(&context) {}
 
   /// The first value of `key` (lower case), or nothing.
   std::optional<std::string_view> Get(std::string_view key) const noexcept;
@@ -70,6 +73,7 @@ class MetadataView {
  private:
   mutable const Map* map_ = nullptr;
   grpc::experimental::InterceptorBatchMethods* batch_ = nullptr;
+  const grpc::ServerContextBase* context_ = nullptr;
   Part part_ = Part::kInitial;
 };
 
@@ -257,6 +261,13 @@ class Middleware {
   /// most of an intercepted call costs.
   virtual bool OnlyHeaders(const MethodDescription& /*method*/, void* /*method_state*/,
                            const MetadataWriter& /*metadata*/) noexcept {
+    return false;
+  }
+
+  /// Server only, before all else: whether this middleware does nothing about the call. When all of
+  /// a chain say so, the call has no hooks.
+  virtual bool Skips(const MethodDescription& /*method*/,
+                     const MetadataView& /*metadata*/) noexcept {
     return false;
   }
 
