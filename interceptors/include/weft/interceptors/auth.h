@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <absl/status/statusor.h>
+
+#include <weft/interceptors/middleware.h>
+
+namespace weft {
+inline namespace v0 {
+
+/// Who makes a call.
+struct Identity {
+  std::string name;
+  std::map<std::string, std::string> attributes{};
+};
+
+/// What is known of a call before its handler runs. Borrows: valid during the check.
+struct AuthRequest {
+  const Call& call;
+  const MetadataView& metadata;
+};
+
+/// Says who makes a call, or why it may not: UNAUTHENTICATED, PERMISSION_DENIED ... The caller sees
+/// the message. Runs on gRPC's threads, several at once: it must not block.
+using AuthCheck = std::function<absl::StatusOr<Identity>(const AuthRequest&)>;
+
+struct AuthOptions {
+  /// Adds the identity's name to the call's run, as the metadata `enduser.id`.
+  bool record = false;
+};
+
+/// On a server: lets calls through that a check approves, before their handlers run.
+///
+///     auto check = weft::ApiKey({{"s3cret", {.name = "billing"}}});
+///     weft::InterceptServer(builder, {.tracer = tracer, .middlewares = {weft::Auth(check)}});
+///     weft::RegisterService(builder, &cart);
+///     ...
+///     if (const weft::Identity* who = weft::CurrentIdentity()) Log(who->name);   // in a handler
+///
+/// Services that are to be left out, such as health checks, are said by the selector of its place
+/// in the list. An empty check gives null. Register services with RegisterService: else a rejected
+/// call's handler runs all the same.
+///
+/// Errors: fails closed: a check that throws rejects the call with INTERNAL, and is counted as a
+///   hook failure.
+std::shared_ptr<Middleware> Auth(AuthCheck check, AuthOptions options = {});
+
+/// Passes the token of `authorization: Bearer TOKEN` to `check`. UNAUTHENTICATED without exactly
+/// one.
+AuthCheck BearerToken(std::function<absl::StatusOr<Identity>(std::string_view token)> check);
+
+/// Knows callers by a secret in a header. How long it takes says nothing about the secrets. Empty
+/// secrets are never right.
+AuthCheck ApiKey(std::map<std::string, Identity> secrets, std::string header = "x-api-key");
+
+/// Who made the call that the calling stack handles, or null. Valid while its context is current.
+const Identity* CurrentIdentity() noexcept;
+/// The same of a context: in a middleware after Auth, `IdentityOf(call.context())`.
+const Identity* IdentityOf(ContextView context) noexcept;
+
+}  // namespace v0
+}  // namespace weft

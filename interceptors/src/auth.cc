@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/interceptors/auth.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include <weft/context/context_scope.h>
+#include <weft/tracing/run.h>
+
+#include "stats.h"
+
+namespace weft {
+inline namespace v0 {
+namespace {
+
+constexpr ContextKey<std::shared_ptr<const Identity>> kIdentityKey;
+
+class AuthMiddleware final : public Middleware {
+ public:
+  AuthMiddleware(AuthCheck check, AuthOptions options)
+      : check_(std::move(check)), options_(options) {}
+
+  std::string_view name() const noexcept override { return "auth"; }
+  bool may_reject() const noexcept override { return true; }
+
+  Verdict Admit(Call& call, const MetadataView& metadata) noexcept override try {
+    absl::StatusOr<Identity> identity = check_({call, metadata});
+    if (!identity.ok()) {
+      // The codes of absl are gRPC's.
+      return {.status = grpc::Status(static_cast<grpc::StatusCode>(identity.status().code()),
+                                     std::string(identity.status().message()))};
+    }
+    auto shared = std::make_shared<const Identity>(*std::move(identity));
+    if (options_.record) Record(call, shared->name);
+    call.SetContext(call.context().With(kIdentityKey, shared));
+    // Without memory for the context the handler would not know who calls.
+    if (IdentityOf(call.context()) != shared.get()) return Failed();
+    return {};
+  } catch (...) {
+    internal::CountHookFailure();
+    return Failed();
+  }
+
+ private:
+  static Verdict Failed() noexcept {
+    return {.status = grpc::Status(grpc::StatusCode::INTERNAL, "authentication failed")};
+  }
+
+  static void Record(const Call& call, const std::string& name) {
+    const ContextScope scope(call.context());
+    CurrentRun().AddMetadata({{"enduser.id", name}});
+  }
+
+  AuthCheck check_;
+  AuthOptions options_;
+};
+
+/// The value of a header that is there once; else nothing, so that nobody hides one behind another.
+std::optional<std::string_view> OnlyValue(const MetadataView& metadata, std::string_view key) {
+  int count = 0;
+  std::string_view only;
+  metadata.ForEach(key, [&](std::string_view value) {
+    ++count;
+    only = value;
+  });
+  return count == 1 ? std::optional(only) : std::nullopt;
+}
+
+bool SameSecret(std::string_view given, std::string_view secret) noexcept {
+  if (given.empty() || secret.empty()) return false;
+  std::size_t difference = given.size() ^ secret.size();
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    difference |= static_cast<unsigned char>(given[i] ^ secret[i % secret.size()]);
+  }
+  return difference == 0;
+}
+
+std::optional<std::string_view> TokenOf(std::string_view value) noexcept {
+  constexpr std::string_view kScheme = "bearer ";
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  if (value.size() <= kScheme.size() ||
+      !std::ranges::equal(value.substr(0, kScheme.size()), kScheme, {}, lower)) {
+    return std::nullopt;
+  }
+  value.remove_prefix(std::min(value.find_first_not_of(' ', kScheme.size()), value.size()));
+  return value.empty() ? std::nullopt : std::optional(value);
+}
+
+}  // namespace
+
+std::shared_ptr<Middleware> Auth(AuthCheck check, AuthOptions options) {
+  if (!check) return nullptr;
+  return std::make_shared<AuthMiddleware>(std::move(check), options);
+}
+
+AuthCheck BearerToken(std::function<absl::StatusOr<Identity>(std::string_view token)> check) {
+  return [check = std::move(check)](const AuthRequest& request) -> absl::StatusOr<Identity> {
+    const auto value = OnlyValue(request.metadata, "authorization");
+    const auto token = value ? TokenOf(*value) : std::nullopt;
+    if (!token) return absl::UnauthenticatedError("a bearer token is needed in 'authorization'");
+    return check(*token);
+  };
+}
+
+AuthCheck ApiKey(std::map<std::string, Identity> secrets, std::string header) {
+  return [secrets = std::move(secrets),
+          header = std::move(header)](const AuthRequest& request) -> absl::StatusOr<Identity> {
+    const std::string_view given = OnlyValue(request.metadata, header).value_or("");
+    const Identity* found = nullptr;
+    for (const auto& [secret, identity] : secrets) {
+      if (SameSecret(given, secret)) found = &identity;
+    }
+    if (found == nullptr) return absl::UnauthenticatedError("a valid '" + header + "' is needed");
+    return *found;
+  };
+}
+
+const Identity* IdentityOf(ContextView context) noexcept {
+  const auto* const identity = context.Find(kIdentityKey);
+  return identity == nullptr ? nullptr : identity->get();
+}
+
+const Identity* CurrentIdentity() noexcept { return IdentityOf(Context::View()); }
+
+}  // namespace v0
+}  // namespace weft
