@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include <weft/interceptors/middleware.h>
+
+namespace weft {
+inline namespace v0 {
+
+/// What calls share a limit.
+enum class RateLimitKey : std::uint8_t {
+  kTotal,
+  kMethod,
+  kPeer,      ///< The peer's address without its port.
+  kIdentity,  ///< What Auth found; calls without an identity share one limit.
+};
+
+struct RateLimitOptions {
+  double per_second = 0;  ///< Calls on average. 0 and less: none gets through.
+  double burst = 0;       ///< Calls at once; less than 1: as many as in a second, at least 1.
+  RateLimitKey key = RateLimitKey::kTotal;
+  /// How many peers or identities are told apart; beyond, who has not called for longest is
+  /// forgotten and starts afresh.
+  std::size_t max_keys = 10'000;
+};
+
+/// On a server: a token bucket. Calls beyond it are rejected before their handler runs, with
+/// RESOURCE_EXHAUSTED and the trailing metadata `retry-after`: seconds to wait.
+///
+///     weft::InterceptServer(builder,
+///                           {.tracer = tracer,
+///                            .middlewares = {weft::RateLimit({.per_second = 500}),
+///                                            weft::Auth(check),
+///                                            weft::RateLimit({.per_second = 5,
+///                                                             .key =
+///                                                             weft::RateLimitKey::kIdentity})}});
+///     weft::RegisterService(builder, &cart);
+///
+/// Where it stands in the list decides what it counts: after Auth only calls that were let in.
+///
+/// Threads: kTotal and kMethod take no lock; the others a short one.
+std::shared_ptr<Middleware> RateLimit(RateLimitOptions options);
+
+}  // namespace v0
+}  // namespace weft
