@@ -145,11 +145,12 @@ class ServerCall final : public grpc::experimental::Interceptor,
       context_->IsCancelled();
     }
     data_.SendTrailers(*batch.GetSendTrailingMetadata());
-    const grpc::Status sent = batch.GetSendStatus();
-    status_ = data_.rejection != nullptr ? data_.rejection->verdict.status : sent;
+    status_ = batch.GetSendStatus();
+    const grpc::StatusCode code = status_.error_code();
+    const std::string message = status_.error_message();
+    if (data_.rejection != nullptr) status_ = data_.rejection->verdict.status;
     data_.Status(status_);
-    if (status_.error_code() != sent.error_code() ||
-        status_.error_message() != sent.error_message()) {
+    if (status_.error_code() != code || status_.error_message() != message) {
       batch.ModifySendStatus(status_);
     }
     end_ = data_.method.chain->Now();

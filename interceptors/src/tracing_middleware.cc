@@ -79,6 +79,7 @@ class TracingMiddleware final : public Middleware {
     ParsedHeaders own;
     if (internal::HasOwnParent(metadata)) own = internal::ReadOwnHeaders(metadata);
     if (call.only_headers()) {  // on the caller's stack
+      if (!own.parent && !call.context()) return;
       Write(own.parent ? own.parent : CurrentRun().context(), metadata);
       return;
     }
@@ -137,10 +138,8 @@ class TracingMiddleware final : public Middleware {
                                          metadata);
     }
     // Members of `baggage` travel without a run, too.
-    if (Context::View()) {
-      internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, options_.header_budget,
-                                   metadata);
-    }
+    internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, options_.header_budget,
+                                 metadata);
     return {};
   }
 

@@ -288,14 +288,17 @@ namespace internal {
 
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
   const Surroundings here = Surroundings::Of(Context::View());
-  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
+  if (tracer) return here.Enabled(*tracer);
+  const std::shared_ptr<Tracer> applies = here.FindTracer(nullptr);
   return applies && here.Enabled(*applies);
 }
 
 bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   const Surroundings here = Surroundings::Of(Context::View());
-  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
-  if (!applies || !here.Enabled(*applies)) return false;
+  std::shared_ptr<Tracer> found;
+  if (!tracer) found = here.FindTracer(nullptr);
+  Tracer* const applies = tracer ? tracer.get() : found.get();
+  if (applies == nullptr || !here.Enabled(*applies)) return false;
   const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
   if (parent == nullptr || !parent->context()) {
     return applies->options().sampling_rate.value_or(1.0) > 0.0;
