@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -117,6 +118,31 @@ INSTANTIATE_TEST_SUITE_P(All, FiberGuard,
                          ::testing::Values(RpcKind::kUnary, RpcKind::kClientStream,
                                            RpcKind::kServerStream, RpcKind::kBidiStream),
                          [](const auto& param) { return std::string(RpcKindName(param.param)); });
+
+class RejectedStreams : public EchoTest, public ::testing::WithParamInterface<Flavour> {};
+
+TEST_P(RejectedStreams, DoNotKeepTheServerFromShuttingDown) {
+  for (const bool guarded : {true, false}) {
+    Serve(GetParam(), {.tracer = tracer_, .middlewares = {std::make_shared<RejectAll>()}},
+          {.tracer = tracer_}, 1, guarded);
+    grpc::ClientContext context;
+    const auto stub = ::echo::Echo::NewStub(channel_);
+    const auto stream = stub->Bidi(&context);
+    Message message;
+    EXPECT_FALSE(stream->Read(&message));
+    server_->Shutdown();  // the client has neither said that it is done nor asked for the status
+    EXPECT_EQ(stream->Finish().error_code(), RejectAll::kCode);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RejectedStreams,
+                         ::testing::Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq,
+                                           Flavour::kGenericCq, Flavour::kGenericCallback),
+                         [](const auto& flavour) {
+                           std::ostringstream name;
+                           name << flavour.param;
+                           return name.str();
+                         });
 
 class Guard : public EchoTest {
  protected:
