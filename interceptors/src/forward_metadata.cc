@@ -38,6 +38,11 @@ class ForwardMetadataMiddleware final : public Middleware {
 
   std::string_view name() const noexcept override { return "forward_metadata"; }
 
+  bool OnlyHeaders(const MethodDescription& /*method*/, void* /*method_state*/,
+                   const MetadataWriter& /*metadata*/) noexcept override {
+    return true;
+  }
+
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
     if (call.side() == CallSide::kClient) return;
     Headers headers;
