@@ -126,11 +126,10 @@ class MetricsMiddleware final : public Middleware {
     // The clock may have been set back in between.
     const double seconds =
         std::max(0.0, std::chrono::duration<double>(report.end - call.start()).count());
-    const RunId trace = options_.exemplars ? TraceOf(call) : RunId();
-    if (trace.IsNil()) {
-      metrics.seconds->Record(seconds);
+    if (options_.exemplars) {
+      metrics.seconds->Record(seconds, report.end, [&] { return TraceOf(call); });
     } else {
-      metrics.seconds->Record(seconds, trace, report.end);
+      metrics.seconds->Record(seconds);
     }
   }
 

@@ -114,9 +114,8 @@ Histogram::Cell& Histogram::Count(double value) noexcept {
   return cell;
 }
 
-void Histogram::Record(double value, const RunId& trace,
-                       std::chrono::system_clock::time_point time) noexcept {
-  Cell& cell = Count(value);
+void Histogram::Remember(Cell& cell, double value, const RunId& trace,
+                         std::chrono::system_clock::time_point time) noexcept {
   std::uint32_t version = cell.version.load(std::memory_order_relaxed);
   if (version % 2 != 0 ||
       !cell.version.compare_exchange_strong(version, version + 1, std::memory_order_acquire)) {

@@ -64,6 +64,27 @@ TEST(MetricsRegistryTest, WritesExemplarsInOpenMetricsOnly) {
   EXPECT_THAT(registry.Prometheus(), Not(HasSubstr("trace_id")));
 }
 
+TEST(MetricsRegistryTest, AsksForATraceWhenTheBucketsIsAnOldOne) {
+  MetricsRegistry registry;
+  Histogram& seconds = **registry.GetHistogram("h", "", {}, kBounds);
+  int asked = 0;
+  const auto record = [&](double value, int at) {
+    const std::chrono::system_clock::time_point time(std::chrono::milliseconds(1767323045000 + at));
+    seconds.Record(value, time, [&asked] {
+      ++asked;
+      return *RunId::Parse(kTrace);
+    });
+    return asked;
+  };
+  EXPECT_EQ(record(0.5, 0), 1);
+  EXPECT_EQ(record(0.6, 999), 1);
+  EXPECT_EQ(record(7, 999), 2);  // another bucket
+  EXPECT_EQ(record(0.7, 1000), 3);
+  EXPECT_EQ(record(0.8, 500), 4);  // the clock was set back
+  EXPECT_EQ(seconds.buckets()[1].count, 4u);
+  EXPECT_EQ(seconds.buckets()[1].exemplar.value, 0.8);
+}
+
 TEST(MetricsRegistryTest, GivesTheSameMetricForTheSameLabels) {
   MetricsRegistry registry;
   Counter* first = *registry.GetCounter("a_total", "", {{"x", "1"}});

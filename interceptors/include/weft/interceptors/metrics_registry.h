@@ -57,7 +57,21 @@ class Histogram {
 
   void Record(double value) noexcept { Count(value); }
   void Record(double value, const RunId& trace,
-              std::chrono::system_clock::time_point time) noexcept;
+              std::chrono::system_clock::time_point time) noexcept {
+    Remember(Count(value), value, trace, time);
+  }
+
+  /// The same, but asks for the trace, by `trace()`, only where the bucket has none of the last
+  /// second.
+  template <typename F>
+  void Record(double value, std::chrono::system_clock::time_point time, F&& trace) noexcept {
+    Cell& cell = Count(value);
+    const std::int64_t age =
+        time.time_since_epoch().count() - cell.time.load(std::memory_order_relaxed);
+    constexpr std::chrono::system_clock::duration kFresh = std::chrono::seconds(1);
+    if (age >= 0 && age < kFresh.count()) return;
+    if (const RunId id = trace(); !id.IsNil()) Remember(cell, value, id, time);
+  }
 
   std::vector<Bucket> buckets() const;
   double sum() const noexcept { return sum_.load(std::memory_order_relaxed); }
@@ -73,6 +87,8 @@ class Histogram {
   };
 
   Cell& Count(double value) noexcept;
+  static void Remember(Cell& cell, double value, const RunId& trace,
+                       std::chrono::system_clock::time_point time) noexcept;
   static Exemplar Read(const Cell& cell) noexcept;
 
   std::vector<double> bounds_;
