@@ -103,6 +103,9 @@ struct FiberServerOptions {
 /// In a handler the context of the call is current, `CallUnary` and `OpenStream` block only the
 /// fiber, and the fibers it makes inherit; see `Inheriting`.
 ///
+/// A call that a middleware of weft's server interceptor rejected is answered with the verdict; its
+/// handler does not run.
+///
 /// Lifetime: services and handlers outlive the server's Shutdown.
 ///   A fiber serves one call after another, so what a `fiber_specific_ptr` holds is still there in
 ///   the next.
