@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/interceptors/tracing_middleware.h>
 
+#include <array>
 #include <string>
 #include <utility>
 
@@ -13,9 +14,15 @@ namespace weft {
 inline namespace v0 {
 namespace {
 
+constexpr std::string_view kStatusCode = "rpc.grpc.status_code";
+constexpr std::string_view kServerApi = "weft.server_api";
+constexpr std::size_t kServerApis = static_cast<std::size_t>(ServerApi::kFiber) + 1;
+
 struct MethodTracing {
   std::shared_ptr<const RunTemplate> kind;
-  bool client_run;
+  /// Of unary calls that ended well, by ServerApi: by far most do.
+  std::array<std::shared_ptr<const RunTemplate>, kServerApis> good;
+  bool client_run = true;
 };
 
 struct CallTracing {
@@ -55,10 +62,23 @@ class TracingMiddleware final : public Middleware {
     if (!method.target.empty()) metadata["server.address"] = Text(method.target);
     std::string_view name = method.full_method;
     if (name.starts_with('/')) name.remove_prefix(1);
-    return std::make_shared<MethodTracing>(MethodTracing{
-        std::make_shared<const RunTemplate>(std::string(name), TypeOf(method), std::move(metadata)),
+    auto tracing = std::make_shared<MethodTracing>();
+    tracing->client_run =
         options_.client_runs &&
-            !(options_.headers_only && options_.headers_only->Selects(method.full_method))});
+        !(options_.headers_only && options_.headers_only->Selects(method.full_method));
+    const RunType type = TypeOf(method);
+    const auto make = [&] {
+      return std::make_shared<const RunTemplate>(std::string(name), type, metadata);
+    };
+    tracing->kind = make();
+    metadata[kStatusCode] = std::int64_t{grpc::StatusCode::OK};
+    for (std::size_t api = 0; api < kServerApis; ++api) {
+      const bool none = static_cast<ServerApi>(api) == ServerApi::kNone;
+      if (none != (method.side == CallSide::kClient)) continue;
+      if (!none) metadata[kServerApi] = Text(ServerApiName(static_cast<ServerApi>(api)));
+      tracing->good[api] = make();
+    }
+    return tracing;
   }
 
   bool OnlyHeaders(const MethodDescription& /*method*/, void* method_state,
@@ -160,10 +180,13 @@ class TracingMiddleware final : public Middleware {
 
   static void Describe(const Call& call, const CallReport& report, Run& run) noexcept {
     const grpc::StatusCode code = report.status.error_code();
-    run.AddAttribute("rpc.grpc.status_code", std::int64_t{code});
-    if (report.api != ServerApi::kNone) {
-      run.AddAttribute("weft.server_api", ServerApiName(report.api));
+    if (code == grpc::StatusCode::OK && call.kind() == RpcKind::kUnary && !report.cancelled &&
+        !report.abandoned && !report.deadline_exceeded && report.rejected_by.empty()) {
+      const auto& good = call.method_state<MethodTracing>().good;
+      return run.SetKind(good[static_cast<std::size_t>(report.api)]);
     }
+    run.AddAttribute(kStatusCode, std::int64_t{code});
+    if (report.api != ServerApi::kNone) run.AddAttribute(kServerApi, ServerApiName(report.api));
     if (call.kind() != RpcKind::kUnary) {
       run.AddAttribute("rpc.grpc.messages_sent", static_cast<std::int64_t>(report.messages_sent));
       run.AddAttribute("rpc.grpc.messages_received",

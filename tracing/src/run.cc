@@ -207,10 +207,15 @@ void Run::AddTags(std::vector<std::string> tags) noexcept { AddTagsTo(state_, ta
 
 void Run::AddMetadata(JsonObject metadata) noexcept { AddMetadataTo(state_, metadata); }
 
+void Run::SetKind(std::shared_ptr<const RunTemplate> kind) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) { record.kind = std::move(kind); });
+}
+
 void Run::AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept {
   if (state_ == nullptr) return;
   state_->Change([&](RunRecord& record) {
-    if (record.attributes.capacity() == 0) record.attributes.reserve(8);
+    if (record.attributes.capacity() == 0) record.attributes.reserve(4);
     record.attributes.push_back({static_key, std::move(value)});
   });
 }

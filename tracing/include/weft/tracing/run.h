@@ -91,6 +91,9 @@ class [[nodiscard]] Run {
   /// Adds to this run only. What descendants are to have is said when the run starts
   /// (RunOptions::metadata) or by a TracingContext.
   void AddMetadata(JsonObject metadata) noexcept;
+  /// What the run turned out to be: its name, unless it has one of its own, and the metadata that
+  /// all such runs share.
+  void SetKind(std::shared_ptr<const RunTemplate> kind) noexcept;
   /// The cheap way for instrumentation; see RunAttribute. The key must have static storage.
   void AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) noexcept;
