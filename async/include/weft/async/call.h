@@ -114,9 +114,9 @@ CallResult<internal::ResponseOfReader<Reader>> CallUnary(
 ///       calls.emplace_back(*stub, &Retriever::Stub::PrepareAsyncSearch, query);
 ///     }
 ///
-/// Lifetime: destroyed before `Await`, it cancels the call and waits for its end. In a fiber that
-/// an
-///   exception unwinds that wants a scheduler which keeps exceptions apart; see `Inheriting`.
+/// Lifetime: destroyed before `Await`, it cancels the call and waits for its end. In a fiber from
+///   which an exception escapes that wants a scheduler that keeps exceptions apart; see
+///   `Inheriting`.
 /// Threads: one at a time, and any fiber; but `Cancel` may be called beside `Await`. A call that
 ///   was started on a thread with a CqScheduler has ended before the scheduler does.
 /// Cost: no allocation of its own.

@@ -78,13 +78,11 @@ class ClientStream {
 ///     for (Token token; tokens.Read(&token);) Print(token);
 ///     return tokens.Finish();
 ///
-/// Lifetime: destroyed before `Finish`, it cancels the call and waits for its end. In a fiber that
-/// an
-///   exception unwinds that wants a scheduler which keeps exceptions apart; see `Inheriting`. A
-///   context that was given to `OpenStream` outlives it.
-/// Threads: as `CallUnary`. A fiber that reads and one that writes may share a stream; whoever
-/// finishes
-///   it waits for both first.
+/// Lifetime: destroyed before `Finish`, it cancels the call and waits for its end. In a fiber from
+///   which an exception escapes that wants a scheduler that keeps exceptions apart; see
+///   `Inheriting`. A context that was given to `OpenStream` outlives it.
+/// Threads: as `CallUnary`. A fiber that reads and one that writes may share a stream; the one that
+///   finishes it waits for the other first.
 /// Errors: a read or write that yields false means that the call is over; `Finish` tells why.
 template <typename Response>
 class ReadStream final : public internal::ClientStream<grpc::ClientAsyncReader<Response>> {

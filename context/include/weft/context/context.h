@@ -86,9 +86,8 @@ class ContextView {
 ///   result of the round before does not grow without bound: past 64 levels the ancestors that no
 ///   longer provide a value are let go.
 /// Threads: as safe as `std::shared_ptr<const T>`.
-/// Errors: none are thrown. When memory is out `With` and `Without` return the context unchanged
-/// and
-///   count it.
+/// Errors: none are thrown. When memory is out `With` and `Without` count it and return the context
+///   unchanged.
 /// Cost: 8 bytes; a copy is one atomic increment, `With` one allocation.
 class Context {
  public:

@@ -46,9 +46,8 @@ struct MetricsOptions {
 ///
 /// A null registry gives null. Errors: a family that the registry holds otherwise, or bad bounds:
 ///   the method's calls are not counted, and counted as a hook failure once.
-/// Cost: about 300 instructions a call and side; no lock, no allocation. A method's first call
-/// makes its
-///   series: 17 codes, and the histogram.
+/// Cost: about 300 instructions a call and side; no lock, no allocation. The first call of a method
+///   makes its series: 17 codes, and the histogram.
 std::shared_ptr<Middleware> Metrics(std::shared_ptr<MetricsRegistry> registry,
                                     MetricsOptions options = {});
 
