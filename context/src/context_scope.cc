@@ -24,27 +24,25 @@ void ReportMisuse(ContextMisuse misuse) noexcept {
   if (ContextMisuseHandler handler = counters.misuse_handler.load()) handler(misuse);
 }
 
-}  // namespace internal
-
 // A fiber without a slot has the root as its context: a scope of the root needs none either.
-ContextScope::ContextScope(Context context) noexcept
-    : context_(std::move(context)), slot_(internal::FindSlot(static_cast<bool>(context_))) {
+BorrowingScope::BorrowingScope(ContextView context) noexcept
+    : node_(context.node_), slot_(FindSlot(node_ != nullptr)) {
   if (slot_ == nullptr) return;
-  previous_ = std::exchange(slot_->current, context_.node_);
+  previous_ = std::exchange(slot_->current, node_);
   number_ = ++slot_->last_number;
   previous_number_ = std::exchange(slot_->innermost, number_);
 }
 
-ContextScope::~ContextScope() {
+BorrowingScope::~BorrowingScope() {
   if (slot_ == nullptr) return;
-  if (internal::FindSlot(false) != slot_) {
+  if (FindSlot(false) != slot_) {
     CloseElsewhere();
   } else {
     Close();
   }
 }
 
-inline void ContextScope::Close() noexcept {
+inline void BorrowingScope::Close() noexcept {
   if (slot_->innermost == number_) [[likely]] {
     Restore();
   } else {
@@ -52,29 +50,31 @@ inline void ContextScope::Close() noexcept {
   }
 }
 
-void ContextScope::Restore() noexcept {
+void BorrowingScope::Restore() noexcept {
   slot_->current = previous_;
   slot_->innermost = previous_number_;
 }
 
-[[gnu::cold]] void ContextScope::CloseElsewhere() noexcept {
+[[gnu::cold]] void BorrowingScope::CloseElsewhere() noexcept {
   // A coroutine that waits is being destroyed: nobody else uses its slot now.
   if (slot_->suspended.load(std::memory_order_acquire)) return Close();
-  internal::Reference(context_.node_);
-  internal::ReportMisuse(ContextMisuse::kWrongStack);
+  Reference(node_);
+  ReportMisuse(ContextMisuse::kWrongStack);
 }
 
-[[gnu::cold]] void ContextScope::CloseOutOfTurn() noexcept {
+[[gnu::cold]] void BorrowingScope::CloseOutOfTurn() noexcept {
   if (number_ > slot_->innermost || number_ <= slot_->cut_off) {
     // Once something was cut off, an open scope may have this context to return to.
-    internal::Reference(context_.node_);
-    internal::ReportMisuse(ContextMisuse::kStale);
+    Reference(node_);
+    ReportMisuse(ContextMisuse::kStale);
     return;
   }
   Restore();
   slot_->cut_off = slot_->last_number;
-  internal::ReportMisuse(ContextMisuse::kOutOfOrder);
+  ReportMisuse(ContextMisuse::kOutOfOrder);
 }
+
+}  // namespace internal
 
 ContextStats ContextStats::Read() noexcept {
   const auto& counters = internal::counters;

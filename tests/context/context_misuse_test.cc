@@ -5,10 +5,12 @@
 
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <boost/fiber/operations.hpp>
 
+#include <weft/context/bind.h>
 #include <weft/context/spawn.h>
 
 #include "counted_id.h"
@@ -22,6 +24,7 @@ namespace {
 namespace fibers = boost::fibers;
 using boost::this_fiber::yield;
 using testing::CurrentId;
+using testing::Derive;
 using testing::Make;
 
 // The counters of misuse, before and after.
@@ -92,6 +95,33 @@ TEST_F(ContextMisuseTest, ScopeClosedOnAnotherThread) {
   EXPECT_EQ(last_, ContextMisuse::kWrongStack);
   around.reset();
   EXPECT_EQ(CurrentId(), 0);
+}
+
+TEST_F(ContextMisuseTest, ScopeThatABoundFunctionLeavesOpen) {
+  std::optional<ContextScope> left_open;
+  {
+    auto bound = Bind(Make(1), [&] {
+      left_open.emplace(Derive(Context::Current(), 2));
+      return CurrentId();
+    });
+    EXPECT_EQ(bound(), 2);
+    EXPECT_EQ(CurrentId(), 0);
+    EXPECT_EQ(Counted(), (Counts{0, 1, 0}));
+  }
+  left_open.reset();  // nothing of the bound context is left
+  EXPECT_EQ(CurrentId(), 0);
+  EXPECT_EQ(Counted(), (Counts{0, 1, 1}));
+}
+
+TEST_F(ContextMisuseTest, ABoundFunctionClosesAScopeAroundIt) {
+  std::optional<ContextScope> around(std::in_place, Make(1));
+  Bind(Make(2), [&] {
+    const ContextScope inner(Make(3));
+    around.reset();
+    EXPECT_EQ(CurrentId(), 0);
+  })();
+  EXPECT_EQ(CurrentId(), 0);
+  EXPECT_EQ(Counted(), (Counts{0, 1, 2}));
 }
 
 TEST_F(ContextMisuseTest, RightUseIsNotCounted) {

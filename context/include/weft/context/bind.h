@@ -16,6 +16,9 @@ inline namespace v0 {
 ///
 /// Can be called with what `Function` can be called with, and nothing else; is copyable, const and
 /// `noexcept` where `Function` is.
+///
+/// Lifetime: like a lambda with captures it must not be destroyed by the function it calls, unless
+///   it was called as an rvalue; the context that is current there is its own.
 template <typename Function>
 class Bound {
  public:
@@ -27,7 +30,7 @@ class Bound {
   requires std::invocable<Function&, Args...>
   decltype(auto) operator()(Args&&... args) & noexcept(
       std::is_nothrow_invocable_v<Function&, Args...>) {
-    ContextScope scope(context_);
+    const internal::BorrowingScope scope(context_);
     return std::invoke(function_, std::forward<Args>(args)...);
   }
 
@@ -35,7 +38,7 @@ class Bound {
   requires std::invocable<const Function&, Args...>
   decltype(auto) operator()(Args&&... args) const& noexcept(
       std::is_nothrow_invocable_v<const Function&, Args...>) {
-    ContextScope scope(context_);
+    const internal::BorrowingScope scope(context_);
     return std::invoke(function_, std::forward<Args>(args)...);
   }
 
@@ -44,7 +47,7 @@ class Bound {
   requires std::invocable<Function, Args...>
   decltype(auto) operator()(Args&&... args) && noexcept(
       std::is_nothrow_invocable_v<Function, Args...>) {
-    ContextScope scope(std::move(context_));
+    const ContextScope scope(std::move(context_));
     return std::invoke(std::move(function_), std::forward<Args>(args)...);
   }
 
@@ -64,7 +67,9 @@ class Bound {
 /// Lifetime: the result keeps `context` alive until it is destroyed; a callback that stays
 ///   registered holds on to its trace. Use `Detached` for those.
 /// Threads: as thread-safe as `function`.
-/// Cost: one atomic increment for each Bind, and for each call of an lvalue.
+/// Cost: one atomic increment for each Bind and one decrement for each result that goes; a call is
+/// a
+///   scope.
 template <typename Function>
 auto Bind(Context context, Function&& function) {
   return Bound<std::decay_t<Function>>(std::move(context), std::forward<Function>(function));

@@ -10,6 +10,10 @@
 
 namespace weft {
 inline namespace v0 {
+namespace internal {
+class BorrowingScope;
+struct ContextReference;
+}  // namespace internal
 
 /// Places for values that are read so often that finding them must cost one load however deep the
 /// context is. Each belongs to one key of weft's own packages.
@@ -69,6 +73,7 @@ class ContextView {
 
  private:
   friend class Context;
+  friend class internal::BorrowingScope;
   explicit ContextView(internal::ContextNode* node) noexcept : node_(node) {}
 
   internal::ContextNode* node_ = nullptr;
@@ -146,11 +151,21 @@ class Context {
   friend bool operator==(const Context& a, const Context& b) noexcept { return a.node_ == b.node_; }
 
  private:
-  friend class ContextScope;
+  friend struct internal::ContextReference;
   explicit Context(internal::ContextNode* node) noexcept : node_(node) {}
 
   internal::ContextNode* node_ = nullptr;
 };
+
+namespace internal {
+/// The reference of a Context, in memory that has no constructors and destructors.
+struct ContextReference {
+  static ContextNode* Take(Context context) noexcept {
+    return std::exchange(context.node_, nullptr);
+  }
+  static Context Give(ContextNode* node) noexcept { return Context(node); }
+};
+}  // namespace internal
 
 }  // namespace v0
 }  // namespace weft

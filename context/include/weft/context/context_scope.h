@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <weft/context/context.h>
 
@@ -10,6 +11,30 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 struct StackSlot;
+
+/// A ContextScope that shares nothing: whoever makes it keeps the context alive.
+class [[nodiscard]] BorrowingScope final {
+ public:
+  explicit BorrowingScope(ContextView context) noexcept;
+  ~BorrowingScope();
+
+  BorrowingScope(const BorrowingScope&) = delete;
+  BorrowingScope& operator=(const BorrowingScope&) = delete;
+  static void* operator new(std::size_t) = delete;
+  static void* operator new[](std::size_t) = delete;
+
+ private:
+  void Close() noexcept;
+  void Restore() noexcept;
+  void CloseElsewhere() noexcept;
+  void CloseOutOfTurn() noexcept;
+
+  ContextNode* const node_;
+  StackSlot* const slot_;  // null: the scope has no effect
+  ContextNode* previous_ = nullptr;
+  std::uint64_t number_ = 0;
+  std::uint64_t previous_number_ = 0;
+};
 }  // namespace internal
 
 /// Makes a `Context` current for the calling fiber, until the end of a block.
@@ -31,8 +56,8 @@ struct StackSlot;
 ///   store; if that fails the scope has no effect. bench/context_benchmark.cc has the times.
 class [[nodiscard]] ContextScope final {
  public:
-  explicit ContextScope(Context context) noexcept;
-  ~ContextScope();
+  explicit ContextScope(Context context) noexcept
+      : context_(std::move(context)), scope_(context_) {}
 
   ContextScope(const ContextScope&) = delete;
   ContextScope& operator=(const ContextScope&) = delete;
@@ -40,16 +65,8 @@ class [[nodiscard]] ContextScope final {
   static void* operator new[](std::size_t) = delete;
 
  private:
-  void Close() noexcept;
-  void Restore() noexcept;
-  void CloseElsewhere() noexcept;
-  void CloseOutOfTurn() noexcept;
-
-  Context context_;
-  internal::StackSlot* slot_;  // null: the scope has no effect
-  internal::ContextNode* previous_ = nullptr;
-  std::uint64_t number_ = 0;
-  std::uint64_t previous_number_ = 0;
+  const Context context_;
+  const internal::BorrowingScope scope_;
 };
 
 }  // namespace v0
