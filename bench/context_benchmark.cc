@@ -129,6 +129,11 @@ const auto open_close_copy = [](const weft::Context& context) {
 };
 const auto call = [](const weft::Context&) { EmptyFunction(); };
 const auto bind_and_call = [](const weft::Context&) { weft::Bind(EmptyFunction)(); };
+void CallBound(int repetitions) {
+  const weft::ContextScope scope(Sample());
+  auto bound = weft::Bind(Sample(), EmptyFunction);
+  for (int i = 0; i < repetitions; ++i) bound();
+}
 const auto new_delete = [](const weft::Context&) {
   void* const memory = ::operator new(sizeof(RunInfo));
   Keep(memory);
@@ -164,15 +169,15 @@ using RoundRobin = boost::fibers::algo::round_robin;
 void WrapAndUnwrap(int repetitions) {
   const weft::Context context = Sample();
   const weft::ContextScope scope(context);
-  std::array<weft::internal::QueueTag*, 512> tags{};
+  std::array<void*, 512> tags{};
   for (int done = 0; done < repetitions; done += static_cast<int>(tags.size())) {
-    for (auto*& tag : tags) {
-      tag = weft::internal::TakeQueueTag();
-      tag->context = weft::Context::Current();
-    }
-    for (auto* tag : tags) {
-      const weft::ContextScope event(std::move(tag->context));
-      weft::internal::GiveQueueTag(tag);
+    for (void*& tag : tags) tag = weft::internal::MakeTag(weft::Context::Current(), nullptr);
+    for (void* tag : tags) {
+      void* operation = nullptr;
+      weft::Context of_tag;
+      weft::internal::TakeTag(tag, true, &operation, &of_tag);
+      const weft::ContextScope event(std::move(of_tag));
+      Keep(&event);
     }
   }
 }
@@ -208,15 +213,13 @@ const auto hand_over = HandOver<weft::Context>([](const weft::Context& context) 
                                                  const weft::ContextScope event(std::move(item));
                                                  Keep(&event);
                                                });
-const auto hand_over_tag = HandOver<weft::internal::QueueTag*>(
-    [](const weft::Context& context) {
-      auto* const tag = weft::internal::TakeQueueTag();
-      tag->context = context;
-      return tag;
-    },
-    [](weft::internal::QueueTag* tag) {
-      const weft::ContextScope event(std::move(tag->context));
-      weft::internal::GiveQueueTag(tag);
+const auto hand_over_tag = HandOver<void*>(
+    [](const weft::Context& context) { return weft::internal::MakeTag(context, nullptr); },
+    [](void* tag) {
+      void* operation = nullptr;
+      weft::Context context;
+      weft::internal::TakeTag(tag, true, &operation, &context);
+      const weft::ContextScope event(std::move(context));
       Keep(&event);
     });
 const auto copy_and_scope = [](const weft::Context&) {
@@ -345,6 +348,7 @@ std::vector<Subject> Subjects() {
        "no new"},
       {kCall, kMany, Repeat(call)},
       {"bind and call it", kMany, Repeat(bind_and_call), kCall, "<= 20 ns"},
+      {"call what was bound before", kMany, CallBound, kCall, "<= 20 ns"},
       {kNewDelete, kSome, Repeat(new_delete)},
       {"derive a context", kSome, Repeat(derive), kNewDelete, "<= 60 ns"},
       {kRawFiber, kFew, Repeat(raw_fiber)},

@@ -1,119 +1,191 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/async/internal/queue_tag.h>
 
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <cstdint>
 #include <mutex>
+#include <new>
 #include <utility>
-#include <vector>
 
 namespace weft {
 inline namespace v0 {
 namespace internal {
 namespace {
 
-constexpr int kBatch = 32;
-constexpr std::size_t kMaxSharedBatches = 256;  // half a megabyte
+constexpr std::size_t kBlockBytes = 1024;
+constexpr std::size_t kMaxSharedBlocks = 512;
 
-void Delete(QueueTag* tag) noexcept {
-  while (tag != nullptr) delete std::exchange(tag, tag->next_free);
-}
+// Where tags lie, one after another as a thread makes them. It is used again as a whole, when all
+// of them have come back, wherever that was. So a tag that changes threads costs a part of a cache
+// line in each direction, and there is no list that links free ones through those lines. What an
+// operation that takes long keeps from use is one block.
+struct alignas(kBlockBytes) Block {
+  static constexpr std::uint32_t kMemory = kBlockBytes - 16;
 
-// Lists of kBatch tags that no thread holds.
-class SharedBatches {
- public:
-  SharedBatches() { batches_.reserve(kMaxSharedBatches); }
+  std::atomic<std::uint32_t> out{kMemory};  // bytes that have not come back
+  Block* next_free = nullptr;
+  alignas(16) std::array<std::byte, kMemory> memory;
 
-  QueueTag* Take() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (batches_.empty()) return nullptr;
-    QueueTag* const batch = batches_.back();
-    batches_.pop_back();
-    return batch;
+  static Block* Of(const void* tag) noexcept {
+    return reinterpret_cast<Block*>(reinterpret_cast<std::uintptr_t>(tag) & ~(kBlockBytes - 1));
   }
-  void Give(QueueTag* batch) noexcept {
+};
+static_assert(sizeof(Block) == kBlockBytes);
+
+// Blocks that no thread holds.
+class SharedBlocks {
+ public:
+  Block* Take() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (first_ == nullptr) return nullptr;
+    --count_;
+    return std::exchange(first_, first_->next_free);
+  }
+  void Give(Block* block) noexcept {
     {
       const std::lock_guard lock(mutex_);
-      if (batches_.size() < kMaxSharedBatches) return batches_.push_back(batch);
+      if (count_ < kMaxSharedBlocks) {
+        ++count_;
+        block->next_free = std::exchange(first_, block);
+        return;
+      }
     }
-    Delete(batch);
+    delete block;
   }
 
  private:
   std::mutex mutex_;
-  std::vector<QueueTag*> batches_;
+  Block* first_ = nullptr;
+  std::size_t count_ = 0;
 };
 
 // Never destroyed: queues may be drained in static destructors.
-SharedBatches& Shared() {
-  static auto* const shared = new SharedBatches;
+SharedBlocks& Shared() {
+  static auto* const shared = new SharedBlocks;
   return *shared;
 }
 
-// Two lists, so that a thread which takes and gives in turn does not go to the shared ones each
-// time. Constant-initialised and trivially destroyed; a thread's tags are freed by FreeAtExit.
+// What came back to this thread and was not counted in the block yet.
+struct Returned {
+  Block* block = nullptr;
+  std::uint32_t bytes = 0;
+};
+
+// Constant-initialised and trivially destroyed; FreeAtExit gives up what it holds.
 struct LocalTags {
-  QueueTag* front = nullptr;
-  int count = 0;             // in `front`
-  QueueTag* full = nullptr;  // a batch, or null
-  bool registered = false;   // with FreeAtExit
+  std::byte* next = nullptr;  // of the block in use
+  std::byte* end = nullptr;
+  std::array<Returned, 8> returned;  // by the address of the block
+  Block* spare = nullptr;
+  int spares = 0;
+  bool registered = false;  // with FreeAtExit
   bool ended = false;
 };
 constinit thread_local LocalTags local_tags;
+constexpr int kMostSpares = 4;
+
+[[gnu::noinline]] void Free(LocalTags& local, Block* block) noexcept {
+  if (local.ended || local.spares == kMostSpares) return Shared().Give(block);
+  ++local.spares;
+  block->next_free = std::exchange(local.spare, block);
+}
+
+void Return(LocalTags& local, Block* block, std::uint32_t bytes) noexcept {
+  // Who returns the last needs no atomic subtraction: nobody else returns any.
+  if (block->out.load(std::memory_order_acquire) == bytes ||
+      block->out.fetch_sub(bytes, std::memory_order_acq_rel) == bytes) {
+    Free(local, block);
+  }
+}
+
+void Count(LocalTags& local, Returned& returned) noexcept {
+  if (returned.block != nullptr) Return(local, returned.block, returned.bytes);
+  returned = {};
+}
+
+void ReturnRest(LocalTags& local) noexcept {
+  const auto rest = static_cast<std::uint32_t>(local.end - local.next);
+  if (rest != 0) Return(local, Block::Of(local.next), rest);
+  local.next = local.end = nullptr;
+}
 
 struct FreeAtExit {
   FreeAtExit() = default;
   FreeAtExit(const FreeAtExit&) = delete;
   FreeAtExit& operator=(const FreeAtExit&) = delete;
   ~FreeAtExit() {
-    Delete(std::exchange(local_tags.front, nullptr));
-    Delete(std::exchange(local_tags.full, nullptr));
-    local_tags.ended = true;
+    LocalTags& local = local_tags;
+    local.ended = true;
+    for (Returned& returned : local.returned) Count(local, returned);
+    ReturnRest(local);
+    while (local.spare != nullptr) {
+      Block* const block = local.spare;
+      local.spare = block->next_free;
+      Shared().Give(block);
+    }
   }
 };
 
-[[gnu::cold, gnu::noinline]] QueueTag* Refill(LocalTags& local) noexcept {
-  QueueTag* batch = std::exchange(local.full, nullptr);
-  if (batch == nullptr) batch = Shared().Take();
-  // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): gRPC ends the process without memory, too.
-  if (batch == nullptr) return new QueueTag;
-  local.count = kBatch - 1;
-  local.front = batch->next_free;
-  return batch;
+void Register(LocalTags& local) noexcept {
+  if (!std::exchange(local.registered, true)) static thread_local const FreeAtExit free_at_exit;
 }
 
-[[gnu::cold, gnu::noinline]] void Spill(LocalTags& local, QueueTag* tag) noexcept {
-  if (local.ended) {
-    delete tag;
-    return;
+Block* TakeBlock(LocalTags& local) noexcept {
+  if (local.spare != nullptr) {
+    --local.spares;
+    return std::exchange(local.spare, local.spare->next_free);
   }
-  if (!std::exchange(local.registered, true)) static thread_local const FreeAtExit free_at_exit;
-  if (local.count == kBatch) {
-    if (local.full != nullptr) Shared().Give(local.full);
-    local.full = std::exchange(local.front, nullptr);
-    local.count = 0;
+  if (Block* const block = Shared().Take()) return block;
+  // NOLINTNEXTLINE(bugprone-unhandled-exception-at-new): gRPC ends the process without memory, too.
+  return new Block;
+}
+
+[[gnu::cold, gnu::noinline]] void* Refill(LocalTags& local, std::uint32_t bytes) noexcept {
+  Register(local);
+  ReturnRest(local);
+  Block* const block = TakeBlock(local);
+  if (local.ended) {  // nothing would return the rest
+    block->out.store(bytes, std::memory_order_relaxed);
+    return block->memory.data();
   }
-  tag->next_free = std::exchange(local.front, tag);
-  ++local.count;
+  block->out.store(Block::kMemory, std::memory_order_relaxed);
+  local.next = block->memory.data() + bytes;
+  local.end = block->memory.data() + Block::kMemory;
+  return block->memory.data();
+}
+
+[[gnu::noinline]] void GiveOfOtherBlock(LocalTags& local, Returned& returned, Block* block,
+                                        std::uint32_t bytes) noexcept {
+  Register(local);
+  if (local.ended) return Return(local, block, bytes);
+  Count(local, returned);
+  returned = {block, bytes};
 }
 
 }  // namespace
 
 // Neither is inlined nor suspends: see CurrentNode() on thread-locals and fibers.
-[[gnu::noinline]] QueueTag* TakeQueueTag() noexcept {
+[[gnu::noinline]] QueueTag* TakeQueueTag(std::size_t bytes) noexcept {
   asm volatile("");
   LocalTags& local = local_tags;
-  QueueTag* const tag = local.front;
-  if (tag == nullptr) return Refill(local);
-  local.front = tag->next_free;
-  --local.count;
-  return tag;
+  const auto left = static_cast<std::size_t>(local.end - local.next);
+  void* const memory = left >= bytes ? std::exchange(local.next, local.next + bytes)
+                                     : Refill(local, static_cast<std::uint32_t>(bytes));
+  return static_cast<QueueTag*>(memory);
 }
 
-[[gnu::noinline]] void GiveQueueTag(QueueTag* tag) noexcept {
+[[gnu::noinline]] void GiveQueueTag(QueueTag* tag, std::size_t bytes) noexcept {
   asm volatile("");
   LocalTags& local = local_tags;
-  if (local.count == kBatch || !local.registered || local.ended) return Spill(local, tag);
-  tag->next_free = std::exchange(local.front, tag);
-  ++local.count;
+  Block* const block = Block::Of(tag);
+  Returned& returned =
+      local.returned[reinterpret_cast<std::uintptr_t>(block) / kBlockBytes % local.returned.size()];
+  if (returned.block != block) {
+    return GiveOfOtherBlock(local, returned, block, static_cast<std::uint32_t>(bytes));
+  }
+  returned.bytes += static_cast<std::uint32_t>(bytes);
 }
 
 }  // namespace internal

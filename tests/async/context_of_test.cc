@@ -51,7 +51,7 @@ TEST(CallSentinelTest, ReplacesWhatWasThere) {
 
 TEST(CallSentinelTest, CodeThatForwardsMetadataCopiesAnEmptyValueThatIsRemoved) {
   const Context context;
-  ReceivedMetadata received{{"other", "kept"}};
+  ReceivedMetadata received{{"other", "kept"}, {"weft-keep", "1"}, {"weft-hops", "3"}};
   ASSERT_TRUE(internal::InstallCallContext(received, &context));
   SentMetadata sent;
   for (const auto& [key, value] : received) {

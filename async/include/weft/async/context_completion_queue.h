@@ -3,7 +3,6 @@
 
 #include <atomic>
 #include <concepts>
-#include <cstring>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -40,7 +39,7 @@ inline namespace v0 {
 /// Tags: every operation of the queue has a tag of `Tag`, and each tag serves one operation, which
 ///   must be started: a tag whose operation never starts is lost, with its context.
 /// Cost: a tag takes no allocation once some have come back, unless a function is larger than
-///   40 bytes; see bench/context_benchmark.cc.
+///   112 bytes or may throw when it is moved; see bench/context_benchmark.cc.
 template <typename Operation, typename Queue = grpc::CompletionQueue>
 class ContextCompletionQueue final {
  public:
@@ -66,12 +65,7 @@ class ContextCompletionQueue final {
 
   /// A tag for one operation that is started now, in `context`, or in the current one.
   void* Tag(Operation* operation, Context context) noexcept {
-    internal::QueueTag* const tag = internal::TakeQueueTag();
-    tag->context = std::move(context);
-    tag->run = nullptr;
-    std::memcpy(tag->payload.data(), &operation, sizeof(operation));
-    internal::BeforeQueue(tag);
-    return tag;
+    return internal::MakeTag(std::move(context), operation);
   }
   void* Tag(Operation* operation) noexcept { return Tag(operation, Context::Current()); }
 
@@ -122,16 +116,10 @@ class ContextCompletionQueue final {
 
  private:
   static bool Unwrap(void* tag, bool ok, Event* event) {
-    auto* const own = static_cast<internal::QueueTag*>(tag);
-    internal::AfterQueue(own);
-    if (own->run != nullptr) {
-      own->run(own, ok);
-      return false;
-    }
-    std::memcpy(&event->operation, own->payload.data(), sizeof(event->operation));
+    void* operation = nullptr;
+    if (!internal::TakeTag(tag, ok, &operation, &event->context)) return false;
+    event->operation = static_cast<Operation*>(operation);
     event->ok = ok;
-    event->context = std::move(own->context);
-    internal::GiveQueueTag(own);
     return true;
   }
 

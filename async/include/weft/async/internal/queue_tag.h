@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -19,23 +19,27 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-/// What a tag of a ContextCompletionQueue points to: the context of one operation, and either the
-/// user's pointer or a callable. One cache line.
-struct alignas(64) QueueTag {
-  static constexpr std::size_t kPayloadBytes = 40;
+/// What a tag of a ContextCompletionQueue points to: the context of one operation with the user's
+/// pointer, or with a callable that follows in memory. The thread that polls does not write to it,
+/// so that its cache line is copied from one processor to another only once.
+struct alignas(16) QueueTag {
   using Run = void (*)(QueueTag*, bool ok);
 
-  Context context;
-  Run run = nullptr;  // null: `payload` begins with the user's pointer
-  QueueTag* next_free = nullptr;
-  alignas(void*) std::array<std::byte, kPayloadBytes> payload;
+  ContextNode* context;  // owned
+  union {
+    void* operation;
+    Run run;
+  };
 };
-static_assert(sizeof(QueueTag) == 64);
+static_assert(sizeof(QueueTag) == 16);
 
-/// From and to a pool that the threads share in batches, since most tags are made on one thread and
-/// come out on another.
-QueueTag* TakeQueueTag() noexcept;
-void GiveQueueTag(QueueTag* tag) noexcept;
+/// Larger callables have memory of their own.
+inline constexpr std::size_t kMostQueueTagBytes = 128;
+
+/// Memory for one, and back. `bytes` is a multiple of 16, at most kMostQueueTagBytes, and the same
+/// in both.
+QueueTag* TakeQueueTag(std::size_t bytes) noexcept;
+void GiveQueueTag(QueueTag* tag, std::size_t bytes) noexcept;
 
 /// The queue orders what was done before a tag was handed to it and what is done when the tag comes
 /// out. As gRPC's library is not instrumented, ThreadSanitizer must be told.
@@ -50,33 +54,63 @@ inline void AfterQueue([[maybe_unused]] QueueTag* tag) noexcept {
 #endif
 }
 
-template <typename F>
-QueueTag* MakeCallableTag(Context context, F&& function) {
-  using Function = std::decay_t<F>;
-  constexpr bool kFits =
-      sizeof(Function) <= QueueTag::kPayloadBytes && alignof(Function) <= alignof(void*);
-  using Payload = std::conditional_t<kFits, Function, std::unique_ptr<Function>>;
-  QueueTag* const tag = TakeQueueTag();
-  tag->context = std::move(context);
-  if constexpr (kFits) {
-    new (tag->payload.data()) Payload(std::forward<F>(function));
-  } else {
-    new (tag->payload.data()) Payload(std::make_unique<Function>(std::forward<F>(function)));
-  }
-  tag->run = [](QueueTag* self, bool ok) {
-    auto* const stored = std::launder(reinterpret_cast<Payload*>(self->payload.data()));
-    Payload own(std::move(*stored));
-    stored->~Payload();
-    const ContextScope scope(std::move(self->context));
-    GiveQueueTag(self);  // before the call: what it starts may use it again
-    if constexpr (kFits) {
-      own(ok);
-    } else {
-      (*own)(ok);
-    }
-  };
+inline void* MakeTag(Context context, void* operation) noexcept {
+  QueueTag* const tag = TakeQueueTag(sizeof(QueueTag));
+  tag->context = ContextReference::Take(std::move(context));
+  tag->operation = operation;
   BeforeQueue(tag);
   return tag;
+}
+
+// The lowest bit of the address tells a tag with a callable.
+inline constexpr std::uintptr_t kCallableBit = 1;
+
+template <typename F>
+void* MakeCallableTag(Context context, F&& function) {
+  using Function = std::decay_t<F>;
+  constexpr bool kFits = sizeof(QueueTag) + sizeof(Function) <= kMostQueueTagBytes &&
+                         alignof(Function) <= alignof(QueueTag) &&
+                         std::is_nothrow_constructible_v<Function, F> &&
+                         std::is_nothrow_move_constructible_v<Function>;
+  if constexpr (!kFits) {
+    return MakeCallableTag(
+        std::move(context),
+        [own = std::make_unique<Function>(std::forward<F>(function))](bool ok) { (*own)(ok); });
+  } else {
+    struct CallableTag : QueueTag {
+      alignas(QueueTag) std::byte payload[sizeof(Function)];
+    };
+    QueueTag* const tag = TakeQueueTag(sizeof(CallableTag));
+    tag->context = ContextReference::Take(std::move(context));
+    new (static_cast<CallableTag*>(tag)->payload) Function(std::forward<F>(function));
+    tag->run = [](QueueTag* self, bool ok) {
+      auto* const stored =
+          std::launder(reinterpret_cast<Function*>(static_cast<CallableTag*>(self)->payload));
+      Function own(std::move(*stored));
+      stored->~Function();
+      const ContextScope scope(ContextReference::Give(self->context));
+      GiveQueueTag(self, sizeof(CallableTag));  // before the call, which may take it again
+      own(ok);
+    };
+    BeforeQueue(tag);
+    return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(tag) | kCallableBit);
+  }
+}
+
+/// What came out of the queue: runs it if it is a callable, and hands out the rest otherwise.
+/// Returns whether it did the latter.
+inline bool TakeTag(void* address, bool ok, void** operation, Context* context) {
+  const auto bits = reinterpret_cast<std::uintptr_t>(address);
+  auto* const tag = reinterpret_cast<QueueTag*>(bits & ~kCallableBit);
+  AfterQueue(tag);
+  if ((bits & kCallableBit) != 0) {
+    tag->run(tag, ok);
+    return false;
+  }
+  *operation = tag->operation;
+  *context = ContextReference::Give(tag->context);
+  GiveQueueTag(tag, sizeof(QueueTag));
+  return true;
 }
 
 }  // namespace internal
