@@ -17,7 +17,7 @@ struct ContextReference;
 
 /// Places for values that are read so often that finding them must cost one load however deep the
 /// context is. Each belongs to one key of weft's own packages.
-enum class ContextSlot : std::uint8_t { kRun, kTracer, kCall, kBaggage };
+enum class ContextSlot : std::uint8_t { kRun, kTracer };
 
 /// Names a value of type T in a context.
 ///

@@ -15,7 +15,7 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-inline constexpr std::size_t kContextSlotCount = 4;
+inline constexpr std::size_t kContextSlotCount = 2;
 /// A key that has no slot of its own: found by its address, along the chain of parents.
 inline constexpr std::uint8_t kNoContextSlot = 0xff;
 
