@@ -6,6 +6,7 @@
 
 #include <grpcpp/support/time.h>
 
+#include "message_content.h"
 #include "stats.h"
 
 namespace weft {
@@ -109,9 +110,28 @@ void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveTrailers(call, view); });
 }
 
-void CallData::Message(MessageView::Direction direction) noexcept {
+const google::protobuf::Message* CallData::Prototype(
+    MessageView::Direction direction) const noexcept {
+  return WantsMessages()
+             ? method.info->messages->Prototype(method.info->description.side, direction)
+             : nullptr;
+}
+
+void CallData::SendMessage(MessageContent::Batch& batch) noexcept {
+  constexpr auto kDirection = MessageView::Direction::kSent;
+  MessageContent content(batch, generic, Prototype(kDirection));
+  Message(kDirection, content);
+}
+
+void CallData::ReceiveMessage(void* message) noexcept {
+  constexpr auto kDirection = MessageView::Direction::kReceived;
+  MessageContent content(message, generic, Prototype(kDirection));
+  Message(kDirection, content);
+}
+
+void CallData::Message(MessageView::Direction direction, MessageContent& content) noexcept {
   std::atomic<std::uint64_t>& count = direction == MessageView::Direction::kSent ? sent : received;
-  const MessageView message{direction, count.fetch_add(1, std::memory_order_relaxed)};
+  const MessageView message{direction, count.fetch_add(1, std::memory_order_relaxed), &content};
   if (!Is(kStarted) || Is(kEnded)) return;
   Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
 }

@@ -53,7 +53,9 @@ struct CallData {
   /// A server's: asks each middleware, then shows it the metadata, until one rejects the call.
   void Admit(const MetadataView& view) noexcept;
   void ReceiveTrailers(const MetadataView& view) noexcept;
-  void Message(MessageView::Direction direction) noexcept;
+  /// A message that `batch` is about to send.
+  void SendMessage(grpc::experimental::InterceptorBatchMethods& batch) noexcept;
+  void ReceiveMessage(void* message) noexcept;
   void Status(grpc::Status& status) noexcept;
   /// Ends the call unless it has ended; fills in the counts and the rejection.
   void End(CallReport report) noexcept;
@@ -65,6 +67,7 @@ struct CallData {
   std::uint32_t Set(std::uint32_t flag) noexcept {
     return flags.fetch_or(flag, std::memory_order_acq_rel);
   }
+  bool WantsMessages() const noexcept { return method.info->messages != nullptr; }
   bool deadline_passed(std::chrono::system_clock::time_point now) const noexcept {
     return deadline && now >= *deadline;
   }
@@ -79,7 +82,12 @@ struct CallData {
   Context context;
   const grpc::ServerContextBase* server_context = nullptr;  // while its headers are worked on
   int previous_attempts = 0;
+  bool generic = false;  // the application has messages as grpc::ByteBuffer; see WantsMessages
   std::unique_ptr<const Rejection> rejection;
+
+ private:
+  void Message(MessageView::Direction direction, MessageContent& content) noexcept;
+  const google::protobuf::Message* Prototype(MessageView::Direction direction) const noexcept;
 };
 
 /// Whether all middlewares of a client's method say so; `map` is what the call sends.

@@ -4,6 +4,8 @@
 #include <functional>
 #include <utility>
 
+#include "message_content.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -28,6 +30,7 @@ Chain::Chain(CallSide side, InterceptorOptions options, std::string target,
     : side_(side),
       target_(std::move(target)),
       selector_(std::move(options.selector)),
+      byte_buffers_(std::move(options.byte_buffers)),
       guards_(std::move(guards)) {
   if (options.tracer != nullptr) {
     clock_ = options.tracer->options().clock;
@@ -72,8 +75,10 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
                        .target = info->target};
   if (!selector_.Selects(name)) return info;
   info->guarded = guards_ != nullptr && guards_->Guards(name, info->description.service);
+  bool wants_messages = false;
   for (const ChainLink& link : links_) {
     if (!link.selector.Selects(name)) continue;
+    wants_messages = wants_messages || link.middleware->wants_messages(info->description);
     const CallStateType state = link.middleware->call_state();
     info->state_bytes = AlignUp(info->state_bytes, state.alignment);
     info->links.push_back({.middleware = link.middleware,
@@ -81,6 +86,10 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
                            .call_state = state,
                            .offset = info->state_bytes});
     info->state_bytes += state.size;
+  }
+  if (wants_messages) {
+    info->messages = MethodMessages::Of(info->description,
+                                        byte_buffers_.has_value() && byte_buffers_->Selects(name));
   }
   return info;
 }

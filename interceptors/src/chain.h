@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@
 namespace weft {
 inline namespace v0 {
 namespace internal {
+
+struct MethodMessages;
 
 /// The middlewares that see one method, and what they keep for it.
 struct MethodInfo {
@@ -35,6 +38,7 @@ struct MethodInfo {
   MethodDescription description;  // views of the two above
   std::vector<Link> links;
   std::size_t state_bytes = 0;
+  std::shared_ptr<const MethodMessages> messages;  // null: no middleware wants messages
   bool guarded = false;  // a server's: nothing handles its calls once they are rejected
 };
 
@@ -74,6 +78,7 @@ class Chain : public std::enable_shared_from_this<Chain> {
   CallSide side_;
   std::string target_;
   Selector selector_;
+  std::optional<Selector> byte_buffers_;
   std::shared_ptr<const Clock> clock_;  // may be null
   std::vector<ChainLink> links_;
   std::shared_ptr<ServerGuards> guards_;

@@ -7,6 +7,7 @@
 #include <weft/async/internal/call_sentinel.h>
 
 #include "call_data.h"
+#include "message_content.h"
 #include "private_member.h"
 
 namespace weft {
@@ -37,6 +38,7 @@ class ClientCall final : public grpc::experimental::Interceptor,
   ClientCall(MethodRef method, grpc::experimental::ClientRpcInfo& info)
       : data_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset()) {
     Describe(data_, *info.client_context());
+    data_.generic = data_.WantsMessages() && data_.method.info->messages->are_bytes;
   }
 
   // A stub that was never really started had no hook and is no call. The rest of those without a
@@ -68,7 +70,7 @@ class ClientCall final : public grpc::experimental::Interceptor,
       data_.SendMetadata(metadata);
     }
     if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
-      data_.Message(MessageView::Direction::kSent);
+      data_.SendMessage(batch);
     }
   }
 
@@ -76,9 +78,8 @@ class ClientCall final : public grpc::experimental::Interceptor,
     if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
       data_.ReceiveMetadata(MetadataView(batch, MetadataView::Part::kInitial));
     }
-    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE) &&
-        batch.GetRecvMessage() != nullptr) {
-      data_.Message(MessageView::Direction::kReceived);
+    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) {
+      if (void* const message = batch.GetRecvMessage()) data_.ReceiveMessage(message);
     }
     if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_STATUS)) {
       data_.ReceiveTrailers(MetadataView(batch, MetadataView::Part::kTrailing));

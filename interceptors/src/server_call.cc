@@ -8,12 +8,14 @@
 #include <utility>
 
 #include <grpc/grpc.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/server_context.h>
 
 #include <weft/async/internal/call_sentinel.h>
 #include <weft/context/context_scope.h>
 
 #include "call_data.h"
+#include "message_content.h"
 
 namespace weft {
 inline namespace v0 {
@@ -81,7 +83,9 @@ class ServerCall final : public grpc::experimental::Interceptor,
     data_.server_context = nullptr;
     if (data_.rejection != nullptr) Reject();
     InstallCallContext(metadata, &data_.context);
-    if (Received(batch)) data_.Message(MessageView::Direction::kReceived);
+    data_.generic =
+        data_.WantsMessages() && (data_.method.info->messages->are_bytes || IsGeneric());
+    ReceiveMessage(batch);
   }
 
   // Whatever handles the call: its status and trailers are replaced (SendStatus). Where the handler
@@ -97,12 +101,12 @@ class ServerCall final : public grpc::experimental::Interceptor,
   }
 
   void After(Batch& batch) noexcept {
-    if (Received(batch)) data_.Message(MessageView::Direction::kReceived);
+    ReceiveMessage(batch);
     if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA)) {
       data_.SendMetadata(*batch.GetSendInitialMetadata());
     }
     if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
-      data_.Message(MessageView::Direction::kSent);
+      data_.SendMessage(batch);
     }
     // In the batch of a reply it tells whether the status went out, too.
     if (batch.QueryInterceptionHookPoint(Hook::POST_SEND_MESSAGE) &&
@@ -113,9 +117,14 @@ class ServerCall final : public grpc::experimental::Interceptor,
     if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_CLOSE)) PeerClosed();
   }
 
-  static bool Received(Batch& batch) noexcept {
-    return batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE) &&
-           batch.GetRecvMessage() != nullptr;
+  void ReceiveMessage(Batch& batch) noexcept {
+    if (!batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) return;
+    if (void* const message = batch.GetRecvMessage()) data_.ReceiveMessage(message);
+  }
+
+  bool IsGeneric() const noexcept {
+    return typeid(*context_) == typeid(grpc::GenericServerContext) ||
+           typeid(*context_) == typeid(grpc::GenericCallbackServerContext);
   }
 
   static int PreviousAttempts(const MetadataView& metadata) noexcept {

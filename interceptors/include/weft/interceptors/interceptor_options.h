@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,10 @@ struct InterceptorOptions {
   TracingOptions tracing{};
   /// Run inside the tracing, in this order.
   std::vector<ChainLink> middlewares{};
+  /// Methods whose messages the application itself handles as grpc::ByteBuffer: those that it calls
+  /// through a GenericStub, or serves with `WithRawMethod_...`. Generic services need not be named.
+  /// A middleware that wants messages sees those of other methods only as generated classes.
+  std::optional<Selector> byte_buffers{};
   /// Calls that it does not select cost nothing and are seen by nobody.
   Selector selector = ApplicationCalls();
 };

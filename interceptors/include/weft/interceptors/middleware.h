@@ -14,18 +14,24 @@
 #include <vector>
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/interceptor.h>
 #include <grpcpp/support/status.h>
 #include <grpcpp/support/string_ref.h>
 
 #include <weft/context/context.h>
 
+namespace google::protobuf {
+class Message;
+}
+
 namespace weft {
 inline namespace v0 {
 
 namespace internal {
 struct CallData;
-}
+class MessageContent;
+}  // namespace internal
 
 enum class CallSide : std::uint8_t { kClient, kServer };
 
@@ -187,11 +193,30 @@ class Call {
   void* method_state_;
 };
 
-/// One message of a call.
+/// One message of a call. Valid during the hook.
+///
+/// What is in it is known only where a middleware of the chain says that it wants messages. gRPC
+/// names no type: a message is recognised as one of the method's generated class, or known to be
+/// bytes because a completion queue or a generic service has it so (or InterceptorOptions says so).
+///
+/// Cost: nothing until something is asked.
 struct MessageView {
   enum class Direction : std::uint8_t { kSent, kReceived };
   Direction direction;
   std::uint64_t index;  ///< From 0, in its direction.
+  internal::MessageContent* content = nullptr;
+
+  /// Bytes before compression; absent where gRPC does not know them either and nobody wants
+  /// messages.
+  std::optional<std::size_t> size() const noexcept;
+
+  /// The message as an object of the method's generated class: the application's own, else one
+  /// parsed from the bytes. Null: the class is not in this program, or the bytes are not of it.
+  const google::protobuf::Message* message() const noexcept;
+
+  /// Gives the bytes: a reference to those that gRPC has, else made now. False: it has another
+  /// type.
+  bool Serialize(grpc::ByteBuffer* bytes) const noexcept;
 };
 
 /// What a middleware says about a call before its handler runs.
@@ -291,6 +316,9 @@ class Middleware {
   virtual void OnReceiveTrailers(Call& /*call*/, const MetadataView& /*metadata*/) noexcept {}
 
   virtual void OnMessage(Call& /*call*/, const MessageView& /*message*/) noexcept {}
+  /// Whether OnMessage looks at more of a message than its direction and index; asked once per
+  /// method.
+  virtual bool wants_messages(const MethodDescription& /*method*/) const noexcept { return false; }
 
   /// The status, which may be changed: by a client before the stub sees it, by a server before it
   /// is sent. Not every call has one; OnEnd always comes.
