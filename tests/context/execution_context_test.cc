@@ -32,6 +32,7 @@
 #include "coroutine_task.h"
 #include "counted_id.h"
 #include "heap_bytes.h"
+#include "unchanged_store.h"
 
 namespace weft {
 namespace {
@@ -49,22 +50,11 @@ static_assert(!std::is_copy_constructible_v<ExecutionContext>);
 static_assert(std::is_nothrow_move_constructible_v<ExecutionContext>);
 static_assert(std::is_nothrow_move_assignable_v<ExecutionContext>);
 
-class ExecutionContextTest : public ::testing::Test {
+class ExecutionContextTest : public testing::UnchangedStore {
  protected:
-  void TearDown() override {
-    const ContextStats now = ContextStats::Read();
-    EXPECT_EQ(now.wrong_stack, before_.wrong_stack);
-    EXPECT_EQ(now.out_of_order, before_.out_of_order);
-    EXPECT_EQ(now.stale, before_.stale);
-    EXPECT_EQ(now.slots_live, before_.slots_live);
-    EXPECT_EQ(CountedId::live(), 0);
-    EXPECT_EQ(CurrentId(), 0);
-  }
   std::uint64_t ForeignLooks() const {
     return ContextStats::Read().foreign_stack - before_.foreign_stack;
   }
-
-  const ContextStats before_ = ContextStats::Read();
 };
 
 // A coroutine as runtimes made them before there were libraries for it.
