@@ -95,7 +95,7 @@ class BlockingReactor : public Base {
 
 /// Runs `script(reactor)` on a thread of its own, in the context that the call has.
 template <typename Base, typename Script>
-Base* Spawn(Threads& threads, const grpc::CallbackServerContext* context, Script script) {
+Base* Spawn(Threads& threads, grpc::CallbackServerContext* context, Script script) {
   if (BehaviourOf(*context) == kThrow) throw std::runtime_error("the method broke");
   Run body("body");  // the ambient context is the call's here
   auto* reactor = new BlockingReactor<Base>;
@@ -117,31 +117,33 @@ class CallbackService final : public EchoService, public ::echo::Echo::CallbackS
   void Register(grpc::ServerBuilder& builder, bool guarded) override {
     RegisterEcho(builder, *this, guarded);
   }
-  void Stop() override { threads_.Join(); }
-
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Message* request,
                                   Message* reply) override {
     *reply = *request;
-    return Serve<grpc::ServerUnaryReactor>(RpcKind::kUnary, context);
+    return Respond<grpc::ServerUnaryReactor>(RpcKind::kUnary, context, reply);
   }
   grpc::ServerReadReactor<Message>* ClientStream(grpc::CallbackServerContext* context,
-                                                 Message* /*reply*/) override {
-    return Serve<grpc::ServerReadReactor<Message>>(RpcKind::kClientStream, context);
+                                                 Message* reply) override {
+    return Respond<grpc::ServerReadReactor<Message>>(RpcKind::kClientStream, context, reply);
   }
   grpc::ServerWriteReactor<Message>* ServerStream(grpc::CallbackServerContext* context,
                                                   const Message* /*request*/) override {
-    return Serve<grpc::ServerWriteReactor<Message>>(RpcKind::kServerStream, context);
+    return Respond<grpc::ServerWriteReactor<Message>>(RpcKind::kServerStream, context);
   }
   grpc::ServerBidiReactor<Message, Message>* Bidi(grpc::CallbackServerContext* context) override {
-    return Serve<grpc::ServerBidiReactor<Message, Message>>(RpcKind::kBidiStream, context);
+    return Respond<grpc::ServerBidiReactor<Message, Message>>(RpcKind::kBidiStream, context);
   }
 
  private:
+  void Stop() override { threads_.Join(); }
+
   template <typename Base>
-  Base* Serve(RpcKind kind, grpc::CallbackServerContext* context) {
-    return Spawn<Base>(threads_, context, [this, kind, context](auto& reactor) {
-      Peer peer{
-          .read = {}, .write = {}, .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); }};
+  Base* Respond(RpcKind kind, grpc::CallbackServerContext* context, Message* reply = nullptr) {
+    return Spawn<Base>(threads_, context, [this, kind, context, reply](auto& reactor) {
+      Peer peer{.read = {},
+                .write = {},
+                .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); },
+                .reply = reply};
       constexpr bool kBidi = std::is_same_v<Base, grpc::ServerBidiReactor<Message, Message>>;
       if constexpr (kBidi || std::is_same_v<Base, grpc::ServerReadReactor<Message>>) {
         peer.read = [&](Message* m) { return reactor.Read(m); };
@@ -168,8 +170,6 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
       builder.RegisterCallbackGenericService(this);
     }
   }
-  void Stop() override { threads_.Join(); }
-
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
     const RpcKind kind = KindOfMethod(context->method());
@@ -192,7 +192,8 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
               RunScript(kind, *context,
                         {.read = read,
                          .write = write,
-                         .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); }},
+                         .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); },
+                         .reply = &message},
                         progress_);
           const bool one_reply = kind == RpcKind::kUnary || kind == RpcKind::kClientStream;
           if (one_reply && status.ok()) write(message);
@@ -201,6 +202,8 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
   }
 
  private:
+  void Stop() override { threads_.Join(); }
+
   Progress& progress_;
   Threads threads_;
 };

@@ -95,6 +95,7 @@ bool ServeOne(Queue& queue, ServerContext& context, Request request, Handle hand
   } else {
     const ContextScope scope(ContextOf(context));
     status = handle([&] { Await(queue, closed); });
+    if (BehaviourOf(context) == kForget) return true;
   }
   Do(queue, [&](Tag* tag) { finish(status, tag); });
   Await(queue, closed);
@@ -114,10 +115,11 @@ class CqService final : public EchoService {
       workers_.Add(builder, [this](Queue& queue) { return Bidi(queue); });
     }
   }
-  void Start() override { workers_.Start(); }
-  void Stop() override { workers_.Stop(); }
 
  private:
+  void Serve() override { workers_.Start(); }
+  void Stop() override { workers_.Stop(); }
+
   bool Unary(Queue& queue) {
     grpc::ServerContext context;
     Message message;
@@ -125,7 +127,7 @@ class CqService final : public EchoService {
     return ServeOne(
         queue, context,
         [&](Tag* tag) { service_.RequestUnary(&context, &message, &writer, &queue, &queue, tag); },
-        [&](auto wait) { return Run(RpcKind::kUnary, context, {}, {}, wait); },
+        [&](auto wait) { return Run(RpcKind::kUnary, context, {}, {}, wait, &message); },
         [&](const grpc::Status& status, Tag* tag) { writer.Finish(message, status, tag); });
   }
 
@@ -140,7 +142,7 @@ class CqService final : public EchoService {
           return Run(
               RpcKind::kClientStream, context,
               [&](Message* m) { return Do(queue, [&](Tag* tag) { reader.Read(m, tag); }); }, {},
-              wait);
+              wait, &message);
         },
         [&](const grpc::Status& status, Tag* tag) { reader.Finish(message, status, tag); });
   }
@@ -179,13 +181,14 @@ class CqService final : public EchoService {
         [&](const grpc::Status& status, Tag* tag) { stream.Finish(status, tag); });
   }
 
-  grpc::Status Run(RpcKind kind, const grpc::ServerContext& context,
-                   std::function<bool(Message*)> read, std::function<bool(const Message&)> write,
-                   std::function<void()> wait) {
+  grpc::Status Run(RpcKind kind, grpc::ServerContext& context, std::function<bool(Message*)> read,
+                   std::function<bool(const Message&)> write, std::function<void()> wait,
+                   Message* reply = nullptr) {
     return RunScript(kind, context,
                      {.read = std::move(read),
                       .write = std::move(write),
-                      .wait_until_cancelled = std::move(wait)},
+                      .wait_until_cancelled = std::move(wait),
+                      .reply = reply},
                      progress_);
   }
 
@@ -206,14 +209,15 @@ class GenericCqService final : public EchoService {
       builder.RegisterAsyncGenericService(&service_);
     }
     for (int i = 0; i < count_; ++i) {
-      workers_.Add(builder, [this](Queue& queue) { return Serve(queue); });
+      workers_.Add(builder, [this](Queue& queue) { return ServeCall(queue); });
     }
   }
-  void Start() override { workers_.Start(); }
-  void Stop() override { workers_.Stop(); }
 
  private:
-  bool Serve(Queue& queue) {
+  void Serve() override { workers_.Start(); }
+  void Stop() override { workers_.Stop(); }
+
+  bool ServeCall(Queue& queue) {
     grpc::GenericServerContext context;
     grpc::GenericServerAsyncReaderWriter stream(&context);
     const auto read = [&](Message* m) {
@@ -234,9 +238,10 @@ class GenericCqService final : public EchoService {
           const RpcKind kind = KindOfMethod(context.method());
           Message message;
           if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) read(&message);
-          grpc::Status status =
-              RunScript(kind, context, {.read = read, .write = write, .wait_until_cancelled = wait},
-                        progress_);
+          grpc::Status status = RunScript(
+              kind, context,
+              {.read = read, .write = write, .wait_until_cancelled = wait, .reply = &message},
+              progress_);
           const bool one_reply = kind == RpcKind::kUnary || kind == RpcKind::kClientStream;
           if (one_reply && status.ok()) write(message);
           return status;

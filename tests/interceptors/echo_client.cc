@@ -191,9 +191,10 @@ std::ostream& operator<<(std::ostream& out, ClientApi api) {
 }
 
 grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-                      grpc::ClientContext& context) {
+                      grpc::ClientContext& context, const std::string& text) {
   const auto stub = Echo::NewStub(channel);
-  const Message request;
+  Message request;
+  request.set_text(text);
   Message reply;
   switch (kind) {
     case RpcKind::kUnary:
@@ -237,6 +238,29 @@ grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::C
   return status;
 }
 
+grpc::Status CallMalformed(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
+                           grpc::ClientContext& context) {
+  Queue queue;
+  grpc::GenericStub stub(channel);
+  grpc::Slice garbage("\xff\xff no message");
+  grpc::ByteBuffer message(&garbage, 1);
+  grpc::Status status;
+  const auto call = stub.PrepareCall(&context, "/" + RunNameOf(kind), queue.get());
+  call->StartCall(&queue);
+  bool ok = queue.Next();
+  if (ok) {
+    call->WriteLast(message, grpc::WriteOptions(), &queue);
+    ok = queue.Next();
+  }
+  while (ok) {
+    call->Read(&message, &queue);
+    ok = queue.Next();
+  }
+  call->Finish(&status, &queue);
+  queue.Next();
+  return status;
+}
+
 grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context) {
   switch (api) {
@@ -252,7 +276,8 @@ grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::C
 }
 
 void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-              const std::string& behaviour, const std::function<void()>& once_started) {
+              const std::string& behaviour, const std::function<void()>& once_started,
+              bool cancels) {
   const auto stub = Echo::NewStub(channel);
   Message reply;
   grpc::ClientContext context;
@@ -260,12 +285,15 @@ void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
   if (kind == RpcKind::kClientStream) {
     const auto call = stub->ClientStream(&context, &reply);
     once_started();
+    if (cancels) context.TryCancel();
   } else if (kind == RpcKind::kServerStream) {
     const auto call = stub->ServerStream(&context, Message());
     once_started();
+    if (cancels) context.TryCancel();
   } else {
     const auto call = stub->Bidi(&context);
     once_started();
+    if (cancels) context.TryCancel();
   }
 }
 

@@ -21,13 +21,20 @@ std::ostream& operator<<(std::ostream& out, ClientApi api);
 grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context);
 
-/// A synchronous call; with a handler that waits it blocks until somebody ends it.
+/// A synchronous call; with a handler that waits it blocks until somebody ends it. `text` is in its
+/// requests.
 grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-                      grpc::ClientContext& context);
+                      grpc::ClientContext& context, const std::string& text = {});
 
-/// Starts a stream, calls `once_started` and lets go of it without Finish or a cancellation.
+/// Sends bytes that are no message.
+grpc::Status CallMalformed(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
+                           grpc::ClientContext& context);
+
+/// Starts a stream, calls `once_started` and lets go of it without Finish, after a cancellation or
+/// without one.
 void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-              const std::string& behaviour, const std::function<void()>& once_started);
+              const std::string& behaviour, const std::function<void()>& once_started,
+              bool cancels = false);
 
 /// Prepares a stream and lets go of it.
 void PrepareAndDrop(const std::shared_ptr<grpc::Channel>& channel);

@@ -27,11 +27,12 @@ class SyncService final : public EchoService, public ::echo::Echo::Service {
   grpc::Status Unary(grpc::ServerContext* context, const Message* request,
                      Message* reply) override {
     *reply = *request;
-    return Run(RpcKind::kUnary, context, {}, {});
+    return Run(RpcKind::kUnary, context, {}, {}, reply);
   }
   grpc::Status ClientStream(grpc::ServerContext* context, grpc::ServerReader<Message>* reader,
-                            Message* /*reply*/) override {
-    return Run(RpcKind::kClientStream, context, [=](Message* m) { return reader->Read(m); }, {});
+                            Message* reply) override {
+    return Run(
+        RpcKind::kClientStream, context, [=](Message* m) { return reader->Read(m); }, {}, reply);
   }
   grpc::Status ServerStream(grpc::ServerContext* context, const Message* /*request*/,
                             grpc::ServerWriter<Message>* writer) override {
@@ -47,14 +48,15 @@ class SyncService final : public EchoService, public ::echo::Echo::Service {
 
  private:
   grpc::Status Run(RpcKind kind, grpc::ServerContext* context, std::function<bool(Message*)> read,
-                   std::function<bool(const Message&)> write) {
+                   std::function<bool(const Message&)> write, Message* reply = nullptr) {
     return RunScript(kind, *context,
                      {.read = std::move(read),
                       .write = std::move(write),
                       .wait_until_cancelled =
                           [=] {
                             while (!context->IsCancelled()) std::this_thread::yield();
-                          }},
+                          },
+                      .reply = reply},
                      progress_);
   }
 
@@ -63,12 +65,25 @@ class SyncService final : public EchoService, public ::echo::Echo::Service {
 
 }  // namespace
 
+grpc::Server* EchoService::Start(grpc::ServerBuilder& builder) {
+  server_ = builder.BuildAndStart();
+  if (server_ != nullptr) Serve();
+  return server_.get();
+}
+
+void EchoService::Shutdown() {
+  server_->Shutdown(std::chrono::system_clock::now());
+  Stop();
+  server_.reset();
+}
+
 std::unique_ptr<EchoService> MakeSyncService(Progress& progress) {
   return std::make_unique<SyncService>(progress);
 }
 
 std::ostream& operator<<(std::ostream& out, Flavour flavour) {
-  constexpr const char* kNames[] = {"Sync", "Callback", "Cq", "GenericCq", "GenericCallback"};
+  constexpr const char* kNames[] = {"Sync",      "Callback",        "Cq",
+                                    "GenericCq", "GenericCallback", "Fiber"};
   return out << kNames[static_cast<int>(flavour)];
 }
 
@@ -98,6 +113,9 @@ EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers,
     case Flavour::kGenericCallback:
       service_ = MakeGenericCallbackService(progress_);
       break;
+    case Flavour::kFiber:
+      service_ = MakeFiberService(progress_, workers);
+      break;
   }
   grpc::ServerBuilder builder;
   int port = 0;
@@ -105,16 +123,12 @@ EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers,
   service_->Register(builder, guarded);
   const absl::Status status = InterceptServer(builder, std::move(options));
   EXPECT_TRUE(status.ok()) << std::string(status.message());
-  server_ = builder.BuildAndStart();
+  server_ = service_->Start(builder);
   address_ = "127.0.0.1:" + std::to_string(port);
-  service_->Start();
 }
 
 void EchoServer::Shutdown() {
-  if (server_ == nullptr) return;
-  server_->Shutdown(std::chrono::system_clock::now());
-  service_->Stop();
-  server_.reset();
+  if (std::exchange(server_, nullptr) != nullptr) service_->Shutdown();
 }
 
 }  // namespace weft::echo_test

@@ -16,7 +16,7 @@
 
 namespace weft::echo_test {
 
-enum class Flavour { kSync, kCallback, kCq, kGenericCq, kGenericCallback };
+enum class Flavour { kSync, kCallback, kCq, kGenericCq, kGenericCallback, kFiber };
 std::ostream& operator<<(std::ostream& out, Flavour flavour);
 
 /// A way to serve the Echo methods.
@@ -24,10 +24,18 @@ class EchoService {
  public:
   virtual ~EchoService() = default;
   virtual void Register(grpc::ServerBuilder& builder, bool guarded) = 0;
-  /// After BuildAndStart.
-  virtual void Start() {}
-  /// After Server::Shutdown: ends queues and threads.
+  /// Builds the server and serves; returns null when it could not.
+  virtual grpc::Server* Start(grpc::ServerBuilder& builder);
+  /// Cancels what is in flight, and ends queues and threads.
+  virtual void Shutdown();
+
+ protected:
+  /// After BuildAndStart, and after Server::Shutdown.
+  virtual void Serve() {}
   virtual void Stop() {}
+
+ private:
+  std::unique_ptr<grpc::Server> server_;
 };
 
 std::unique_ptr<EchoService> MakeSyncService(Progress& progress);
@@ -35,6 +43,7 @@ std::unique_ptr<EchoService> MakeCallbackService(Progress& progress);
 std::unique_ptr<EchoService> MakeCqService(Progress& progress, int workers);
 std::unique_ptr<EchoService> MakeGenericCqService(Progress& progress, int workers);
 std::unique_ptr<EchoService> MakeGenericCallbackService(Progress& progress);
+std::unique_ptr<EchoService> MakeFiberService(Progress& progress, int workers);
 
 /// With `guarded` through weft, else with the builder alone.
 void RegisterEcho(grpc::ServerBuilder& builder, grpc::Service& service, bool guarded);
@@ -56,7 +65,7 @@ class EchoServer {
  private:
   Progress progress_;
   std::unique_ptr<EchoService> service_;
-  std::unique_ptr<grpc::Server> server_;
+  grpc::Server* server_ = nullptr;
   std::string address_;
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -27,6 +29,41 @@ class Hooks : public Middleware {
   void OnStatus(Call& call, grpc::Status& status) noexcept override {
     if (on_status) on_status(call, status);
   }
+};
+
+/// Counts what began and what ended, and how many states of calls live.
+class Balance : public Middleware {
+ public:
+  struct Side {
+    std::atomic<int> started{0};
+    std::atomic<int> ended{0};
+  };
+
+  CallStateType call_state() const noexcept override { return CallStateType::Of<State>(); }
+  void OnStart(Call& call) noexcept override {
+    ++of(call.side()).started;
+    call.state<State>().live = live_;
+  }
+  void OnEnd(Call& call, const CallReport& /*report*/) noexcept override {
+    ++of(call.side()).ended;
+    ++call.state<State>().ends;
+    if (call.state<State>().ends > 1) ++repeated_ends;
+  }
+
+  Side& of(CallSide side) noexcept { return side == CallSide::kClient ? client : server; }
+  /// States that were not destroyed.
+  long live() const noexcept { return live_.use_count() - 1; }
+
+  Side client;
+  Side server;
+  std::atomic<int> repeated_ends{0};
+
+ private:
+  struct State {
+    std::shared_ptr<int> live;
+    int ends = 0;
+  };
+  std::shared_ptr<int> live_ = std::make_shared<int>();
 };
 
 /// Rejects every call on a server.

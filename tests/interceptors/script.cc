@@ -23,7 +23,7 @@ bool Progress::WaitForHandler() {
   return true;
 }
 
-grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, const Peer& peer,
+grpc::Status RunScript(RpcKind kind, grpc::ServerContextBase& context, const Peer& peer,
                        Progress& progress) {
   ++progress.handled;
   const std::string behaviour = BehaviourOf(context);
@@ -46,7 +46,11 @@ grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, con
     if (writes) peer.write(message);
     return {grpc::StatusCode::INTERNAL, "half way"};
   }
-  if (behaviour == kWait) {
+  if (behaviour == kBigTrailer) context.AddTrailingMetadata("big", std::string(kBigMetadata, 'x'));
+  if (behaviour == kBigReply) message.set_text(std::string(kBigMessage, 'x'));
+  if (peer.reply != nullptr && !message.text().empty()) *peer.reply = message;
+  if (behaviour == kCancel) context.TryCancel();
+  if (behaviour == kWait || behaviour == kForget || behaviour == kCancel) {
     progress.HandlerWaits();
     peer.wait_until_cancelled();
     return grpc::Status::OK;
@@ -54,8 +58,9 @@ grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, con
   if (kind == RpcKind::kServerStream) {
     for (int i = 0; i < 2; ++i) peer.write(message);
   }
-  while (reads && peer.read(&message)) {
-    if (writes) peer.write(message);
+  ::echo::Message request;
+  while (reads && peer.read(&request)) {
+    if (writes && !peer.write(behaviour == kBigReply ? message : request)) break;
   }
   return grpc::Status::OK;
 }

@@ -24,13 +24,22 @@ inline constexpr char kError[] = "error";           // FAILED_PRECONDITION at on
 inline constexpr char kErrorAfterFirst[] = "late";  // INTERNAL after one message each way
 inline constexpr char kFlaky[] = "flaky";           // UNAVAILABLE to the first two attempts
 inline constexpr char kWait[] = "wait";             // until cancelled, then OK
+inline constexpr char kCancel[] = "cancel";         // cancels itself, waits, then OK
 inline constexpr char kThrow[] = "throw";
+inline constexpr char kForget[] = "forget";       // as kWait, but replies nothing; queues only
+inline constexpr char kBigReply[] = "big";        // messages that a client does not take
+inline constexpr char kBigTrailer[] = "trailer";  // trailing metadata that a client does not take
+
+/// Beyond the limit that gRPC has for messages, and for the metadata of a call.
+inline constexpr std::size_t kBigMessage = std::size_t{5} << 20;
+inline constexpr std::size_t kBigMetadata = std::size_t{9} << 10;
 
 /// A handler's view of its call, whatever interface of gRPC is below.
 struct Peer {
-  std::function<bool(::echo::Message*)> read;
-  std::function<bool(const ::echo::Message&)> write;
-  std::function<void()> wait_until_cancelled;
+  std::function<bool(::echo::Message*)> read{};
+  std::function<bool(const ::echo::Message&)> write{};
+  std::function<void()> wait_until_cancelled{};
+  ::echo::Message* reply = nullptr;  ///< Where the handler returns just one.
 };
 
 /// Tells tests how far handlers are, and lets them take part.
@@ -54,7 +63,7 @@ class Progress {
 
 /// The handler of all methods and interfaces. Makes a run `work` in the current context, with the
 /// metadata `id` that the request has.
-grpc::Status RunScript(RpcKind kind, const grpc::ServerContextBase& context, const Peer& peer,
+grpc::Status RunScript(RpcKind kind, grpc::ServerContextBase& context, const Peer& peer,
                        Progress& progress);
 
 /// A value of the request's metadata; empty when absent.
