@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include <weft/interceptors/real_peer.h>
+
 #include "call_run.h"
 #include "stats.h"
 
@@ -88,6 +90,9 @@ class LoggingMiddleware final : public Middleware {
     AppendField(line, "grpc.service", method.service);
     AppendField(line, "grpc.method", method.method);
     AppendField(line, "grpc.method_type", RpcKindName(method.kind));
+    if (const std::string_view peer = RealPeerOf(call.context()); !peer.empty()) {
+      AppendField(line, "peer.address", peer);
+    }
     AppendField(line, "grpc.code", StatusCodeName(report.status.error_code()));
     AppendField(line, "grpc.time_ms", Milliseconds(report.end - call.start()));
     if (const RunContext run = internal::RunOf(call)) {

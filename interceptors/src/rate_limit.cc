@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <weft/interceptors/auth.h>
+#include <weft/interceptors/real_peer.h>
 
 #include "registered_methods.h"
 #include "stats.h"
@@ -131,7 +132,7 @@ class RateLimitMiddleware final : public Middleware {
   Nanoseconds Take(const Call& call) {
     switch (options_.key) {
       case RateLimitKey::kPeer:
-        return buckets_.Take(WithoutPort(call.peer()), rate_, Now());
+        return TakeOfPeer(call);
       case RateLimitKey::kIdentity: {
         const Identity* const identity = IdentityOf(call.context());
         return identity == nullptr ? shared_->Take(rate_, Now())
@@ -140,6 +141,12 @@ class RateLimitMiddleware final : public Middleware {
       default:
         return call.method_state<Bucket>().Take(rate_, Now());
     }
+  }
+
+  Nanoseconds TakeOfPeer(const Call& call) {
+    const std::string_view real = RealPeerOf(call.context());
+    return real.empty() ? buckets_.Take(WithoutPort(call.peer()), rate_, Now())
+                        : buckets_.Take(real, rate_, Now());
   }
 
   static Verdict Rejected(Nanoseconds wait) {

@@ -14,7 +14,7 @@ inline namespace v0 {
 enum class RateLimitKey : std::uint8_t {
   kTotal,
   kMethod,
-  kPeer,      ///< The peer's address without its port.
+  kPeer,      ///< The address that RealPeer found, else the connection's.
   kIdentity,  ///< What Auth found; calls without an identity share one limit.
 };
 
