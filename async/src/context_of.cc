@@ -3,6 +3,7 @@
 #include <weft/async/rejected.h>
 
 #include <atomic>
+#include <cstddef>
 #include <new>
 #include <utility>
 
@@ -52,7 +53,9 @@ const Context* FindCallContext(
 }
 
 bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept {
-  return sent.erase(kSentinelName) != 0;
+  std::size_t removed = 0;
+  for (const char* name : {kSentinelName, "weft-keep", "weft-hops"}) removed += sent.erase(name);
+  return removed != 0;
 }
 
 const Context* FindCallContext(const grpc::ServerContextBase& context) noexcept {

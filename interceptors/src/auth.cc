@@ -32,7 +32,6 @@ class AuthMiddleware final : public Middleware {
                                      std::string(identity.status().message()))};
     }
     auto shared = std::make_shared<const Identity>(*std::move(identity));
-    if (options_.record) Record(call, shared->name);
     call.SetContext(call.context().With(kIdentityKey, shared));
     // Without memory for the context the handler would not know who calls.
     if (IdentityOf(call.context()) != shared.get()) return Failed();
@@ -42,14 +41,20 @@ class AuthMiddleware final : public Middleware {
     return Failed();
   }
 
+  // Not before: the call's run may begin only now (see TrustOptions).
+  void OnVerdict(Call& call, const MetadataView& /*metadata*/) noexcept override try {
+    if (!options_.record) return;
+    const Identity* const identity = IdentityOf(call.context());
+    if (identity == nullptr) return;
+    const ContextScope scope(call.context());
+    CurrentRun().AddMetadata({{"enduser.id", identity->name}});
+  } catch (...) {
+    internal::CountHookFailure();
+  }
+
  private:
   static Verdict Failed() noexcept {
     return {.status = grpc::Status(grpc::StatusCode::INTERNAL, "authentication failed")};
-  }
-
-  static void Record(const Call& call, const std::string& name) {
-    const ContextScope scope(call.context());
-    CurrentRun().AddMetadata({{"enduser.id", name}});
   }
 
   AuthCheck check_;

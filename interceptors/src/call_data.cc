@@ -99,10 +99,11 @@ void CallData::Admit(const MetadataView& view) noexcept {
     if (!verdict.status.ok()) {
       rejection = std::make_unique<const Rejection>(
           Rejection{std::move(verdict), link.middleware->name(), method.chain->Now() - start});
-      return;
+      break;
     }
     link.middleware->OnReceiveMetadata(call, view);
   }
+  Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnVerdict(call, view); });
 }
 
 void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
@@ -166,6 +167,24 @@ std::optional<std::chrono::system_clock::time_point> Call::deadline() const noex
 }
 std::string Call::peer() const {
   return data_.server_context == nullptr ? std::string() : data_.server_context->peer();
+}
+std::vector<std::string> Call::tls_identities() const {
+  if (data_.server_context == nullptr) return {};
+  const auto authenticated = data_.server_context->auth_context();
+  if (authenticated == nullptr || !authenticated->IsPeerAuthenticated()) return {};
+  std::vector<std::string> names;
+  for (const grpc::string_ref& name : authenticated->GetPeerIdentity()) {
+    names.emplace_back(name.data(), name.size());
+  }
+  return names;
+}
+std::shared_ptr<HeldCall> Call::Hold(std::chrono::system_clock::time_point until, Verdict late) {
+  if (data_.deadline && *data_.deadline <= until) {
+    until = *data_.deadline;
+    late = {};
+  }
+  data_.hold = std::make_shared<internal::Hold>(until, std::move(late));
+  return data_.hold;
 }
 int Call::previous_attempts() const noexcept { return data_.previous_attempts; }
 const Context& Call::context() const noexcept { return data_.context; }

@@ -50,7 +50,8 @@ struct CallData {
   void SendOnlyHeaders(MetadataWriter::Map& map) noexcept;
   void SendTrailers(MetadataWriter::Map& map) noexcept;
   void ReceiveMetadata(const MetadataView& view) noexcept;
-  /// A server's: asks each middleware, then shows it the metadata, until one rejects the call.
+  /// A server's: asks each middleware, then shows it the metadata, until one rejects the call; then
+  /// tells them all.
   void Admit(const MetadataView& view) noexcept;
   void ReceiveTrailers(const MetadataView& view) noexcept;
   /// A message that `batch` is about to send.

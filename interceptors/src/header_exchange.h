@@ -7,6 +7,7 @@
 
 #include <weft/interceptors/middleware.h>
 #include <weft/interceptors/tracing_middleware.h>
+#include <weft/tracing/json.h>
 #include <weft/tracing/run_context.h>
 #include <weft/tracing/trace_headers.h>
 
@@ -19,14 +20,23 @@ inline constexpr std::string_view kBaggageHeader = "baggage";
 inline constexpr std::string_view kTraceparentHeader = "traceparent";
 inline constexpr std::string_view kTracestateHeader = "tracestate";
 
-/// Adds the headers that make `run` the parent of the called server's run, within `budget`. Headers
-/// of the same names that the application set are replaced; other members of its `baggage` stay.
-/// Returns what did not fit, for people: `metadata, tags`; empty when all did.
-std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, std::size_t budget,
+/// What headers a call gets.
+struct HeaderPolicy {
+  Propagation propagation = Propagation::kLangSmith;
+  std::size_t budget = 0;
+  Disclosure disclosure = Disclosure::kAll;
+};
+
+/// Adds the headers that make `run` the parent of the called server's run, within the budget.
+/// Headers of the same names that the application set are replaced; other members of its `baggage`
+/// stay. Returns what did not fit, for people: `metadata, tags`; empty when all did.
+std::string WriteTraceHeaders(const RunContext& run, const HeaderPolicy& policy,
                               MetadataWriter& metadata);
 
-/// Sends `baggage` alone, for a call that no run makes; all or nothing.
-void WriteBaggageHeader(std::string_view baggage, std::size_t budget, MetadataWriter& metadata);
+/// The same for a call that no run makes: what `run_baggage` (of RunRef::ToHeaders) has, all or
+/// nothing.
+std::string WriteBaggageHeader(std::string_view run_baggage, const HeaderPolicy& policy,
+                               MetadataWriter& metadata);
 
 /// Whether the application itself wrote who the parent is.
 bool HasOwnParent(const MetadataWriter& metadata) noexcept;
@@ -39,6 +49,10 @@ bool HasReceivedHeaders(const MetadataView& metadata) noexcept;
 
 /// What a peer sent; problems are counted. At most 16 KiB are looked at.
 ParsedHeaders ReadReceivedHeaders(const MetadataView& metadata);
+
+/// The metadata `weft_links` that names a caller's run which is not the parent; `headers.parent` is
+/// not empty.
+JsonObject LinkTo(const ParsedHeaders& headers);
 
 /// Joins two `baggage` values. Of members with one key, LangSmith's are taken from `ours`, all
 /// others from `application`.

@@ -77,6 +77,19 @@ ParsedHeaders ReadReceivedHeaders(const MetadataView& metadata) {
   return parsed;
 }
 
+// In the form that links of OpenTelemetry's spans have in a run.
+JsonObject LinkTo(const ParsedHeaders& headers) {
+  // 00-<trace id>-<span id>-<flags>
+  const std::string traceparent = TraceHeaders::Of(headers.parent).traceparent;
+  JsonObject link;
+  if (traceparent.size() >= 52) {
+    link["trace_id"] = traceparent.substr(3, 32);
+    link["span_id"] = traceparent.substr(36, 16);
+  }
+  if (!headers.parent_is_traceparent) link["run_id"] = headers.parent.id().ToString();
+  return {{"weft_links", JsonArray{std::move(link)}}};
+}
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

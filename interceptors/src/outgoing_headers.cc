@@ -123,12 +123,8 @@ std::vector<std::pair<std::string_view, std::string_view>> Members(std::string_v
   return members;
 }
 
-void WriteBaggage(std::string_view ours, MetadataWriter& metadata) {
-  if (ours.empty()) return;
-  if (!metadata.Get(kBaggageHeader)) {
-    metadata.Add(kBaggageHeader, ours);
-    return;
-  }
+// All that the application wrote into `baggage`, as one value; the header is gone then.
+std::string TakeBaggage(MetadataWriter& metadata) {
   std::string application;
   const auto [first, last] = metadata.map().equal_range(std::string(kBaggageHeader));
   for (auto pair = first; pair != last; ++pair) {
@@ -136,10 +132,99 @@ void WriteBaggage(std::string_view ours, MetadataWriter& metadata) {
     application += pair->second;
   }
   metadata.Remove(kBaggageHeader);
+  return application;
+}
+
+void WriteBaggage(std::string_view ours, MetadataWriter& metadata) {
+  if (ours.empty()) return;
+  if (!metadata.Get(kBaggageHeader)) {
+    metadata.Add(kBaggageHeader, ours);
+    return;
+  }
+  const std::string application = TakeBaggage(metadata);
   if (!metadata.Add(kBaggageHeader, MergeBaggage(application, ours))) {
     metadata.Add(kBaggageHeader, application);
   }
 }
+
+// What LangSmith reads goes only where everything may be told, whoever wrote it: an application
+// that sends on all that it received need not know what that is.
+void RemoveLangSmith(MetadataWriter& metadata) {
+  metadata.Remove(kTraceHeader);
+  if (!metadata.Get(kBaggageHeader)) return;
+  std::string others;
+  const std::string application = TakeBaggage(metadata);
+  for (const auto& [key, member] : Members(application)) {
+    if (key.starts_with("langsmith-")) continue;
+    if (!others.empty()) others += ',';
+    others += member;
+  }
+  if (!others.empty()) metadata.Add(kBaggageHeader, others);
+}
+
+/// Adds the headers of one request while they fit.
+class HeaderWriter {
+ public:
+  HeaderWriter(std::size_t budget, MetadataWriter& metadata) noexcept
+      : metadata_(metadata), room_(std::min(budget, metadata.Room())) {}
+
+  /// Whatever the budget is: without it there is no tree.
+  void AddTrace(std::string_view dotted_order) {
+    std::string shortened;
+    if (dotted_order.size() > kMaxSegments * kSegmentSize ||
+        Cost(kTraceHeader, dotted_order) > room_) {
+      shortened = Shorten(dotted_order);
+      if (shortened.size() < dotted_order.size()) Drop("ancestors", "budget-segments");
+      dotted_order = shortened;
+    }
+    AddIds(kTraceHeader, dotted_order);
+  }
+
+  void AddIds(std::string_view name, std::string_view value) {
+    if (metadata_.Add(name, value)) return Spend(Cost(name, value));
+    Note(name);  // the writer has counted it
+  }
+
+  void AddTracestate(std::string_view value) {
+    const std::size_t cost = Cost(kTracestateHeader, value);
+    if (cost > room_) return Drop("tracestate", "budget-tracestate");
+    if (cost == 0) return;
+    metadata_.Add(kTracestateHeader, value);
+    Spend(cost);
+  }
+
+  void AddBaggage(const RunContext& run) {
+    const std::string_view whole = run.baggage_header();
+    if (Cost(kBaggageHeader, whole) <= room_) return WriteBaggage(whole, metadata_);
+    BaggageFitter fitter(run.baggage(), room_);
+    WriteBaggage(fitter.Fit(), metadata_);
+    Note(fitter.dropped());
+  }
+
+  void AddBaggage(std::string_view members) {
+    if (Cost(kBaggageHeader, members) > room_) return Drop("foreign", "budget-foreign");
+    WriteBaggage(members, metadata_);
+  }
+
+  std::string TakeDropped() noexcept { return std::move(dropped_); }
+
+ private:
+  void Spend(std::size_t cost) noexcept { room_ -= std::min(room_, cost); }
+
+  void Drop(std::string_view what, std::string_view reason) {
+    CountDroppedHeader(reason);
+    Note(what);
+  }
+
+  void Note(std::string_view what) {
+    if (!dropped_.empty() && !what.empty()) dropped_ += ", ";
+    dropped_ += what;
+  }
+
+  MetadataWriter& metadata_;
+  std::size_t room_;
+  std::string dropped_;
+};
 
 }  // namespace
 
@@ -163,53 +248,38 @@ std::string MergeBaggage(std::string_view application, std::string_view ours) {
   return merged;
 }
 
-std::string WriteTraceHeaders(const RunContext& run, Propagation propagation, std::size_t budget,
+std::string WriteTraceHeaders(const RunContext& run, const HeaderPolicy& policy,
                               MetadataWriter& metadata) {
+  const bool all = policy.disclosure == Disclosure::kAll;
   if (!metadata.map().empty()) {
-    metadata.Remove(kTraceHeader);
-    metadata.Remove(kTraceparentHeader);
-    metadata.Remove(kTracestateHeader);
-  }
-  std::size_t room = std::min(budget, metadata.Room());
-  const auto spend = [&room](std::size_t cost) { room -= std::min(room, cost); };
-  std::string dropped;
-  if (Uses(propagation, Propagation::kLangSmith)) {
-    std::string_view dotted_order = run.dotted_order();
-    std::string shortened;
-    if (dotted_order.size() > kMaxSegments * kSegmentSize) {
-      dotted_order = shortened = Shorten(dotted_order);
-      CountDroppedHeader("budget-segments");
-      dropped = "ancestors";
+    if (!all) RemoveLangSmith(metadata);
+    if (policy.disclosure != Disclosure::kNone) {
+      metadata.Remove(kTraceHeader);
+      metadata.Remove(kTraceparentHeader);
+      metadata.Remove(kTracestateHeader);
     }
-    metadata.Add(kTraceHeader, dotted_order);
-    spend(Cost(kTraceHeader, dotted_order));
   }
-  if (Uses(propagation, Propagation::kW3c)) {
+  if (policy.disclosure == Disclosure::kNone) return {};
+  HeaderWriter writer(policy.budget, metadata);
+  if (Uses(policy.propagation, Propagation::kLangSmith)) writer.AddTrace(run.dotted_order());
+  if (Uses(policy.propagation, Propagation::kW3c)) {
     const TraceHeaders headers = TraceHeaders::Of(run);
-    metadata.Add(kTraceparentHeader, headers.traceparent);
-    spend(Cost(kTraceparentHeader, headers.traceparent));
-    if (!headers.tracestate.empty() && Cost(kTracestateHeader, headers.tracestate) <= room) {
-      metadata.Add(kTracestateHeader, headers.tracestate);
-      spend(Cost(kTracestateHeader, headers.tracestate));
-    }
+    writer.AddIds(kTraceparentHeader, headers.traceparent);
+    if (all) writer.AddTracestate(headers.tracestate);
   }
-  const std::string_view baggage = run.baggage_header();
-  if (Cost(kBaggageHeader, baggage) <= room) {
-    WriteBaggage(baggage, metadata);
-    return dropped;
-  }
-  BaggageFitter fitter(run.baggage(), room);
-  WriteBaggage(fitter.Fit(), metadata);
-  if (!dropped.empty() && !fitter.dropped().empty()) dropped += ", ";
-  return dropped + fitter.dropped();
+  if (all) writer.AddBaggage(run);
+  return writer.TakeDropped();
 }
 
-void WriteBaggageHeader(std::string_view baggage, std::size_t budget, MetadataWriter& metadata) {
-  if (Cost(kBaggageHeader, baggage) <= std::min(budget, metadata.Room())) {
-    WriteBaggage(baggage, metadata);
-  } else {
-    CountDroppedHeader("budget-foreign");
+std::string WriteBaggageHeader(std::string_view run_baggage, const HeaderPolicy& policy,
+                               MetadataWriter& metadata) {
+  if (policy.disclosure != Disclosure::kAll) {
+    RemoveLangSmith(metadata);
+    return {};
   }
+  HeaderWriter writer(policy.budget, metadata);
+  writer.AddBaggage(run_baggage);
+  return writer.TakeDropped();
 }
 
 }  // namespace internal

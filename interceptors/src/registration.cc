@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "client_call.h"
 #include "server_call.h"
+#include "trust_policy.h"
 
 namespace weft {
 inline namespace v0 {
@@ -23,7 +24,7 @@ absl::Status Check(const InterceptorOptions& options, std::size_t others, bool n
     return absl::InvalidArgumentError("one of the " + std::to_string(others) +
                                       " other interceptor factories is null");
   }
-  return absl::OkStatus();
+  return internal::TrustPolicy::Check(options.tracing.trust);
 }
 
 }  // namespace

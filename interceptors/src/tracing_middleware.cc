@@ -9,12 +9,14 @@
 
 #include "header_exchange.h"
 #include "stats.h"
+#include "trust_policy.h"
 
 namespace weft {
 inline namespace v0 {
 namespace {
 
 constexpr std::string_view kStatusCode = "rpc.grpc.status_code";
+constexpr std::string_view kHeadersDropped = "weft_headers_dropped";
 constexpr std::string_view kServerApi = "weft.server_api";
 constexpr std::size_t kServerApis = static_cast<std::size_t>(ServerApi::kFiber) + 1;
 
@@ -23,6 +25,8 @@ struct MethodTracing {
   /// Of unary calls that ended well, by ServerApi: by far most do.
   std::array<std::shared_ptr<const RunTemplate>, kServerApis> good;
   bool client_run = true;
+  internal::HeaderPolicy headers;  // of a client's requests
+  internal::TrustPolicy trust;     // in a server's callers
 };
 
 struct CallTracing {
@@ -66,6 +70,10 @@ class TracingMiddleware final : public Middleware {
     tracing->client_run =
         options_.client_runs &&
         !(options_.headers_only && options_.headers_only->Selects(method.full_method));
+    tracing->headers = {.propagation = options_.propagation,
+                        .budget = options_.header_budget,
+                        .disclosure = internal::DisclosureTo(method.target, options_.disclosure)};
+    tracing->trust = internal::TrustPolicy(options_.trust, method.full_method);
     const RunType type = TypeOf(method);
     const auto make = [&] {
       return std::make_shared<const RunTemplate>(std::string(name), type, metadata);
@@ -99,37 +107,26 @@ class TracingMiddleware final : public Middleware {
     ParsedHeaders own;
     if (internal::HasOwnParent(metadata)) own = internal::ReadOwnHeaders(metadata);
     if (call.only_headers()) {  // on the caller's stack
-      if (!own.parent && !call.context()) return;
-      Write(own.parent ? own.parent : CurrentRun().context(), metadata);
-      return;
+      const bool all = call.method_state<MethodTracing>().headers.disclosure == Disclosure::kAll;
+      if (!own.parent && !call.context() && all) return;
+      return Hand(call, own.parent, metadata);
     }
     const ContextScope scope(call.context());
-    if (!call.method_state<MethodTracing>().client_run) {
-      Write(own.parent ? own.parent : CurrentRun().context(), metadata);
-      return;
-    }
+    if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
     const RunContext run = Begin(call, own.parent ? Parent(std::move(own)) : Parent());
-    std::string dropped = Write(run, metadata);
+    std::string dropped = Write(call, run, metadata);
     if (!dropped.empty()) {
-      call.state<CallTracing>().run.AddAttribute("weft_headers_dropped", std::move(dropped));
+      call.state<CallTracing>().run.AddAttribute(kHeadersDropped, std::move(dropped));
     }
   }
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
     if (call.side() == CallSide::kClient) return;
-    ParsedHeaders headers = internal::ReadReceivedHeaders(metadata);
-    if (!options_.server_runs)
-      return call.SetContext(WithParent(call.context(), std::move(headers), tracer_));
-    // Whatever is current on gRPC's thread is not this call's.
-    const ContextScope scope(call.context());
-    Begin(call, std::move(headers));
-    Run& run = call.state<CallTracing>().run;
-    call.SetContext(WithRun(call.context(), run));
-    if (!run) return;
-    run.AddAttribute("network.peer.address", call.peer());
-    if (call.previous_attempts() > 0) {
-      run.AddAttribute("rpc.grpc.previous_attempts", std::int64_t{call.previous_attempts()});
-    }
+    if (!call.method_state<MethodTracing>().trust.needs_identity()) Receive(call, metadata);
+  }
+
+  void OnVerdict(Call& call, const MetadataView& metadata) noexcept override {
+    if (call.method_state<MethodTracing>().trust.needs_identity()) Receive(call, metadata);
   }
 
   void OnEnd(Call& call, const CallReport& report) noexcept override {
@@ -151,16 +148,48 @@ class TracingMiddleware final : public Middleware {
     return RunType::kChain;
   }
 
-  // The current run's context is the call's. Returns what was left out, for people.
-  std::string Write(const RunContext& parent, MetadataWriter& metadata) const noexcept {
-    if (parent) {
-      return internal::WriteTraceHeaders(parent, options_.propagation, options_.header_budget,
-                                         metadata);
-    }
+  // For a call without a client run. The current run's context is the call's.
+  void Hand(const Call& call, const RunContext& own_parent,
+            MetadataWriter& metadata) const noexcept {
+    const std::string dropped =
+        Write(call, own_parent ? own_parent : CurrentRun().context(), metadata);
+    if (!dropped.empty()) CurrentRun().AddMetadata({{kHeadersDropped, dropped}});
+  }
+
+  // Returns what was left out, for people.
+  static std::string Write(const Call& call, const RunContext& parent,
+                           MetadataWriter& metadata) noexcept {
+    const internal::HeaderPolicy& policy = call.method_state<MethodTracing>().headers;
+    if (parent) return internal::WriteTraceHeaders(parent, policy, metadata);
     // Members of `baggage` travel without a run, too.
-    internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, options_.header_budget,
-                                 metadata);
-    return {};
+    return internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, policy, metadata);
+  }
+
+  // What the call's peer says about its trace, as far as it is believed, and the server's run.
+  void Receive(Call& call, const MetadataView& metadata) noexcept {
+    const CallerTrust trust = call.method_state<MethodTracing>().trust.Decide(call);
+    ParsedHeaders headers;
+    if (trust != CallerTrust::kIgnore) headers = internal::ReadReceivedHeaders(metadata);
+    if (!options_.server_runs) {
+      if (trust != CallerTrust::kTrusted) headers = {};
+      return call.SetContext(WithParent(call.context(), std::move(headers), tracer_));
+    }
+    // Whatever is current on gRPC's thread is not this call's.
+    const ContextScope scope(call.context());
+    const bool trusted = trust == CallerTrust::kTrusted;
+    Begin(call, trusted ? Parent(std::move(headers)) : Parent(kNoParent));
+    Run& run = call.state<CallTracing>().run;
+    call.SetContext(WithRun(call.context(), run));
+    if (!run) return;
+    if (!trusted) {
+      run.AddAttribute("weft.caller_trust",
+                       std::string_view(trust == CallerTrust::kLink ? "link" : "ignore"));
+      if (headers.parent) run.AddMetadata(internal::LinkTo(headers));
+    }
+    run.AddAttribute("network.peer.address", call.peer());
+    if (call.previous_attempts() > 0) {
+      run.AddAttribute("rpc.grpc.previous_attempts", std::int64_t{call.previous_attempts()});
+    }
   }
 
   RunContext Begin(Call& call, Parent parent) noexcept {

@@ -22,7 +22,7 @@ struct InterceptorStats {
   /// What was not sent, by reason: a pair that gRPC would not survive (`empty-key`, `bad-key`,
   /// `reserved-key`, `bad-value`), one that did not fit (`no-room`), or what the budget of the
   /// trace headers dropped (`budget-metadata`, `budget-tags`, `budget-foreign`, `budget-project`,
-  /// `budget-segments`).
+  /// `budget-segments`, `budget-tracestate`).
   std::map<std::string, std::uint64_t> dropped_headers;
 
   /// Functions given to weft that threw; what they were asked for was skipped.

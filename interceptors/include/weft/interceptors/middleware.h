@@ -161,15 +161,19 @@ class Call {
   std::chrono::system_clock::time_point start() const noexcept;
   /// Absent: no deadline.
   std::optional<std::chrono::system_clock::time_point> deadline() const noexcept;
-  /// The calling peer, as gRPC writes it; servers only, in OnStart, Admit and OnReceiveMetadata.
+  /// The calling peer, as gRPC writes it; servers only, from OnStart to OnVerdict.
   std::string peer() const;
+  /// The names that the peer's TLS certificate proves: its subject alternative names, else its
+  /// common name. Servers only, from OnStart to OnVerdict; empty for a peer without a certificate
+  /// that gRPC has verified.
+  std::vector<std::string> tls_identities() const;
   /// How often gRPC tried this call before (`grpc-previous-rpc-attempts`); servers only.
   int previous_attempts() const noexcept;
 
   /// Client: the context of the code that made the call. Server: the context of the handler.
   const Context& context() const noexcept;
-  /// Replaces the context; in OnStart and in a server's Admit and OnReceiveMetadata. Later
-  /// middlewares and the handler see it.
+  /// Replaces the context; in OnStart and in a server's Admit, OnReceiveMetadata and OnVerdict.
+  /// Later middlewares and the handler see it.
   void SetContext(Context context) noexcept;
 
   /// What this middleware keeps for the call; `State` is what its call_state() named.
@@ -305,6 +309,9 @@ class Middleware {
   /// To be true where Admit is overridden: a server then names, when it starts, the services that
   /// are not registered with RegisterService.
   virtual bool may_reject() const noexcept { return false; }
+  /// Server only, when all middlewares have admitted the call or one has rejected it: who calls is
+  /// known then, as far as it ever is. The last place for SetContext, just before the handler.
+  virtual void OnVerdict(Call& /*call*/, const MetadataView& /*metadata*/) noexcept {}
 
   /// Client: request headers. Server: the reply's initial metadata.
   virtual void OnSendMetadata(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}

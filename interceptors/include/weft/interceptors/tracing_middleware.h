@@ -9,6 +9,7 @@
 
 #include <weft/interceptors/middleware.h>
 #include <weft/interceptors/selector.h>
+#include <weft/interceptors/trust.h>
 #include <weft/tracing/run.h>
 #include <weft/tracing/tracer.h>
 
@@ -41,6 +42,11 @@ struct TracingOptions {
   std::function<RunType(const MethodDescription&)> run_type{};
 
   Propagation propagation = Propagation::kLangSmith;
+
+  /// Which callers of a server are believed.
+  TrustOptions trust{};
+  /// Which servers a client tells how much.
+  DisclosureOptions disclosure{};
 
   /// The most that trace headers may take of a request's metadata, counted as HTTP/2 does. Over it
   /// metadata values go first, largest first, then tags, foreign baggage and the project; never
