@@ -41,6 +41,10 @@ bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& recei
   }
 }
 
+void RemoveCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept {
+  received.erase(SentinelKey());
+}
+
 const Context* FindCallContext(
     const std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept {
   auto [entry, end] = received.equal_range(SentinelKey());

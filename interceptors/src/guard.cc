@@ -14,6 +14,7 @@
 
 #include <weft/async/rejected.h>
 
+#include "handled_call.h"
 #include "private_member.h"
 #include "server_guards.h"
 
@@ -52,14 +53,27 @@ bool HasRequestMessage(const Method& method) {
          method.method_type() == Method::SERVER_STREAMING;
 }
 
-/// Runs `inner` unless the call was rejected. The interceptor puts the verdict in the place of the
-/// status that is sent then.
+/// Runs `inner` unless the call was rejected; the verdict takes the place of the status that is
+/// sent then. Runs the middlewares, too, for calls that have no interceptor.
 class GuardedHandler final : public Handler {
  public:
   GuardedHandler(std::unique_ptr<Handler> inner, bool callback, bool has_request) noexcept
       : inner_(std::move(inner)), callback_(callback), has_request_(has_request) {}
 
   void RunHandler(const HandlerParameter& call) override {
+    internal::MethodRef method = internal::TakeHandled(call.call->server_rpc_info());
+    if (method.info == nullptr) return RunUnlessRejected(call);
+    internal::RunHandled(std::move(method), callback_ ? ServerApi::kCallback : ServerApi::kSync,
+                         call, [this](const HandlerParameter& seen) { RunUnlessRejected(seen); });
+  }
+
+  void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
+                    void** handler_data) override {
+    return inner_->Deserialize(call, request, status, handler_data);
+  }
+
+ private:
+  void RunUnlessRejected(const HandlerParameter& call) {
     const grpc::Status* const rejected = Rejected(*call.server_context);
     // A call whose request could not be read reaches no handler of the application either.
     if (rejected == nullptr || !call.status.ok()) return inner_->RunHandler(call);
@@ -72,12 +86,6 @@ class GuardedHandler final : public Handler {
     RunWithoutHandler(call, status);
   }
 
-  void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
-                    void** handler_data) override {
-    return inner_->Deserialize(call, request, status, handler_data);
-  }
-
- private:
   // With a status gRPC's handlers take the request for unreadable, and answer themselves.
   void RunWithoutHandler(const HandlerParameter& call, const grpc::Status& status) {
     inner_->RunHandler({call.call, call.server_context, call.request, status, call.internal_data,
@@ -108,6 +116,10 @@ bool KnowsRequest(const Method& method) {
              DescriptorName(method)) != nullptr;
 }
 
+bool IsHandled(const Method& method) {
+  return method.handler() != nullptr && HasRequestMessage(method);
+}
+
 void Guard(Method& method) {
   std::unique_ptr<Handler>& handler = method.*Get(internal::HandlerTag());
   if (handler == nullptr) return;  // a completion queue's
@@ -129,7 +141,7 @@ absl::Status RegisterService(grpc::ServerBuilder& builder, grpc::Service* servic
   for (const auto& method : MethodsOf(*service)) {
     if (method == nullptr) continue;  // left to a generic service
     Guard(*method);
-    guards->AddMethod(method->name());
+    guards->AddMethod(method->name(), IsHandled(*method));
   }
   builder.RegisterService(service);
   return absl::OkStatus();

@@ -7,7 +7,7 @@
 
 #include "chain.h"
 #include "client_call.h"
-#include "server_call.h"
+#include "server_interceptor.h"
 #include "trust_policy.h"
 
 namespace weft {
@@ -52,7 +52,8 @@ absl::Status InterceptServer(
   for (auto other = others.rbegin(); other != others.rend(); ++other) {
     factories.push_back(std::move(*other));
   }
-  factories.push_back(std::make_unique<internal::ServerCallFactory>(chain));
+  factories.push_back(
+      std::make_unique<internal::ServerInterceptorFactory>(chain, factories.empty()));
   builder.experimental().SetInterceptorCreators(std::move(factories));
   return absl::OkStatus();
 }

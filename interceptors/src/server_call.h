@@ -1,27 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <optional>
 
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/server_interceptor.h>
+#include <grpcpp/support/status.h>
+#include <grpcpp/support/string_ref.h>
 
-#include "chain.h"
+#include "call_data.h"
 
 namespace weft {
 inline namespace v0 {
 namespace internal {
 
-/// One interceptor for each call that the chain wants.
-class ServerCallFactory final : public grpc::experimental::ServerInterceptorFactoryInterface {
+/// What a server does about one call, whoever brings the events: hooks of gRPC
+/// (server_interceptor.cc) or what stands around the application's handler (handled_call.cc).
+class ServerCall {
  public:
-  explicit ServerCallFactory(std::shared_ptr<const Chain> chain) noexcept
-      : chain_(std::move(chain)) {}
+  using Batch = grpc::experimental::InterceptorBatchMethods;
+  using ReceivedMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo* info) override;
+  ServerCall(MethodRef method, std::byte* states, grpc::ServerContextBase* context) noexcept
+      : data_(std::move(method), states), context_(context) {}
+  ServerCall(const ServerCall&) = delete;
+  ServerCall& operator=(const ServerCall&) = delete;
+  /// Ends the call if nothing did. The server context may be gone, so nothing looks at it.
+  ~ServerCall();
+
+  /// The request's metadata is there. Afterwards `ContextOf` finds the call's context.
+  void Begin(ReceivedMetadata& metadata, ServerApi api) noexcept;
+  void Received(void* message) noexcept { data_.ReceiveMessage(message); }
+
+  /// What `batch` is about to send, except for a status.
+  void Send(Batch& batch) noexcept;
+  /// The status that `batch` is about to send; may change it.
+  void SendStatus(Batch& batch) noexcept;
+
+  /// gRPC knows how the call went for the peer. `cancelled`: as far as it may be asked after the
+  /// status was sent; before it, the peer can only have gone.
+  void PeerClosed(bool cancelled) noexcept;
+  void SetCancelled() noexcept { data_.Set(CallData::kCancelled); }
+  void End() noexcept;
+
+  const Context& context() const noexcept { return data_.context; }
+  const MethodDescription& method() const noexcept { return data_.method.info->description; }
+  bool Is(CallData::Flag flag) const noexcept { return data_.Is(flag); }
+
+  grpc::ServerContextBase* server_context() const noexcept { return context_; }
+  ServerApi api() const noexcept { return api_; }
+  void set_api(ServerApi api) noexcept { api_ = api; }
 
  private:
-  std::shared_ptr<const Chain> chain_;
+  void Reject() noexcept;
+  void EndRejected() noexcept;
+
+  CallData data_;
+  grpc::ServerContextBase* context_;
+  ServerApi api_ = ServerApi::kCompletionQueue;
+  // Written before kStatusSent and kPeerClosed are set, read after.
+  grpc::Status status_;
+  std::chrono::system_clock::time_point end_;
+  std::optional<std::chrono::system_clock::time_point> closed_;
 };
 
 }  // namespace internal

@@ -27,7 +27,11 @@ class ServerGuards {
   using Rejector = std::function<std::string(std::string_view service)>;
   bool SetRejector(Rejector rejector);
 
-  void AddMethod(std::string full_method) { methods_.insert(std::move(full_method)); }
+  /// `handled`: its handler can do for its calls what an interceptor does.
+  void AddMethod(const std::string& full_method, bool handled) {
+    methods_.insert(full_method);
+    if (handled) handled_.insert(full_method);
+  }
   void AddGeneric() noexcept { generic_ = true; }
   /// A generic service that asks before it passes a call on to `service`.
   grpc::CallbackGenericService* Decorate(grpc::CallbackGenericService* service);
@@ -36,6 +40,9 @@ class ServerGuards {
   void WarnAtStart(const std::vector<std::string>& services);
 
   bool Guards(std::string_view full_method, std::string_view service) const noexcept;
+  bool Handles(std::string_view full_method) const noexcept {
+    return handled_.contains(full_method);
+  }
   /// Says once of each service that it handled a rejected call.
   void WarnOf(std::string_view service) noexcept;
 
@@ -43,6 +50,7 @@ class ServerGuards {
   bool GuardsService(std::string_view service) const noexcept;
 
   std::set<std::string, std::less<>> methods_;
+  std::set<std::string, std::less<>> handled_;  // some of them
   bool generic_ = false;
   std::unique_ptr<grpc::CallbackGenericService> decorated_;
   Rejector rejector_;

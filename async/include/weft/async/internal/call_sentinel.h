@@ -25,6 +25,9 @@ namespace internal {
 bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& received,
                         const Context* context) noexcept;
 
+/// Undoes it, for a context that ends before the server context does.
+void RemoveCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept;
+
 /// The context installed in `received`, or null.
 const Context* FindCallContext(
     const std::multimap<grpc::string_ref, grpc::string_ref>& received) noexcept;

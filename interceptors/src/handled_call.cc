@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handled_call.h"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <typeinfo>
+#include <utility>
+
+#include <grpcpp/impl/call.h>
+#include <grpcpp/impl/call_hook.h>
+#include <grpcpp/impl/call_op_set.h>
+#include <grpcpp/server_context.h>
+
+#include <weft/async/internal/call_sentinel.h>
+#include <weft/context/context_scope.h>
+
+#include "private_member.h"
+#include "server_call.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+// Where gRPC says that a callback call is over.
+struct CompletionTag {
+  friend constexpr auto Get(CompletionTag);
+};
+struct CompletionFunctionTag {
+  friend constexpr auto Get(CompletionFunctionTag);
+};
+template struct PrivateMember<&grpc::ServerContextBase::completion_tag_, CompletionTag>;
+template struct PrivateMember<&grpc::internal::CallbackWithSuccessTag::func_,
+                              CompletionFunctionTag>;
+
+namespace {
+
+using grpc::internal::CallOpSendInitialMetadata;
+using grpc::internal::CallOpSendMessage;
+using grpc::internal::CallOpServerSendStatus;
+using grpc::internal::CallOpSet;
+using grpc::internal::CallOpSetInterface;
+using grpc::internal::InterceptorBatchMethodsImpl;
+using Hook = grpc::experimental::InterceptionHookPoints;
+
+thread_local struct {
+  const grpc::experimental::ServerRpcInfo* call = nullptr;
+  MethodRef method;
+} t_left;
+
+// What an operation shows to hooks, for one that has none. Protected in gRPC, for its operation
+// sets: a class that derives from one may name the member, and the name is of the base.
+template <typename Op>
+struct Shown : Op {
+  static void To(InterceptorBatchMethodsImpl& batch, Op& op) {
+    (op.*(&Shown::SetInterceptionHookPoint))(&batch);
+  }
+};
+
+template <typename... Ops>
+bool ShowIf(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
+  if (typeid(set) != typeid(CallOpSet<Ops...>)) return false;
+  (Shown<Ops>::To(batch, static_cast<CallOpSet<Ops...>&>(set)), ...);
+  return true;
+}
+
+template <typename Op>
+void ShowPart(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
+  if (auto* const op = dynamic_cast<Op*>(&set)) Shown<Op>::To(batch, *op);
+}
+
+/// The hook points that `set` would reach.
+void Show(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
+  // The sets that the handlers of gRPC 1.51 use, most frequent first.
+  if (ShowIf<CallOpSendInitialMetadata, CallOpSendMessage, CallOpServerSendStatus>(batch, set) ||
+      ShowIf<CallOpSendInitialMetadata, CallOpSendMessage>(batch, set) ||
+      ShowIf<CallOpSendInitialMetadata, CallOpServerSendStatus>(batch, set) ||
+      ShowIf<CallOpSendInitialMetadata>(batch, set)) {
+    return;
+  }
+  ShowPart<CallOpSendInitialMetadata>(batch, set);
+  ShowPart<CallOpSendMessage>(batch, set);
+  ShowPart<CallOpServerSendStatus>(batch, set);
+}
+
+/// Stands between a handler and gRPC: the handler's operations come to it first.
+class HandledCall final : public grpc::internal::CallHook, public WithTrailingStates<HandledCall> {
+ public:
+  using WithTrailingStates<HandledCall>::operator new;
+  using WithTrailingStates<HandledCall>::operator delete;
+
+  HandledCall(MethodRef method, const HandlerParameter& handled) noexcept
+      : call_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset(),
+              handled.server_context),
+        grpc_call_(*handled.call),
+        shown_call_(handled.call->call(), this, handled.call->cq(),
+                    handled.call->max_receive_message_size(), handled.call->server_rpc_info()),
+        release_(handled.call_requester) {}
+
+  void Begin(ServerApi api, const HandlerParameter& handled) noexcept {
+    call_.Begin(metadata(), api);
+    if (handled.request != nullptr) call_.Received(handled.request);
+  }
+
+  /// Ends with the handler.
+  void RunSync(const HandlerParameter& handled,
+               absl::FunctionRef<void(const HandlerParameter&)> run) {
+    {
+      const ContextScope scope(call_.context());
+      run({&shown_call_, handled.server_context, handled.request, handled.status,
+           handled.internal_data, handled.call_requester});
+    }
+    if (call_.server_context()->IsCancelled()) call_.SetCancelled();
+    call_.End();
+    RemoveCallContext(metadata());
+  }
+
+  /// Ends when gRPC releases the call; `this` may be gone afterwards.
+  void RunCallback(const HandlerParameter& handled,
+                   absl::FunctionRef<void(const HandlerParameter&)> run) {
+    const ContextScope scope(call_.context());
+    run({&shown_call_, handled.server_context, handled.request, handled.status,
+         handled.internal_data, [this] { Release(); }});
+  }
+
+  void PerformOpsOnCall(CallOpSetInterface* ops, grpc::internal::Call* /*shown*/) override {
+    if (auto& completion = call_.server_context()->*Get(CompletionTag());
+        completion && completion.ops() == ops) {
+      WatchCompletion(completion);
+    } else {
+      Sends(*ops);
+    }
+    // A copy: the call may be over, and `this` gone, before gRPC returns.
+    grpc::internal::Call grpc_call = grpc_call_;
+    grpc_call.PerformOps(ops);
+  }
+
+ private:
+  ServerCall::ReceivedMetadata& metadata() noexcept {
+    // gRPC has it for interceptors to change.
+    return const_cast<ServerCall::ReceivedMetadata&>(call_.server_context()->client_metadata());
+  }
+
+  void Sends(CallOpSetInterface& ops) noexcept {
+    InterceptorBatchMethodsImpl batch;
+    Show(batch, ops);
+    call_.Send(batch);
+    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) call_.SendStatus(batch);
+  }
+
+  void WatchCompletion(grpc::internal::CallbackWithSuccessTag& completion) {
+    auto& function = completion.*Get(CompletionFunctionTag());
+    completed_ = std::move(function);
+    function = [this](bool ok) { Complete(ok); };
+  }
+
+  void Complete(bool ok) {
+    call_.PeerClosed(call_.Is(CallData::kStatusSent) && call_.server_context()->IsCancelled());
+    // It may be the last that happens to the call, and end in Release.
+    const std::function<void(bool)> completed = std::move(completed_);
+    completed(ok);
+  }
+
+  void Release() {
+    const std::function<void()> release = std::move(release_);
+    // The server context goes now; what it shows of ours goes after it.
+    release();
+    delete this;
+  }
+
+  ServerCall call_;
+  grpc::internal::Call grpc_call_;
+  grpc::internal::Call shown_call_;
+  std::function<void()> release_;
+  std::function<void(bool)> completed_;
+};
+
+}  // namespace
+
+void LeaveToHandler(const grpc::experimental::ServerRpcInfo& call, MethodRef method) noexcept {
+  t_left = {&call, std::move(method)};
+}
+
+MethodRef TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcept {
+  if (call == nullptr || t_left.call != call) return {};
+  t_left.call = nullptr;
+  return std::move(t_left.method);
+}
+
+void RunHandled(MethodRef method, ServerApi api, const HandlerParameter& handled,
+                absl::FunctionRef<void(const HandlerParameter&)> run) {
+  const std::size_t state_bytes = method.info->state_bytes;
+  std::unique_ptr<HandledCall> call(new (state_bytes) HandledCall(std::move(method), handled));
+  call->Begin(api, handled);
+  if (api == ServerApi::kSync) return call->RunSync(handled, run);
+  call.release()->RunCallback(handled, run);
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

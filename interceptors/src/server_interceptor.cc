@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server_interceptor.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <typeinfo>
+#include <utility>
+
+#include <grpcpp/server_context.h>
+
+#include <weft/async/internal/call_sentinel.h>
+#include <weft/context/context_scope.h>
+
+#include "handled_call.h"
+#include "server_call.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+using Hook = grpc::experimental::InterceptionHookPoints;
+using Batch = grpc::experimental::InterceptorBatchMethods;
+
+class ServerInterceptor;
+
+// The call whose handler gRPC runs below on this stack: a synchronous one until it ends, a callback
+// one while the method's body runs. A completion queue runs nothing there.
+thread_local const ServerInterceptor* t_handled = nullptr;
+
+class ServerInterceptor final : public grpc::experimental::Interceptor,
+                                public WithTrailingStates<ServerInterceptor> {
+ public:
+  using WithTrailingStates<ServerInterceptor>::operator new;
+  using WithTrailingStates<ServerInterceptor>::operator delete;
+
+  ServerInterceptor(MethodRef method, grpc::ServerContextBase* context) noexcept
+      : call_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset(), context) {}
+
+  ~ServerInterceptor() override {
+    if (t_handled == this) call_.set_api(ServerApi::kSync);
+  }
+
+  void Intercept(Batch* batch) override {
+    if (batch->QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
+      call_.Begin(*batch->GetRecvInitialMetadata(), KnownApi());
+      Received(*batch);
+      return Handle(*batch);
+    }
+    After(*batch);
+    batch->Proceed();
+  }
+
+ private:
+  // Runs the handler, if it is a synchronous one or the body of a callback method, in the call's
+  // context. A synchronous handler takes the call along: afterwards `this` may be destroyed.
+  void Handle(Batch& batch) {
+    const ServerInterceptor* const outer = std::exchange(t_handled, this);
+    {
+      const ContextScope scope(call_.context());
+      batch.Proceed();
+    }
+    t_handled = outer;
+  }
+
+  void After(Batch& batch) noexcept {
+    Received(batch);
+    call_.Send(batch);
+    // In the batch of a reply it tells whether the status went out, too.
+    if (batch.QueryInterceptionHookPoint(Hook::POST_SEND_MESSAGE) &&
+        !batch.GetSendMessageStatus()) {
+      call_.SetCancelled();
+    }
+    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) SendStatus(batch);
+    // After the status only a callback call may be asked; for the others see SendStatus and above.
+    // The context of a completion queue's call may be gone.
+    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_CLOSE)) {
+      call_.PeerClosed(call_.Is(CallData::kStatusSent) && call_.api() == ServerApi::kCallback &&
+                       call_.server_context()->IsCancelled());
+    }
+  }
+
+  void Received(Batch& batch) noexcept {
+    if (!batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) return;
+    if (void* const message = batch.GetRecvMessage()) call_.Received(message);
+  }
+
+  // The exact type first: a cast to a class that it is not takes gRPC's whole hierarchy.
+  ServerApi KnownApi() const noexcept {
+    const grpc::ServerContextBase& context = *call_.server_context();
+    return typeid(context) != typeid(grpc::ServerContext) &&
+                   dynamic_cast<const grpc::CallbackServerContext*>(&context) != nullptr
+               ? ServerApi::kCallback
+               : ServerApi::kCompletionQueue;
+  }
+
+  // FiberServer says so around the operation that brought us here.
+  bool InFiber() const noexcept {
+    const auto* const call = Context::View().Find(kFiberCallKey);
+    return call != nullptr && *call == call_.server_context();
+  }
+
+  void SendStatus(Batch& batch) noexcept {
+    if (call_.api() != ServerApi::kCallback) {
+      call_.set_api(t_handled == this ? ServerApi::kSync
+                    : InFiber()       ? ServerApi::kFiber
+                                      : ServerApi::kCompletionQueue);
+    }
+    // gRPC tells a synchronous call's cancellation only to those who ask. A reply's own batch fails
+    // when it is cancelled (see After), a status without a message tells nothing.
+    if (call_.api() == ServerApi::kSync && call_.method().kind >= RpcKind::kServerStream &&
+        !call_.Is(CallData::kPeerClosed)) {
+      call_.server_context()->IsCancelled();
+    }
+    call_.SendStatus(batch);
+  }
+
+  ServerCall call_;
+};
+
+RpcKind KindOf(grpc::experimental::ServerRpcInfo::Type type) noexcept {
+  using Type = grpc::experimental::ServerRpcInfo::Type;
+  switch (type) {
+    case Type::CLIENT_STREAMING:
+      return RpcKind::kClientStream;
+    case Type::SERVER_STREAMING:
+      return RpcKind::kServerStream;
+    case Type::BIDI_STREAMING:
+      return RpcKind::kBidiStream;
+    default:
+      return RpcKind::kUnary;
+  }
+}
+
+bool AllSkip(const MethodInfo& info, const grpc::ServerContextBase& context) noexcept {
+  const MetadataView metadata(context);
+  return std::ranges::all_of(info.links, [&](const MethodInfo::Link& link) {
+    return link.middleware->Skips(info.description, metadata);
+  });
+}
+
+}  // namespace
+
+grpc::experimental::Interceptor* ServerInterceptorFactory::CreateServerInterceptor(
+    grpc::experimental::ServerRpcInfo* info) {
+  MethodRef method = chain_->Find(info->method(), KindOf(info->type()));
+  if (method.info->links.empty()) return nullptr;
+  if (AllSkip(*method.info, *info->server_context())) return nullptr;
+  if (alone_ && method.info->handled) {
+    LeaveToHandler(*info, std::move(method));
+    return nullptr;
+  }
+  const std::size_t state_bytes = method.info->state_bytes;
+  return new (state_bytes) ServerInterceptor(std::move(method), info->server_context());
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
