@@ -48,13 +48,14 @@ def stop(process):
         process.wait()
 
 
-def start_until_ready(case, arguments, environment=None):
+def start_until_ready(case, arguments, environment=None, cwd=None):
     """Starts a process with --ready-file; returns it and what the file says."""
     folder = case.enterContext(tempfile.TemporaryDirectory())
     ready = pathlib.Path(folder) / "ready"
     process = subprocess.Popen(
         [*map(str, arguments), "--ready-file", str(ready)],
         env={**CLEAN_ENVIRONMENT, **(environment or {})},
+        cwd=cwd,
     )
     case.addCleanup(stop, process)
     return process, json.loads(
@@ -106,20 +107,36 @@ class CollectorCase(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
 
+    def exported(self, trace_id):
+        """The runs of a trace, as far as the collector knows them."""
+        done = subprocess.run(
+            [str(WEFT), "export", trace_id, "--endpoint", self.endpoint],
+            env=CLEAN_ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=DEADLINE_S,
+            text=True,
+        )
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
     def wait_for_trace(self, trace_id, names):
-        """The runs of a trace by name, once they are all there and ended."""
+        """The runs of a trace, once they all have ended and the names are among theirs."""
 
         def complete():
-            done = subprocess.run(
-                [str(WEFT), "export", trace_id, "--endpoint", self.endpoint],
-                env=CLEAN_ENVIRONMENT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=DEADLINE_S,
-                text=True,
-            )
-            runs = [json.loads(line) for line in done.stdout.splitlines()]
+            runs = self.exported(trace_id)
             ended = {run["name"] for run in runs if run.get("end_time")}
             return runs if names <= ended and all(run.get("end_time") for run in runs) else None
 
         return wait_for(self.collector, complete, f"runs {sorted(names)} of trace {trace_id}")
+
+    def wait_for_runs(self, trace_id, count):
+        """The runs of a trace, once there are so many and all have ended."""
+
+        def complete():
+            runs = self.exported(trace_id)
+            ended = all(run.get("end_time") for run in runs)
+            return runs if len(runs) >= count and ended else None
+
+        runs = wait_for(self.collector, complete, f"{count} runs of trace {trace_id}")
+        self.assertEqual(len(runs), count)
+        return runs

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// gRPC's interop cases: intercepted clients against the server of grpc-go.
+#include <array>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/channel_arguments.h>
+
+#include <weft/interceptors/create_channel.h>
+#include <weft/testing/run_matchers.h>
+#include <weft/tracing/run.h>
+
+#include "go_peer.h"
+#include "grpc_testing.grpc.pb.h"
+#include "interop_test.h"
+
+namespace weft::interop {
+namespace {
+
+namespace pb = ::grpc::testing;
+using ::testing::SizeIs;
+
+// The published cases' own numbers.
+constexpr std::array kRequestSizes = {27182, 8, 1828, 45904};
+constexpr std::array kResponseSizes = {31415, 9, 2653, 58979};
+constexpr int kLargeRequest = 271828;
+constexpr int kLargeResponse = 314159;
+constexpr char kSpecialMessage[] =
+    "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
+constexpr char kInitialKey[] = "x-grpc-test-echo-initial";
+constexpr char kInitialValue[] = "test_initial_metadata_value";
+constexpr char kTrailingKey[] = "x-grpc-test-echo-trailing-bin";
+constexpr char kTrailingValue[] = "\x0a\x0b\x0a\x0b\x0a\x0b";
+
+std::string Zeros(int size) { return std::string(static_cast<std::size_t>(size), '\0'); }
+
+pb::StreamingOutputCallRequest OutputRequest(int request_size, int response_size) {
+  pb::StreamingOutputCallRequest request;
+  request.mutable_payload()->set_body(Zeros(request_size));
+  request.add_response_parameters()->set_size(response_size);
+  return request;
+}
+
+void AddMetadata(grpc::ClientContext& context) {
+  context.AddMetadata(kInitialKey, kInitialValue);
+  context.AddMetadata(kTrailingKey, kTrailingValue);
+}
+
+void ExpectMetadata(const grpc::ClientContext& context) {
+  const auto expect = [](const auto& map, const char* key, const char* value) {
+    ASSERT_EQ(map.count(key), 1U) << key;
+    const grpc::string_ref found = map.find(key)->second;
+    EXPECT_EQ(std::string(found.data(), found.size()), value);
+  };
+  expect(context.GetServerInitialMetadata(), kInitialKey, kInitialValue);
+  expect(context.GetServerTrailingMetadata(), kTrailingKey, kTrailingValue);
+}
+
+/// The parameter says whether messages are compressed.
+class GoServerTest : public InteropTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  GoServerTest() {
+    grpc::ChannelArguments arguments;
+    if (GetParam()) arguments.SetCompressionAlgorithm(GRPC_COMPRESS_GZIP);
+    const auto channel =
+        CreateChannel(server_.ReadLine(), grpc::InsecureChannelCredentials(), Options(), arguments);
+    stub_ = pb::TestService::NewStub(channel);
+    unimplemented_ = pb::UnimplementedService::NewStub(channel);
+    caller_ = std::make_unique<weft::Run>("caller", RunOptions{.tracer = tracer_});
+  }
+
+  /// Ends all; what weft tells of the calls. Checks that the caller is the parent of each.
+  std::string Finish() {
+    caller_.reset();
+    const auto tree = exporter_->Tree();
+    EXPECT_THAT(tree.Roots(), SizeIs(1));
+    EXPECT_THAT(tree.FindRun("caller").Children(), SizeIs(tree.size() - 1));
+    return Calls();
+  }
+
+  std::unique_ptr<pb::TestService::Stub> stub_;
+  std::unique_ptr<pb::UnimplementedService::Stub> unimplemented_;
+  grpc::ClientContext context_;
+
+ private:
+  GoPeer server_{{"server"}};
+  std::unique_ptr<weft::Run> caller_;
+};
+
+INSTANTIATE_TEST_SUITE_P(All, GoServerTest, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "Gzip" : "Plain"; });
+
+TEST_P(GoServerTest, EmptyUnary) {
+  pb::Empty response;
+  EXPECT_TRUE(stub_->EmptyCall(&context_, {}, &response).ok());
+  EXPECT_EQ(Finish(), "EmptyCall OK");
+}
+
+TEST_P(GoServerTest, LargeUnary) {
+  pb::SimpleRequest request;
+  request.set_response_size(kLargeResponse);
+  request.mutable_payload()->set_body(Zeros(kLargeRequest));
+  pb::SimpleResponse response;
+  EXPECT_TRUE(stub_->UnaryCall(&context_, request, &response).ok());
+  EXPECT_EQ(response.payload().body(), Zeros(kLargeResponse));
+  EXPECT_EQ(Finish(), "UnaryCall OK");
+}
+
+TEST_P(GoServerTest, ClientStreaming) {
+  pb::StreamingInputCallResponse response;
+  const auto stream = stub_->StreamingInputCall(&context_, &response);
+  pb::StreamingInputCallRequest request;
+  for (const int size : kRequestSizes) {
+    request.mutable_payload()->set_body(Zeros(size));
+    EXPECT_TRUE(stream->Write(request));
+  }
+  stream->WritesDone();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(response.aggregated_payload_size(), 74922);
+  EXPECT_EQ(Finish(), "StreamingInputCall OK 1/4");
+}
+
+TEST_P(GoServerTest, ServerStreaming) {
+  pb::StreamingOutputCallRequest request;
+  for (const int size : kResponseSizes) request.add_response_parameters()->set_size(size);
+  const auto stream = stub_->StreamingOutputCall(&context_, request);
+  pb::StreamingOutputCallResponse response;
+  for (const int size : kResponseSizes) {
+    EXPECT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.payload().body(), Zeros(size));
+  }
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(Finish(), "StreamingOutputCall OK 4/1");
+}
+
+TEST_P(GoServerTest, PingPong) {
+  const auto stream = stub_->FullDuplexCall(&context_);
+  pb::StreamingOutputCallResponse response;
+  for (std::size_t i = 0; i < kRequestSizes.size(); ++i) {
+    EXPECT_TRUE(stream->Write(OutputRequest(kRequestSizes[i], kResponseSizes[i])));
+    EXPECT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.payload().body(), Zeros(kResponseSizes[i]));
+  }
+  stream->WritesDone();
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(Finish(), "FullDuplexCall OK 4/4");
+}
+
+TEST_P(GoServerTest, EmptyStream) {
+  const auto stream = stub_->FullDuplexCall(&context_);
+  stream->WritesDone();
+  pb::StreamingOutputCallResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(Finish(), "FullDuplexCall OK 0/0");
+}
+
+TEST_P(GoServerTest, TimeoutOnSleepingServer) {
+  context_.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(1));
+  const auto stream = stub_->FullDuplexCall(&context_);
+  pb::StreamingOutputCallRequest request;
+  request.mutable_payload()->set_body(Zeros(kRequestSizes[0]));
+  stream->Write(request);
+  pb::StreamingOutputCallResponse response;
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(Finish(), ::testing::StartsWith("FullDuplexCall DEADLINE_EXCEEDED 0/"));
+}
+
+TEST_P(GoServerTest, CancelAfterBegin) {
+  pb::StreamingInputCallResponse response;
+  const auto stream = stub_->StreamingInputCall(&context_, &response);
+  context_.TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(Finish(), "StreamingInputCall CANCELLED 0/0");
+}
+
+TEST_P(GoServerTest, CancelAfterFirstResponse) {
+  const auto stream = stub_->FullDuplexCall(&context_);
+  EXPECT_TRUE(stream->Write(OutputRequest(kRequestSizes[0], kResponseSizes[0])));
+  pb::StreamingOutputCallResponse response;
+  EXPECT_TRUE(stream->Read(&response));
+  context_.TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(Finish(), "FullDuplexCall CANCELLED 1/1");
+}
+
+TEST_P(GoServerTest, StatusCodeAndMessage) {
+  pb::EchoStatus wanted;
+  wanted.set_code(grpc::StatusCode::UNKNOWN);
+  wanted.set_message("test status message");
+  pb::SimpleRequest request;
+  *request.mutable_response_status() = wanted;
+  pb::SimpleResponse response;
+  const grpc::Status unary = stub_->UnaryCall(&context_, request, &response);
+  EXPECT_EQ(unary.error_code(), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(unary.error_message(), "test status message");
+
+  grpc::ClientContext context;
+  const auto stream = stub_->FullDuplexCall(&context);
+  pb::StreamingOutputCallRequest stream_request;
+  *stream_request.mutable_response_status() = wanted;
+  EXPECT_TRUE(stream->Write(stream_request));
+  stream->WritesDone();
+  pb::StreamingOutputCallResponse stream_response;
+  EXPECT_FALSE(stream->Read(&stream_response));
+  const grpc::Status streamed = stream->Finish();
+  EXPECT_EQ(streamed.error_code(), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(streamed.error_message(), "test status message");
+  EXPECT_EQ(Finish(), "FullDuplexCall UNKNOWN 0/1, UnaryCall UNKNOWN");
+}
+
+TEST_P(GoServerTest, SpecialStatusMessage) {
+  pb::SimpleRequest request;
+  request.mutable_response_status()->set_code(grpc::StatusCode::UNKNOWN);
+  request.mutable_response_status()->set_message(kSpecialMessage);
+  pb::SimpleResponse response;
+  const grpc::Status status = stub_->UnaryCall(&context_, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNKNOWN);
+  EXPECT_EQ(status.error_message(), kSpecialMessage);
+  EXPECT_EQ(Finish(), "UnaryCall UNKNOWN");
+  EXPECT_THAT(exporter_->Tree().FindRun("grpc.testing.TestService/UnaryCall"),
+              weft::testing::HasError(::testing::HasSubstr(kSpecialMessage)));
+}
+
+TEST_P(GoServerTest, CustomMetadata) {
+  AddMetadata(context_);
+  pb::SimpleRequest request;
+  request.set_response_size(1);
+  request.mutable_payload()->set_body(Zeros(1));
+  pb::SimpleResponse response;
+  EXPECT_TRUE(stub_->UnaryCall(&context_, request, &response).ok());
+  ExpectMetadata(context_);
+
+  grpc::ClientContext context;
+  AddMetadata(context);
+  const auto stream = stub_->FullDuplexCall(&context);
+  EXPECT_TRUE(stream->Write(OutputRequest(1, 1)));
+  pb::StreamingOutputCallResponse stream_response;
+  EXPECT_TRUE(stream->Read(&stream_response));
+  stream->WritesDone();
+  EXPECT_FALSE(stream->Read(&stream_response));
+  EXPECT_TRUE(stream->Finish().ok());
+  ExpectMetadata(context);
+  EXPECT_EQ(Finish(), "FullDuplexCall OK 1/1, UnaryCall OK");
+}
+
+TEST_P(GoServerTest, UnimplementedMethod) {
+  pb::Empty response;
+  EXPECT_EQ(stub_->UnimplementedCall(&context_, {}, &response).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(Finish(), "UnimplementedCall UNIMPLEMENTED");
+}
+
+TEST_P(GoServerTest, UnimplementedService) {
+  pb::Empty response;
+  EXPECT_EQ(unimplemented_->UnimplementedCall(&context_, {}, &response).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(Finish(), "UnimplementedCall UNIMPLEMENTED");
+}
+
+}  // namespace
+}  // namespace weft::interop
