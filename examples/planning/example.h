@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <absl/status/status.h>
 #include <grpcpp/server.h>
@@ -35,6 +36,9 @@ class Example {
   absl::Status AskForPlan();
   /// The same in a conversation: a draft, and a better one after the first plan.
   absl::Status Discuss();
+
+  /// The runs that were kept until now.
+  std::vector<weft::RunRecord> runs() const { return runs_->Runs(); }
 
   /// Stops the peers, and prints the runs if they were kept. Before, the planner's server has
   /// finished all calls.
