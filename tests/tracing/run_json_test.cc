@@ -120,7 +120,7 @@ TEST(RunJsonTest, SaysWhatMadeTheRun) {
 
 TEST(RunJsonTest, MergesMetadataOfEveryLevelAndSaysEachKeyOnce) {
   RunRecord record = Record(Root({.metadata = {{"inherited", 1}, {"a", "inherited"}}}));
-  record.environment = std::make_shared<const SharedMetadata>(JsonObject{{"env", 1}, {"a", "env"}});
+  record.environment = std::make_shared<const RunEnvironment>(JsonObject{{"env", 1}, {"a", "env"}});
   record.kind = std::make_shared<const RunTemplate>("kind", RunType::kTool,
                                                     JsonObject{{"kind", 1}, {"b", "kind"}});
   record.attributes = {{"attribute", std::int64_t{1}}, {"b", std::string("attribute")}};
@@ -138,7 +138,7 @@ TEST(RunJsonTest, MergesMetadataOfEveryLevelAndSaysEachKeyOnce) {
 TEST(RunJsonTest, KeepsTheProcessesOwnNameWhenACallerHandsDownItsOwn) {
   RunRecord record = Record(Root({.metadata = {{"service.name", "caller"}}}));
   record.environment =
-      std::make_shared<const SharedMetadata>(JsonObject{{"service.name", "callee"}});
+      std::make_shared<const RunEnvironment>(JsonObject{{"service.name", "callee"}});
   RunJson json;
   json.Write(record);
   EXPECT_EQ(boost::json::parse(json.extra()).at_pointer("/metadata/service.name"), "callee");

@@ -179,6 +179,7 @@ CollectorSender::Batches::iterator CollectorSender::MakeBatch() {
          writer_.size() < options_.batch_bytes) {
     Chunk& chunk = backlog_.front();
     QueuedRun& run = chunk.runs[chunk.next++];
+    FinishRecord(run.record);
     writer_.Append(run.record);
     batch.charge += run.size;
     if (run.size > kMostKept) run.record = {};

@@ -47,6 +47,7 @@ std::size_t EstimateSize(const RunRecord& record) noexcept {
   for (const RunEvent& event : record.events) {
     size += sizeof(event) + event.name.size() + SizeOf(event.kwargs, 0);
   }
+  if (record.payload) size += record.payload->size();
   for (const RunAttachment& attachment : record.attachments) {
     size += sizeof(attachment) + attachment.name.size() + attachment.content.size();
   }

@@ -230,9 +230,17 @@ void Run::Attach(std::string_view name, std::string_view mime_type, std::string 
   if (state_ == nullptr) return;
   state_->Change([&](RunRecord& record) {
     std::string plain(name);
-    std::replace(plain.begin(), plain.end(), '.', '_');
+    // An address is recognised by its dot: then the redactor replaces what is left of them.
+    if (!record.environment || !record.environment->redactor) {
+      std::replace(plain.begin(), plain.end(), '.', '_');
+    }
     record.attachments.push_back({std::move(plain), std::string(mime_type), std::move(content)});
   });
+}
+
+void Run::SetPayload(std::shared_ptr<const RunPayload> payload) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) { record.payload = std::move(payload); });
 }
 
 void Run::SetError(std::string_view text) noexcept {

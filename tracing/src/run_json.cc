@@ -129,8 +129,9 @@ void AppendAttribute(std::string& out, const RunAttribute& attribute) {
 bool SurelyDistinct(const RunRecord& record) {
   if (!record.metadata.empty() || !record.context.baggage().metadata.empty()) return false;
   std::uint64_t seen = 0;
-  for (const SharedMetadata* shared :
-       {record.kind ? &record.kind->metadata : nullptr, record.environment.get()}) {
+  const SharedMetadata* const all_shared[] = {record.kind ? &record.kind->metadata : nullptr,
+                                              record.environment.get()};
+  for (const SharedMetadata* shared : all_shared) {
     if (shared == nullptr) continue;
     if ((seen & shared->key_bits()) != 0) return false;
     seen |= shared->key_bits();

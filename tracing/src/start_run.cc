@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "redactor.h"
 #include "tracer_impl.h"
 
 namespace weft {
@@ -68,9 +69,9 @@ class BaggageMaker {
   }
 
   void Add(const std::vector<std::string>& tags, const JsonObject& metadata) {
-    if (!tags.empty()) MergeTags(Change().tags, tags);
+    if (!tags.empty()) MergeTags(Change().tags, Redacted(tags));
     if (!metadata.empty() && !HidesMetadata()) {
-      MergeMetadata(Change().metadata, metadata);
+      MergeMetadata(Change().metadata, Redacted(metadata));
     }
   }
 
@@ -87,7 +88,7 @@ class BaggageMaker {
     result.own = result.inherited;
     if (own_tags.empty()) return result;
     auto own = std::make_shared<TraceBaggage>(*result.inherited);
-    MergeTags(own->tags, own_tags);
+    MergeTags(own->tags, Redacted(std::move(own_tags)));
     own->own_tags = own->tags.size() - result.inherited->tags.size();
     result.own = std::move(own);
     return result;
@@ -96,6 +97,18 @@ class BaggageMaker {
  private:
   bool HidesMetadata() const noexcept {
     return tracer_ != nullptr && tracer_->options.hide_metadata;
+  }
+  const Redactor* redactor() const noexcept {
+    return tracer_ != nullptr ? tracer_->environment->redactor.get() : nullptr;
+  }
+  // Headers may be rendered from it at once.
+  std::vector<std::string> Redacted(std::vector<std::string> tags) const {
+    if (redactor() != nullptr) redactor()->RedactTags(tags);
+    return tags;
+  }
+  JsonObject Redacted(JsonObject metadata) const {
+    if (redactor() != nullptr) redactor()->RedactMetadata(metadata);
+    return metadata;
   }
   const TraceBaggage& View() const noexcept { return changed_ ? *changed_ : *base_; }
   TraceBaggage& Change() {

@@ -15,6 +15,7 @@
 
 #include <weft/tracing/sampling.h>
 
+#include "redactor.h"
 #include "tracer_impl.h"
 
 namespace weft {
@@ -25,12 +26,16 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kShutdownTimeout{2};
 
-std::shared_ptr<const SharedMetadata> EnvironmentOf(const TracerOptions& options) {
+std::shared_ptr<const RunEnvironment> EnvironmentOf(
+    const TracerOptions& options, std::shared_ptr<const internal::Redactor> redactor) {
   JsonObject values;
   if (!options.service_name.empty()) values["service.name"] = options.service_name;
   values["process.pid"] = static_cast<std::int64_t>(getpid());
   if (options.sampling_rate) values["ls_tracing_sample_rate"] = *options.sampling_rate;
-  return std::make_shared<const SharedMetadata>(std::move(values));
+  auto environment = std::make_shared<RunEnvironment>(std::move(values));
+  environment->hidden = {.inputs = options.hide_inputs, .outputs = options.hide_outputs};
+  environment->redactor = std::move(redactor);
+  return environment;
 }
 
 std::shared_ptr<const TraceBaggage> BaggageOf(const TracerOptions& options) {
@@ -61,10 +66,10 @@ steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
 
 }  // namespace
 
-Tracer::Impl::Impl(TracerOptions tracer_options)
+Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor)
     : options(std::move(tracer_options)),
       baggage(BaggageOf(options)),
-      environment(EnvironmentOf(options)) {
+      environment(EnvironmentOf(options, std::move(redactor))) {
   if (options.exporters.empty()) return;
   open_runs = std::make_shared<internal::OpenRuns>(options.open_run_delay, options.clock);
   open_runs->Start();
@@ -79,11 +84,18 @@ void Tracer::Impl::Send(RunRecord&& record) noexcept {
   if (options.hide_outputs && record.outputs) record.outputs->clear();
   if (options.hide_metadata) record.metadata.clear();
   const auto& exporters = options.exporters;
-  for (std::size_t i = 0; i + 1 < exporters.size(); ++i) exporters[i]->Export(RunRecord(record));
-  if (!exporters.empty()) exporters.back()->Export(std::move(record));
+  for (std::size_t i = 0; i + 1 < exporters.size(); ++i) Give(*exporters[i], RunRecord(record));
+  if (!exporters.empty()) Give(*exporters.back(), std::move(record));
 }
 
-Tracer::Tracer(TracerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
+void Tracer::Impl::Give(Exporter& exporter, RunRecord&& record) const noexcept {
+  const bool finished = record.payload == nullptr && environment->redactor == nullptr;
+  if (!finished && !exporter.finishes_records()) FinishRecord(record);
+  exporter.Export(std::move(record));
+}
+
+Tracer::Tracer(TracerOptions options, std::shared_ptr<const internal::Redactor> redactor)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(redactor))) {}
 
 Tracer::~Tracer() {
   if (impl_->fork_mark.IsInChild()) {
@@ -111,7 +123,13 @@ absl::StatusOr<std::shared_ptr<Tracer>> Tracer::Create(TracerOptions options) {
   for (const auto& exporter : options.exporters) {
     if (!exporter) return absl::InvalidArgumentError("exporters: one is null");
   }
-  return std::shared_ptr<Tracer>(new Tracer(std::move(options)));
+  std::shared_ptr<const internal::Redactor> redactor;
+  if (!options.redaction.empty()) {
+    auto made = internal::Redactor::Create(options.redaction);
+    if (!made.ok()) return made.status();
+    redactor = *std::move(made);
+  }
+  return std::shared_ptr<Tracer>(new Tracer(std::move(options), std::move(redactor)));
 }
 
 bool Tracer::enabled() const noexcept {
@@ -154,6 +172,7 @@ TracerStats Tracer::Stats() const noexcept {
   stats.sampled_out = impl_->sampled_out.load(std::memory_order_relaxed);
   stats.ended = impl_->ended.load(std::memory_order_relaxed);
   stats.setter_after_end = impl_->setter_after_end.load(std::memory_order_relaxed);
+  if (const auto& redactor = impl_->environment->redactor) stats.redacted = redactor->Counts();
   for (const auto& exporter : impl_->options.exporters) {
     stats.exporters.push_back(exporter->Stats());
   }

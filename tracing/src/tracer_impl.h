@@ -16,12 +16,13 @@ namespace weft {
 inline namespace v0 {
 
 struct Tracer::Impl {
-  explicit Impl(TracerOptions tracer_options);
+  /// `redactor`: may be null.
+  Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor);
 
   TracerOptions options;
   /// Of a root that nobody says anything about.
   std::shared_ptr<const TraceBaggage> baggage;
-  std::shared_ptr<const SharedMetadata> environment;
+  std::shared_ptr<const RunEnvironment> environment;
   std::shared_ptr<internal::OpenRuns> open_runs;  ///< Null when nothing can be sent.
   internal::ForkMark fork_mark;
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
@@ -42,6 +43,7 @@ struct Tracer::Impl {
   bool Samples(const RunId& trace_id) const noexcept;
   /// Gives the record to every exporter, hiding what the options hide.
   void Send(RunRecord&& record) noexcept;
+  void Give(Exporter& exporter, RunRecord&& record) const noexcept;
 };
 
 namespace internal {

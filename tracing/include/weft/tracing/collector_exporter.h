@@ -62,6 +62,7 @@ class CollectorExporter final : public Exporter {
   bool Flush(std::chrono::steady_clock::duration timeout) noexcept override;
   bool Shutdown(std::chrono::steady_clock::duration timeout) noexcept override;
   ExporterStats Stats() const noexcept override;
+  bool finishes_records() const noexcept override { return true; }
 
  private:
   class Impl;

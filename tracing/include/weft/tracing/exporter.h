@@ -25,6 +25,10 @@ struct ExporterStats {
   }
 };
 
+/// Renders what a record has only promised (RunRecord::payload) and redacts it. Nothing of a record
+/// may leave the process before. A second call does nothing.
+void FinishRecord(RunRecord& record) noexcept;
+
 /// Takes finished (and long-running) runs somewhere.
 ///
 /// Threads: every method may be called from any thread at any time.
@@ -46,6 +50,10 @@ class Exporter {
   virtual bool Shutdown(std::chrono::steady_clock::duration timeout) noexcept = 0;
 
   virtual ExporterStats Stats() const noexcept = 0;
+
+  /// True: this exporter calls FinishRecord itself, on the thread that sends. Else that is done for
+  /// it on the thread that ends the run.
+  virtual bool finishes_records() const noexcept { return false; }
 };
 
 }  // namespace v0

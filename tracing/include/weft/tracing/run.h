@@ -101,6 +101,8 @@ class [[nodiscard]] Run {
   void AddUsage(const Usage& usage) noexcept;
   /// A `.` in the name becomes `_`.
   void Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept;
+  /// What is to be rendered only when the run is sent; replaces the one from before.
+  void SetPayload(std::shared_ptr<const RunPayload> payload) noexcept;
 
   /// Marks the run as failed. An OK status and a null pointer do nothing; the last one wins.
   void SetError(std::string_view text) noexcept;

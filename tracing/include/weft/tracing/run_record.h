@@ -2,11 +2,13 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -15,6 +17,10 @@
 
 namespace weft {
 inline namespace v0 {
+
+namespace internal {
+class Redactor;
+}
 
 /// LangSmith's kinds of runs.
 enum class RunType { kChain, kLlm, kTool, kRetriever, kEmbedding, kPrompt, kParser };
@@ -73,6 +79,40 @@ struct RunAttribute {
   Value value;
 };
 
+struct RunRecord;
+
+/// What is costly to render about a run: kept as it is until the thread that sends the run asks.
+///
+/// Threads: any; more may be left here while the run goes on.
+class RunPayload {
+ public:
+  struct Hidden {
+    bool inputs = false;
+    bool outputs = false;
+  };
+
+  RunPayload() = default;
+  RunPayload(const RunPayload&) = delete;
+  RunPayload& operator=(const RunPayload&) = delete;
+  virtual ~RunPayload() = default;
+
+  /// Puts what there is into `record`, but for what is hidden. Called again for the end of a run
+  /// that was sent while open.
+  virtual void RenderInto(RunRecord& record, Hidden hidden) const = 0;
+
+  /// The bytes that it occupies, about.
+  virtual std::size_t size() const noexcept = 0;
+};
+
+/// What all runs of a tracer have in common, and what applies to them before they are sent.
+class RunEnvironment : public SharedMetadata {
+ public:
+  explicit RunEnvironment(JsonObject values) : SharedMetadata(std::move(values)) {}
+
+  RunPayload::Hidden hidden;
+  std::shared_ptr<const internal::Redactor> redactor;  ///< Null: nothing is redacted.
+};
+
 /// Something that happened during a run.
 struct RunEvent {
   std::string name;
@@ -105,8 +145,9 @@ struct RunRecord {
   std::vector<RunAttribute> attributes;
   std::vector<RunEvent> events;
   std::vector<RunAttachment> attachments;
+  std::shared_ptr<const RunPayload> payload;          ///< Not rendered yet; may be null.
   std::shared_ptr<const RunTemplate> kind;            ///< May be null.
-  std::shared_ptr<const SharedMetadata> environment;  ///< Of the process; may be null.
+  std::shared_ptr<const RunEnvironment> environment;  ///< Of the tracer; may be null.
 
   /// The name as it is sent: the run's, else its kind's, else `Unnamed`.
   std::string_view DisplayName() const noexcept;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include <absl/status/statusor.h>
 
 #include <weft/tracing/exporter.h>
+#include <weft/tracing/redaction.h>
 #include <weft/tracing/run_context.h>
 
 namespace weft {
@@ -46,6 +48,8 @@ struct TracerOptions {
   bool hide_inputs = false;
   bool hide_outputs = false;
   bool hide_metadata = false;
+  /// What else must not leave the process.
+  RedactionOptions redaction{};
   /// A run still open after this is sent as it is, so that viewers see it; zero = at once.
   std::chrono::milliseconds open_run_delay{2000};
   std::vector<std::shared_ptr<Exporter>> exporters{};
@@ -59,6 +63,9 @@ struct TracerStats {
   std::uint64_t sampled_out = 0;
   std::uint64_t ended = 0;
   std::uint64_t setter_after_end = 0;
+  /// What redaction found, by rule; `failed`: what was masked because it could not be redacted.
+  /// Empty without redaction.
+  std::map<std::string, std::uint64_t> redacted;
   std::vector<ExporterStats> exporters;  ///< In the order of TracerOptions::exporters.
 };
 
@@ -94,7 +101,7 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   Impl& impl() noexcept { return *impl_; }
 
  private:
-  explicit Tracer(TracerOptions options);
+  Tracer(TracerOptions options, std::shared_ptr<const internal::Redactor> redactor);
   std::unique_ptr<Impl> impl_;
 };
 
