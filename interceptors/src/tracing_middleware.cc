@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <weft/context/context_scope.h>
+#include <weft/tracing/tracing_context.h>
 
 #include "header_exchange.h"
 #include "stats.h"
@@ -25,6 +26,7 @@ struct MethodTracing {
   /// Of unary calls that ended well, by ServerApi: by far most do.
   std::array<std::shared_ptr<const RunTemplate>, kServerApis> good;
   bool client_run = true;
+  MessageReader reader;
   internal::HeaderPolicy headers;  // of a client's requests
   internal::TrustPolicy trust;     // in a server's callers
 };
@@ -64,8 +66,6 @@ class TracingMiddleware final : public Middleware {
                            {"rpc.grpc.kind", Text(RpcKindName(method.kind))},
                            {"otel_kind", method.side == CallSide::kClient ? "CLIENT" : "SERVER"}};
     if (!method.target.empty()) metadata["server.address"] = Text(method.target);
-    std::string_view name = method.full_method;
-    if (name.starts_with('/')) name.remove_prefix(1);
     auto tracing = std::make_shared<MethodTracing>();
     tracing->client_run =
         options_.client_runs &&
@@ -74,10 +74,10 @@ class TracingMiddleware final : public Middleware {
                         .budget = options_.header_budget,
                         .disclosure = internal::DisclosureTo(method.target, options_.disclosure)};
     tracing->trust = internal::TrustPolicy(options_.trust, method.full_method);
+    tracing->reader = ReaderOf(method);
     const RunType type = TypeOf(method);
-    const auto make = [&] {
-      return std::make_shared<const RunTemplate>(std::string(name), type, metadata);
-    };
+    const std::string name = NameOf(method);
+    const auto make = [&] { return std::make_shared<const RunTemplate>(name, type, metadata); };
     tracing->kind = make();
     metadata[kStatusCode] = std::int64_t{grpc::StatusCode::OK};
     for (std::size_t api = 0; api < kServerApis; ++api) {
@@ -129,6 +129,18 @@ class TracingMiddleware final : public Middleware {
     if (call.method_state<MethodTracing>().trust.needs_identity()) Receive(call, metadata);
   }
 
+  bool wants_messages(const MethodDescription& method) const noexcept override {
+    return ReaderOf(method) != nullptr;
+  }
+
+  void OnMessage(Call& call, const MessageView& message) noexcept override try {
+    const MessageReader& reader = call.method_state<MethodTracing>().reader;
+    if (reader == nullptr || !call.state<CallTracing>().run) return;
+    Note(call, message, reader(message));
+  } catch (...) {
+    internal::CountHookFailure();
+  }
+
   void OnEnd(Call& call, const CallReport& report) noexcept override {
     Run& run = call.state<CallTracing>().run;
     if (run) Describe(call, report, run);
@@ -146,6 +158,42 @@ class TracingMiddleware final : public Middleware {
   } catch (...) {
     internal::CountHookFailure();
     return RunType::kChain;
+  }
+
+  std::string NameOf(const MethodDescription& method) const noexcept try {
+    std::string name = options_.run_name ? options_.run_name(method) : std::string();
+    if (name.empty()) name = method.full_method.substr(method.full_method.starts_with('/') ? 1 : 0);
+    return name;
+  } catch (...) {
+    internal::CountHookFailure();
+    return "call";
+  }
+
+  MessageReader ReaderOf(const MethodDescription& method) const noexcept try {
+    return options_.message_reader ? options_.message_reader(method) : nullptr;
+  } catch (...) {
+    internal::CountHookFailure();
+    return nullptr;
+  }
+
+  static void Note(Call& call, const MessageView& message, MessageFacts facts) {
+    Run& run = call.state<CallTracing>().run;
+    const JsonObject& above = run.context().baggage().metadata;
+    for (const auto& [key, value] : above) facts.handed_down.erase(key);
+    if (!facts.handed_down.empty()) {
+      if (IsBeforeHandler(call, message)) {
+        call.SetContext(WithTracing(call.context(), {.metadata = facts.handed_down}));
+      }
+      facts.metadata.insert(facts.handed_down.begin(), facts.handed_down.end());
+    }
+    if (!facts.metadata.empty()) run.AddMetadata(std::move(facts.metadata));
+  }
+
+  // A single request comes with the call's metadata, and nobody has seen the call's context yet.
+  static bool IsBeforeHandler(const Call& call, const MessageView& message) noexcept {
+    return call.side() == CallSide::kServer && message.index == 0 &&
+           message.direction == MessageView::Direction::kReceived &&
+           (call.kind() == RpcKind::kUnary || call.kind() == RpcKind::kServerStream);
   }
 
   // For a call without a client run. The current run's context is the call's.

@@ -172,8 +172,9 @@ class Call {
 
   /// Client: the context of the code that made the call. Server: the context of the handler.
   const Context& context() const noexcept;
-  /// Replaces the context; in OnStart and in a server's Admit, OnReceiveMetadata and OnVerdict.
-  /// Later middlewares and the handler see it.
+  /// Replaces the context; in OnStart, in a server's Admit, OnReceiveMetadata and OnVerdict, and in
+  /// its OnMessage of the one request of a unary or server-streaming call. Later middlewares and
+  /// the handler see it.
   void SetContext(Context context) noexcept;
 
   /// What this middleware keeps for the call; `State` is what its call_state() named.

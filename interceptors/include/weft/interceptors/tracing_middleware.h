@@ -6,10 +6,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include <weft/interceptors/middleware.h>
 #include <weft/interceptors/selector.h>
 #include <weft/interceptors/trust.h>
+#include <weft/tracing/json.h>
 #include <weft/tracing/run.h>
 #include <weft/tracing/tracer.h>
 
@@ -22,6 +24,16 @@ enum class Propagation : std::uint8_t {
   kW3c,        ///< `traceparent`, `tracestate`, and `baggage`.
   kBoth,
 };
+
+/// What a message says about its call.
+struct MessageFacts {
+  JsonObject metadata{};  ///< Of the call's run; what later messages say replaces it.
+  /// The same, and of the runs below the server's, if the request of a unary or server-streaming
+  /// call says it. Keys that the run has from above stay as they are.
+  JsonObject handed_down{};
+};
+/// Runs in a hook: see Middleware::OnMessage.
+using MessageReader = std::function<MessageFacts(const MessageView&)>;
 
 /// How calls are traced. docs/interceptors.md shows what a traced call looks like.
 struct TracingOptions {
@@ -40,6 +52,10 @@ struct TracingOptions {
   RunType server_run_type = RunType::kChain;
   /// Decides instead of the three above; asked once per method.
   std::function<RunType(const MethodDescription&)> run_type{};
+  /// What runs are called instead of `package.Service/Method`; the same. Empty text: that.
+  std::function<std::string(const MethodDescription&)> run_name{};
+  /// What reads the messages of a method, if something does; the same.
+  std::function<MessageReader(const MethodDescription&)> message_reader{};
 
   Propagation propagation = Propagation::kLangSmith;
 
