@@ -52,11 +52,15 @@ grpc::Status StreamingOutputCall(const pb::StreamingOutputCallRequest& request, 
   return WantedStatus(request.response_status());
 }
 
+/// A caller that sent nothing is about to cancel, and may end its stream before. Answering that
+/// would be a race with it.
 template <typename Reader>
-grpc::Status StreamingInputCall(Reader& reader, pb::StreamingInputCallResponse* response) {
+grpc::Status StreamingInputCall(grpc::ServerContext* context, Reader& reader,
+                                pb::StreamingInputCallResponse* response, void (*yield)()) {
   std::size_t size = 0;
   pb::StreamingInputCallRequest request;
   while (reader.Read(&request)) size += request.payload().body().size();
+  while (size == 0 && !context->IsCancelled()) yield();
   response->set_aggregated_payload_size(static_cast<int>(size));
   return grpc::Status::OK;
 }

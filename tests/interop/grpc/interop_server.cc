@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "interop_server.h"
 
+#include <atomic>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
+#include <boost/fiber/operations.hpp>
 
 #include <weft/async/fiber_server.h>
 #include <weft/interceptors/guard.h>
@@ -32,9 +35,9 @@ class SyncService final : public Test::Service {
                                    grpc::ServerWriter<Output>* writer) override {
     return interop::StreamingOutputCall(*request, *writer);
   }
-  grpc::Status StreamingInputCall(grpc::ServerContext*, grpc::ServerReader<Input>* reader,
+  grpc::Status StreamingInputCall(grpc::ServerContext* context, grpc::ServerReader<Input>* reader,
                                   pb::StreamingInputCallResponse* response) override {
-    return interop::StreamingInputCall(*reader, response);
+    return interop::StreamingInputCall(context, *reader, response, &std::this_thread::yield);
   }
   grpc::Status FullDuplexCall(grpc::ServerContext* context,
                               grpc::ServerReaderWriter<Output, OutputRequest>* stream) override {
@@ -66,19 +69,26 @@ class InputReactor final : public grpc::ServerReadReactor<Input> {
     StartRead(&request_);
   }
   void OnReadDone(bool ok) override {
-    if (!ok) {
-      response_->set_aggregated_payload_size(static_cast<int>(size_));
-      return Finish(grpc::Status::OK);
-    }
+    if (!ok && size_ == 0 && !ended_.exchange(true)) return;  // OnCancel comes, see the handlers.
+    if (!ok) return Answer();
     size_ += request_.payload().body().size();
     StartRead(&request_);
+  }
+  void OnCancel() override {
+    if (ended_.exchange(true)) Answer();
   }
   void OnDone() override { delete this; }
 
  private:
+  void Answer() {
+    response_->set_aggregated_payload_size(static_cast<int>(size_));
+    Finish(grpc::Status::OK);
+  }
+
   pb::StreamingInputCallResponse* const response_;
   Input request_;
   std::size_t size_ = 0;
+  std::atomic<bool> ended_{false};  // by the stream's end or by cancellation
 };
 
 class DuplexReactor final : public grpc::ServerBidiReactor<OutputRequest, Output> {
@@ -145,20 +155,24 @@ void Prepare(grpc::ServerBuilder& builder, InterceptorOptions options, bool gzip
 
 std::string AddressOf(int port) { return "127.0.0.1:" + std::to_string(port); }
 
-/// Of what is registered as it is: synchronous and callback services.
+/// Of a synchronous or callback service.
 template <typename Service>
-class PlainServer final : public InteropServer {
+class ServiceServer final : public InteropServer {
  public:
-  PlainServer(InterceptorOptions options, bool gzip) {
+  ServiceServer(InterceptorOptions options, bool gzip, bool guarded) {
     int port = 0;
     grpc::ServerBuilder builder;
     Prepare(builder, std::move(options), gzip, &port);
-    const absl::Status status = RegisterService(builder, &service_);
-    EXPECT_TRUE(status.ok()) << status;
+    if (guarded) {
+      const absl::Status status = RegisterService(builder, &service_);
+      EXPECT_TRUE(status.ok()) << status;
+    } else {
+      builder.RegisterService(&service_);
+    }
     server_ = builder.BuildAndStart();
     address_ = AddressOf(port);
   }
-  ~PlainServer() override { Shutdown(); }
+  ~ServiceServer() override { Shutdown(); }
   const std::string& address() const override { return address_; }
   void Shutdown() override {
     if (server_ == nullptr) return;
@@ -202,8 +216,9 @@ class FiberInteropServer final : public InteropServer {
                      return StreamingOutputCall(*request, writer);
                    });
     server_.Handle(&service_, &Service::RequestStreamingInputCall,
-                   [](grpc::ServerContext*, auto& reader, auto* response) {
-                     return StreamingInputCall(reader, response);
+                   [](grpc::ServerContext* context, auto& reader, auto* response) {
+                     return StreamingInputCall(context, reader, response,
+                                               &boost::this_fiber::yield);
                    });
     server_.Handle(
         &service_, &Service::RequestFullDuplexCall,
@@ -222,16 +237,19 @@ class FiberInteropServer final : public InteropServer {
 }  // namespace
 
 std::ostream& operator<<(std::ostream& out, Flavour flavour) {
-  constexpr const char* kNames[] = {"Sync", "Callback", "Fiber"};
+  constexpr const char* kNames[] = {"Sync", "Callback", "Fiber", "PlainSync", "PlainCallback"};
   return out << kNames[static_cast<int>(flavour)];
 }
 
 std::unique_ptr<InteropServer> Serve(Flavour flavour, InterceptorOptions options, bool gzip) {
+  const bool guarded = flavour == Flavour::kSync || flavour == Flavour::kCallback;
   switch (flavour) {
     case Flavour::kSync:
-      return std::make_unique<PlainServer<SyncService>>(std::move(options), gzip);
+    case Flavour::kPlainSync:
+      return std::make_unique<ServiceServer<SyncService>>(std::move(options), gzip, guarded);
     case Flavour::kCallback:
-      return std::make_unique<PlainServer<CallbackService>>(std::move(options), gzip);
+    case Flavour::kPlainCallback:
+      return std::make_unique<ServiceServer<CallbackService>>(std::move(options), gzip, guarded);
     case Flavour::kFiber:
       break;
   }

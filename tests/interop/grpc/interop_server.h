@@ -10,7 +10,9 @@
 
 namespace weft::interop {
 
-enum class Flavour : std::uint8_t { kSync, kCallback, kFiber };
+/// The plain ones are registered with the builder alone, not with weft::RegisterService: other code
+/// of weft sees their calls.
+enum class Flavour : std::uint8_t { kSync, kCallback, kFiber, kPlainSync, kPlainCallback };
 std::ostream& operator<<(std::ostream& out, Flavour flavour);
 
 /// The server of gRPC's interop cases, intercepted, on a free port.
