@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/async/cq_scheduler.h>
 
+#include <thread>
+
 #include <boost/fiber/algo/algorithm.hpp>
 
 #include <weft/context/inheriting.h>
@@ -46,6 +48,15 @@ CqScheduler::~CqScheduler() {
 [[gnu::noinline]] CqScheduler* CqScheduler::Current() noexcept {
   asm volatile("");
   return this_threads_scheduler;
+}
+
+void ShutdownServer(grpc::Server& server, std::chrono::system_clock::time_point deadline) {
+  FiberOperation shutdown;
+  const std::jthread thread([&] {
+    server.Shutdown(deadline);
+    shutdown.Complete(true);
+  });
+  shutdown.Await();
 }
 
 }  // namespace v0

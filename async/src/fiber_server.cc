@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <new>
 #include <string>
@@ -262,6 +264,12 @@ absl::Status FiberServer::Start(grpc::ServerBuilder& builder) {
 
 void FiberServer::Shutdown(std::chrono::system_clock::time_point deadline) {
   if (threads_ == nullptr) return;
+  for (const auto& thread : threads_->threads) {
+    if (thread.get_id() != std::this_thread::get_id()) continue;
+    std::fputs("weft: FiberServer::Shutdown was called by a handler, and would wait for it\n",
+               stderr);
+    std::abort();
+  }
   server_->Shutdown(deadline);
   for (const auto& loop : threads_->loops) loop->ServerHasShutDown();
   threads_->threads.clear();  // joins

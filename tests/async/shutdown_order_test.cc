@@ -4,19 +4,17 @@
 // Of a queue with fibers around it these end: the server is shut down (S), the fibers have returned
 // (F), the scheduler is destroyed and with it the queue shut down (Q), the server is destroyed (D).
 // S comes before Q and Q before D, as gRPC asks; that leaves S F Q D, F S Q D and S Q F D. Without
-// a server: F Q and Q F. README.md says what happens in the others.
+// a server: F Q and Q F. Q S waits for S; ../context/README.md says what happens in the others.
 #include <echo.grpc.pb.h>
 #include <grpcpp/alarm.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <future>
 #include <memory>
 #include <optional>
-#include <string>
 #include <thread>
 #include <utility>
 
@@ -27,8 +25,6 @@
 #include <weft/async/call.h>
 #include <weft/async/cq_scheduler.h>
 #include <weft/async/fiber_operation.h>
-#include <weft/async/fiber_server.h>
-#include <weft/async/stream.h>
 
 namespace weft {
 namespace {
@@ -36,7 +32,6 @@ namespace {
 namespace fibers = boost::fibers;
 using echo::Echo;
 using echo::Message;
-using Service = Echo::AsyncService;
 using Stub = Echo::Stub;
 using std::chrono::system_clock;
 
@@ -224,154 +219,64 @@ TEST(ServerQueueShutdownTest, ServerThenSchedulerThenFibers) {
   EXPECT_EQ(served, false);
 }
 
-// --- A FiberServer, its clients and the servers that it calls ---
-
-class FiberServerShutdownTest : public ::testing::Test {
- protected:
-  struct Running {
-    template <typename Unary>
-    explicit Running(Unary unary) {
-      grpc::ServerBuilder builder;
-      int port = 0;
-      builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-      builder.RegisterService(&service);
-      server.emplace();
-      server->Handle(&service, &Service::RequestUnary, std::move(unary));
-      server->Handle(&service, &Service::RequestBidi, Echoes);
-      EXPECT_TRUE(server->Start(builder).ok());
-      stub = Echo::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
-                                               grpc::InsecureChannelCredentials()));
-    }
-    static grpc::Status Echoes(grpc::ServerContext*,
-                               RequestResponseStream<Message, Message>& stream) {
-      for (Message message; stream.Read(&message);) stream.Write(message);
-      return grpc::Status::OK;
-    }
-    grpc::Status Ask() {
-      return CallUnary(*stub, &Stub::PrepareAsyncUnary, Message(), Soon()).status;
-    }
-
-    Service service;
-    std::optional<FiberServer> server;
-    std::unique_ptr<Stub> stub;
-  };
-
-  // A handler that waits until its call is cancelled.
-  auto Forever() {
-    return [this](grpc::ServerContext* context, const Message*, Message*) {
-      ++arrived_;
-      while (!context->IsCancelled()) boost::this_fiber::yield();
-      return grpc::Status::CANCELLED;
-    };
-  }
-  // One that calls `other`, and is done when that is.
-  auto Asking(Running& other) {
-    return [this, &other](grpc::ServerContext* context, const Message*, Message*) {
-      ++arrived_;
-      const auto client_context = grpc::ClientContext::FromServerContext(*context);
-      return CallUnary(*other.stub, &Stub::PrepareAsyncUnary, Message(), *client_context).status;
-    };
-  }
-  void AwaitArrivals(int count) const {
-    while (arrived_ < count) std::this_thread::yield();
-  }
-
-  std::atomic<int> arrived_ = 0;
+// A tag that says when it came out.
+struct Told final : CompletionHandler {
+  void Complete(bool) noexcept override { told.set_value(); }
+  std::promise<void> told;
 };
 
-TEST_F(FiberServerShutdownTest, NeverStarted) {
-  FiberServer server;
-  server.Shutdown(Soon());
-  EXPECT_EQ(server.server(), nullptr);
-}
-
-TEST_F(FiberServerShutdownTest, AtOnceAndTwice) {
-  Running running(Forever());
-  running.server->Shutdown(Soon());
-  running.server->Shutdown(Soon());
-  EXPECT_FALSE(running.Ask().ok());
-}
-
-TEST_F(FiberServerShutdownTest, DestroyedWhileAHandlerRuns) {
-  Running running(Forever());
-  grpc::Status status;
-  std::jthread caller([&] { status = running.Ask(); });
-  AwaitArrivals(1);
-  running.server.reset();
-  caller.join();
-  EXPECT_FALSE(status.ok());
-}
-
-TEST_F(FiberServerShutdownTest, CalledServerFirst) {
-  Running called(Forever());
-  Running calling(Asking(called));
-  grpc::Status status;
-  std::jthread caller([&] { status = calling.Ask(); });
-  AwaitArrivals(2);
-  called.server.reset();
-  caller.join();  // the caller's server answers
-  calling.server.reset();
-  EXPECT_FALSE(status.ok());
-}
-
-TEST_F(FiberServerShutdownTest, CallingServerFirst) {
-  Running called(Forever());
-  Running calling(Asking(called));
-  grpc::Status status;
-  std::jthread caller([&] { status = calling.Ask(); });
-  AwaitArrivals(2);
-  calling.server.reset();  // cancels the call that its handler waits for
-  caller.join();
-  called.server.reset();
-  EXPECT_FALSE(status.ok());
-}
-
-TEST_F(FiberServerShutdownTest, OfAServerThatCallsItself) {
-  std::optional<Running> running;
-  running.emplace([&](grpc::ServerContext* context, const Message* request, Message* response) {
-    if (request->text() == "inner") return Forever()(context, request, response);
-    ++arrived_;
-    Message inner;
-    inner.set_text("inner");
-    return CallUnary(*running->stub, &Stub::PrepareAsyncUnary, inner, Soon()).status;
+TEST(ServerQueueShutdownTest, SchedulerBeforeTheServerWaitsForIt) {
+  Serving serving;
+  grpc::Alarm alarm;
+  Told closing;
+  std::promise<void> requested;
+  std::optional<bool> served;
+  std::jthread thread([&] {
+    std::optional<CqScheduler> scheduler(std::in_place, serving.queue.get());
+    fibers::fiber waiting(fibers::launch::dispatch, [&] { served = serving.Serve(); });
+    alarm.Set(serving.queue.get(), Soon(), closing.tag());
+    requested.set_value();
+    scheduler.reset();
+    waiting.join();
   });
-  grpc::Status status;
-  std::jthread caller([&] { status = running->Ask(); });
-  AwaitArrivals(2);
-  running->server.reset();
-  caller.join();
-  EXPECT_FALSE(status.ok());
+  requested.get_future().wait();
+  alarm.Cancel();
+  closing.told.get_future().wait();  // only the destructor polls, after it shut the queue down
+  serving.ShutDown();
+  thread.join();
+  EXPECT_EQ(served, false);
 }
 
-TEST_F(FiberServerShutdownTest, ServerBeforeAStreamOfItsClient) {
-  Running running(Forever());
-  auto stream = OpenStream(*running.stub, &Stub::PrepareAsyncBidi);
-  Message message;
-  ASSERT_TRUE(stream.Write(message) && stream.Read(&message));
-  running.server.reset();
-  EXPECT_FALSE(stream.Read(&message));
-  EXPECT_FALSE(stream.Finish().ok());
-}
-
-TEST_F(FiberServerShutdownTest, StubAndChannelWhileACallIsUnderWay) {
-  fibers::promise<void> release;
-  auto released = release.get_future().share();
-  Running running([&](grpc::ServerContext*, const Message*, Message*) {
-    ++arrived_;
-    released.wait();
-    return grpc::Status::OK;
-  });
-  grpc::CompletionQueue queue;
-  grpc::Status status(grpc::StatusCode::UNKNOWN, "not ended");
+TEST(ServerQueueShutdownTest, ServerInAFiberOfTheQueue) {
+  Serving serving;
+  Stub stub(serving.server->InProcessChannel({}));
+  const auto call = [&] {
+    return CallUnary(stub, &Stub::PrepareAsyncUnary, Message(), Soon()).status;
+  };
+  int served = 0;
   OnThread([&] {
-    const CqScheduler scheduler(&queue);
-    fibers::fiber caller([&] { status = running.Ask(); });
-    while (arrived_ == 0) boost::this_fiber::yield();
-    running.stub.reset();
-    release.set_value();
-    caller.join();
+    const CqScheduler scheduler(serving.queue.get());
+    bool handling = false;
+    fibers::fiber handler(fibers::launch::dispatch, [&] {
+      grpc::GenericServerContext context;
+      grpc::GenericServerAsyncReaderWriter stream(&context);
+      FiberOperation operation;
+      FiberOperation cancelled;
+      context.AsyncNotifyWhenDone(cancelled.tag());
+      serving.service.RequestCall(&context, &stream, serving.queue.get(), serving.queue.get(),
+                                  operation.tag());
+      served += operation.Await();
+      handling = true;
+      cancelled.Await();  // by the shutdown, which waits for this call
+      stream.Finish(grpc::Status::CANCELLED, operation.tag());
+      operation.Await();
+    });
+    std::jthread caller(call);
+    while (!handling) boost::this_fiber::yield();
+    ShutdownServer(*serving.server, system_clock::now());
+    handler.join();
   });
-  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(served, 1);
 }
 
 }  // namespace

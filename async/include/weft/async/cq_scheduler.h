@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include <grpcpp/completion_queue.h>
+#include <grpcpp/server.h>
 
 #include <weft/async/fiber_operation.h>
 
@@ -28,9 +30,11 @@ class CqAlgorithm;
 ///
 /// Lifetime: made and destroyed on the thread whose fibers it runs, around all their work. The
 ///   destructor shuts the queue down and drains it; nobody else may do either. To end a server:
-///   call `Server::Shutdown` on another thread; let each fiber whose request operation yields false
-///   end without another request; join the fibers; destroy the scheduler once `Shutdown` has
-///   returned (a `boost::fibers::promise` tells it), then the server.
+///   call `ShutdownServer` in a fiber, or `Server::Shutdown` on another thread; let each fiber
+///   whose request operation yields false end without another request; join the fibers; destroy
+///   the scheduler once the shutdown has returned, then the server. A scheduler that is destroyed
+///   earlier waits for the shutdown, and what a call that arrives meanwhile does with the queue
+///   ends the process. A server that is destroyed earlier leaves tags behind that refer to it.
 /// Ownership: the queue stays the caller's, and outlives the scheduler.
 /// Threads: the fibers stay on their thread. Other threads may start operations on the queue and
 ///   wake fibers as long as the scheduler lives; afterwards fibers of the thread still run, and
@@ -59,6 +63,12 @@ class CqScheduler final {
   grpc::CompletionQueue* const queue_;
   internal::CqAlgorithm* const algorithm_;  // shared with the scheduler of the thread
 };
+
+/// `server.Shutdown(deadline)` for a fiber: blocks it, but not its thread, on which the calls may
+/// be that the server waits for.
+///
+/// Threads: any; outside fibers it blocks the thread.
+void ShutdownServer(grpc::Server& server, std::chrono::system_clock::time_point deadline);
 
 }  // namespace v0
 }  // namespace weft

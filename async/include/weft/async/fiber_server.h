@@ -192,7 +192,8 @@ class FiberServer final {
   grpc::Server* server() noexcept { return server_.get(); }
 
   /// Accepts no more calls, lets those that run finish until `deadline`, then cancels them, and
-  /// returns when all handlers have returned. Not from a handler.
+  /// returns when all handlers have returned. From a handler, which would wait for itself, it ends
+  /// the process.
   void Shutdown(std::chrono::system_clock::time_point deadline);
 
  private:
