@@ -8,6 +8,7 @@
 #include <weft/context/context_scope.h>
 #include <weft/tracing/tracing_context.h>
 
+#include "captured_call.h"
 #include "header_exchange.h"
 #include "stats.h"
 #include "trust_policy.h"
@@ -29,10 +30,12 @@ struct MethodTracing {
   MessageReader reader;
   internal::HeaderPolicy headers;  // of a client's requests
   internal::TrustPolicy trust;     // in a server's callers
+  std::shared_ptr<const internal::MethodCapture> capture;
 };
 
 struct CallTracing {
   Run run;
+  std::shared_ptr<internal::CapturedCall> captured;  // with messages that are captured
 };
 
 // What is the server's fault rather than an answer (as OpenTelemetry's instrumentation has it).
@@ -53,7 +56,9 @@ bool IsServerError(grpc::StatusCode code) noexcept {
 class TracingMiddleware final : public Middleware {
  public:
   TracingMiddleware(std::shared_ptr<Tracer> tracer, TracingOptions options)
-      : tracer_(std::move(tracer)), options_(std::move(options)) {}
+      : tracer_(std::move(tracer)), options_(std::move(options)) {
+    options_.capture.headers = internal::WithoutSecrets(std::move(options_.capture.headers));
+  }
 
   std::string_view name() const noexcept override { return "tracing"; }
 
@@ -75,6 +80,7 @@ class TracingMiddleware final : public Middleware {
                         .disclosure = internal::DisclosureTo(method.target, options_.disclosure)};
     tracing->trust = internal::TrustPolicy(options_.trust, method.full_method);
     tracing->reader = ReaderOf(method);
+    tracing->capture = internal::MethodCapture::Of(options_.capture, method);
     const RunType type = TypeOf(method);
     const std::string name = NameOf(method);
     const auto make = [&] { return std::make_shared<const RunTemplate>(name, type, metadata); };
@@ -114,6 +120,7 @@ class TracingMiddleware final : public Middleware {
     const ContextScope scope(call.context());
     if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
     const RunContext run = Begin(call, own.parent ? Parent(std::move(own)) : Parent());
+    CaptureHeaders(call, metadata.map());
     std::string dropped = Write(call, run, metadata);
     if (!dropped.empty()) {
       call.state<CallTracing>().run.AddAttribute(kHeadersDropped, std::move(dropped));
@@ -130,10 +137,11 @@ class TracingMiddleware final : public Middleware {
   }
 
   bool wants_messages(const MethodDescription& method) const noexcept override {
-    return ReaderOf(method) != nullptr;
+    return ReaderOf(method) != nullptr || internal::Captures(options_.capture, method);
   }
 
   void OnMessage(Call& call, const MessageView& message) noexcept override try {
+    if (const auto& captured = call.state<CallTracing>().captured) captured->Add(message, Now());
     const MessageReader& reader = call.method_state<MethodTracing>().reader;
     if (reader == nullptr || !call.state<CallTracing>().run) return;
     Note(call, message, reader(message));
@@ -234,6 +242,7 @@ class TracingMiddleware final : public Middleware {
                        std::string_view(trust == CallerTrust::kLink ? "link" : "ignore"));
       if (headers.parent) run.AddMetadata(internal::LinkTo(headers));
     }
+    CaptureHeaders(call, metadata.map());
     run.AddAttribute("network.peer.address", call.peer());
     if (call.previous_attempts() > 0) {
       run.AddAttribute("rpc.grpc.previous_attempts", std::int64_t{call.previous_attempts()});
@@ -246,7 +255,25 @@ class TracingMiddleware final : public Middleware {
                                                         .start = call.start(),
                                                         .tracer = tracer_,
                                                         .make_current = false});
+    const auto& capture = call.method_state<MethodTracing>().capture;
+    if (capture != nullptr && run) {
+      auto captured = std::make_shared<internal::CapturedCall>(capture);
+      run.SetPayload(captured);
+      call.state<CallTracing>().captured = std::move(captured);
+    }
     return run.context();
+  }
+
+  template <typename Map>
+  void CaptureHeaders(Call& call, const Map& headers) const noexcept {
+    if (options_.capture.headers.empty()) return;
+    JsonObject metadata = internal::CaptureHeaders(options_.capture, headers);
+    if (!metadata.empty()) call.state<CallTracing>().run.AddMetadata(std::move(metadata));
+  }
+
+  std::chrono::system_clock::time_point Now() const noexcept {
+    const Clock* const clock = tracer_ != nullptr ? tracer_->options().clock.get() : nullptr;
+    return clock != nullptr ? clock->Now() : std::chrono::system_clock::now();
   }
 
   static std::string StatusText(const grpc::Status& status) {

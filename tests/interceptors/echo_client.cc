@@ -36,14 +36,21 @@ class Queue {
   grpc::CompletionQueue queue_;
 };
 
-grpc::Status CallCq(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context) {
+Message RequestOf(const std::string& text) {
+  Message request;
+  request.set_text(text);
+  return request;
+}
+
+grpc::Status CallCq(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context,
+                    const Message& request) {
   Queue queue;
   Message message;
   grpc::Status status;
   void* const tag = &queue;
   switch (kind) {
     case RpcKind::kUnary: {
-      auto call = stub.AsyncUnary(&context, message, queue.get());
+      auto call = stub.AsyncUnary(&context, request, queue.get());
       call->Finish(&message, &status, tag);
       queue.Next();
       break;
@@ -51,7 +58,6 @@ grpc::Status CallCq(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context
     case RpcKind::kClientStream: {
       auto call = stub.AsyncClientStream(&context, &message, queue.get(), tag);
       bool ok = queue.Next();
-      const Message request;
       for (int i = 0; ok && i < 2; ++i) {
         call->Write(request, tag);
         ok = queue.Next();
@@ -65,7 +71,7 @@ grpc::Status CallCq(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context
       break;
     }
     case RpcKind::kServerStream: {
-      auto call = stub.AsyncServerStream(&context, message, queue.get(), tag);
+      auto call = stub.AsyncServerStream(&context, request, queue.get(), tag);
       queue.Next();
       do {
         call->Read(&message, tag);
@@ -77,7 +83,6 @@ grpc::Status CallCq(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context
     case RpcKind::kBidiStream: {
       auto call = stub.AsyncBidi(&context, queue.get(), tag);
       bool ok = queue.Next();
-      const Message request;
       for (int i = 0; ok && i < 2; ++i) {
         call->Write(request, tag);
         ok = queue.Next();
@@ -149,8 +154,8 @@ class BidiReactor : public grpc::ClientBidiReactor<Message, Message> {
   int read_ = 0;
 };
 
-grpc::Status CallCallback(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context) {
-  const Message request;
+grpc::Status CallCallback(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context,
+                          const Message& request) {
   Message reply;
   switch (kind) {
     case RpcKind::kUnary: {
@@ -161,6 +166,7 @@ grpc::Status CallCallback(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& c
     }
     case RpcKind::kClientStream: {
       WriteReactor reactor;
+      reactor.request = request;
       stub.async()->ClientStream(&context, &reply, &reactor);
       reactor.StartWrite(&reactor.request);
       reactor.StartCall();
@@ -175,6 +181,7 @@ grpc::Status CallCallback(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& c
     }
     default: {
       BidiReactor reactor;
+      reactor.request = request;
       stub.async()->Bidi(&context, &reactor);
       reactor.StartWrite(&reactor.request);
       reactor.StartCall();
@@ -193,8 +200,7 @@ std::ostream& operator<<(std::ostream& out, ClientApi api) {
 grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context, const std::string& text) {
   const auto stub = Echo::NewStub(channel);
-  Message request;
-  request.set_text(text);
+  const Message request = RequestOf(text);
   Message reply;
   switch (kind) {
     case RpcKind::kUnary:
@@ -224,11 +230,11 @@ grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channe
 }
 
 grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
-                        grpc::ClientContext& context) {
+                        grpc::ClientContext& context, const std::string& text) {
   Queue queue;
   grpc::GenericStub stub(channel);
-  grpc::Slice empty;
-  const grpc::ByteBuffer request(&empty, 1);
+  const grpc::Slice bytes(RequestOf(text).SerializeAsString());
+  const grpc::ByteBuffer request(&bytes, 1);
   grpc::ByteBuffer reply;
   grpc::Status status;
   auto call = stub.PrepareUnaryCall(&context, method, request, queue.get());
@@ -262,16 +268,16 @@ grpc::Status CallMalformed(RpcKind kind, const std::shared_ptr<grpc::Channel>& c
 }
 
 grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-                      grpc::ClientContext& context) {
+                      grpc::ClientContext& context, const std::string& text) {
   switch (api) {
     case ClientApi::kSync:
-      return CallSync(kind, channel, context);
+      return CallSync(kind, channel, context, text);
     case ClientApi::kCallback:
-      return CallCallback(kind, *Echo::NewStub(channel), context);
+      return CallCallback(kind, *Echo::NewStub(channel), context, RequestOf(text));
     case ClientApi::kCq:
-      return CallCq(kind, *Echo::NewStub(channel), context);
+      return CallCq(kind, *Echo::NewStub(channel), context, RequestOf(text));
     default:
-      return CallMethod("/" + RunNameOf(kind), channel, context);
+      return CallMethod("/" + RunNameOf(kind), channel, context, text);
   }
 }
 

@@ -17,12 +17,12 @@ namespace weft::echo_test {
 enum class ClientApi { kSync, kCallback, kCq, kGenericCq };
 std::ostream& operator<<(std::ostream& out, ClientApi api);
 
-/// Makes one call to the end: two messages each way where the kind has a stream.
-grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-                      grpc::ClientContext& context);
-
-/// A synchronous call; with a handler that waits it blocks until somebody ends it. `text` is in its
+/// Makes one call to the end: two messages each way where the kind has a stream. `text` is in its
 /// requests.
+grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
+                      grpc::ClientContext& context, const std::string& text = {});
+
+/// A synchronous call; with a handler that waits it blocks until somebody ends it.
 grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context, const std::string& text = {});
 
@@ -41,7 +41,7 @@ void PrepareAndDrop(const std::shared_ptr<grpc::Channel>& channel);
 
 /// A unary call of any method, through a generic stub.
 grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
-                        grpc::ClientContext& context);
+                        grpc::ClientContext& context, const std::string& text = {});
 
 /// A method that the server does not have.
 grpc::Status CallUnknownMethod(const std::shared_ptr<grpc::Channel>& channel);

@@ -47,6 +47,7 @@ grpc::Status RunScript(RpcKind kind, grpc::ServerContextBase& context, const Pee
     return {grpc::StatusCode::INTERNAL, "half way"};
   }
   if (behaviour == kBigTrailer) context.AddTrailingMetadata("big", std::string(kBigMetadata, 'x'));
+  message.set_text(progress.reply_text);
   if (behaviour == kBigReply) message.set_text(std::string(kBigMessage, 'x'));
   if (peer.reply != nullptr && !message.text().empty()) *peer.reply = message;
   if (behaviour == kCancel) context.TryCancel();

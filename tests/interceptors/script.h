@@ -47,6 +47,8 @@ class Progress {
  public:
   /// Called in every handler, within its run `work`; to be set before the first call.
   std::function<void()> during_work;
+  /// Said in replies, but for those that echo a request; the same.
+  std::string reply_text;
 
   /// How many calls reached a handler.
   std::atomic<int> handled{0};

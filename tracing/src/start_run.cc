@@ -69,9 +69,9 @@ class BaggageMaker {
   }
 
   void Add(const std::vector<std::string>& tags, const JsonObject& metadata) {
-    if (!tags.empty()) MergeTags(Change().tags, Redacted(tags));
+    if (!tags.empty()) MergeRedacted(Change(), tags);
     if (!metadata.empty() && !HidesMetadata()) {
-      MergeMetadata(Change().metadata, Redacted(metadata));
+      MergeRedacted(Change(), metadata);
     }
   }
 
@@ -88,7 +88,7 @@ class BaggageMaker {
     result.own = result.inherited;
     if (own_tags.empty()) return result;
     auto own = std::make_shared<TraceBaggage>(*result.inherited);
-    MergeTags(own->tags, Redacted(std::move(own_tags)));
+    MergeRedacted(*own, own_tags);
     own->own_tags = own->tags.size() - result.inherited->tags.size();
     result.own = std::move(own);
     return result;
@@ -101,14 +101,18 @@ class BaggageMaker {
   const Redactor* redactor() const noexcept {
     return tracer_ != nullptr ? tracer_->environment->redactor.get() : nullptr;
   }
-  // Headers may be rendered from it at once.
-  std::vector<std::string> Redacted(std::vector<std::string> tags) const {
-    if (redactor() != nullptr) redactor()->RedactTags(tags);
-    return tags;
+  // Headers may be rendered from it at once, so nothing secret gets in.
+  void MergeRedacted(TraceBaggage& into, const std::vector<std::string>& tags) const {
+    if (redactor() == nullptr) return MergeTags(into.tags, tags);
+    std::vector<std::string> redacted = tags;
+    redactor()->RedactTags(redacted);
+    MergeTags(into.tags, redacted);
   }
-  JsonObject Redacted(JsonObject metadata) const {
-    if (redactor() != nullptr) redactor()->RedactMetadata(metadata);
-    return metadata;
+  void MergeRedacted(TraceBaggage& into, const JsonObject& metadata) const {
+    if (redactor() == nullptr) return MergeMetadata(into.metadata, metadata);
+    JsonObject redacted = metadata;
+    redactor()->RedactMetadata(redacted);
+    MergeMetadata(into.metadata, redacted);
   }
   const TraceBaggage& View() const noexcept { return changed_ ? *changed_ : *base_; }
   TraceBaggage& Change() {

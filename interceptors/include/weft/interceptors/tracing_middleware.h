@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include <weft/interceptors/capture.h>
 #include <weft/interceptors/middleware.h>
 #include <weft/interceptors/selector.h>
 #include <weft/interceptors/trust.h>
@@ -56,6 +57,9 @@ struct TracingOptions {
   std::function<std::string(const MethodDescription&)> run_name{};
   /// What reads the messages of a method, if something does; the same.
   std::function<MessageReader(const MethodDescription&)> message_reader{};
+
+  /// What runs show of messages and headers.
+  Capture capture{};
 
   Propagation propagation = Propagation::kLangSmith;
 
