@@ -242,7 +242,8 @@ TEST_P(TrustFlavours, HoldsForWhateverAPeerSends) {
 
 INSTANTIATE_TEST_SUITE_P(All, TrustFlavours,
                          ::testing::Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq,
-                                           Flavour::kGenericCq, Flavour::kGenericCallback),
+                                           Flavour::kGenericCq, Flavour::kGenericCallback,
+                                           Flavour::kFiber),
                          [](const auto& flavour) {
                            std::ostringstream name;
                            name << flavour.param;
