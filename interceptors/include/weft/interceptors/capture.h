@@ -44,7 +44,8 @@ struct Capture {
   std::shared_ptr<const google::protobuf::DescriptorPool> descriptors{};
   /// Request headers, in lower case, that become metadata `rpc.grpc.request.metadata.<name>`. Those
   /// that carry credentials are left out all the same: `authorization`, cookies, and what has
-  /// `key`, `token`, `secret`, `password` or `credential` in its name. So are binary ones.
+  /// `key`, `token`, `secret`, `password`, `credential` or `session` in its name. So are binary
+  /// ones.
   std::vector<std::string> headers{};
 };
 
