@@ -132,7 +132,10 @@ void CallData::ReceiveMessage(void* message) noexcept {
 
 void CallData::Message(MessageView::Direction direction, MessageContent& content) noexcept {
   std::atomic<std::uint64_t>& count = direction == MessageView::Direction::kSent ? sent : received;
-  const MessageView message{direction, count.fetch_add(1, std::memory_order_relaxed), &content};
+  // gRPC has one message in each direction under way, so nobody else counts at the same time.
+  const std::uint64_t index = count.load(std::memory_order_relaxed);
+  count.store(index + 1, std::memory_order_relaxed);
+  const MessageView message{direction, index, &content};
   if (!Is(kStarted) || Is(kEnded)) return;
   Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
 }

@@ -95,12 +95,18 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
   return info;
 }
 
+// A client's context holds the channel, and that its interceptors' factories and so the chain, for
+// longer than the interceptors of the call: no reference to count.
+std::shared_ptr<const Chain> Chain::ForCall() const {
+  return side_ == CallSide::kServer ? shared_from_this()
+                                    : std::shared_ptr<const Chain>(std::shared_ptr<void>(), this);
+}
+
 MethodRef Chain::Find(std::string_view full_method, RpcKind kind) const {
   const std::size_t hash = Hash(full_method, kind);
   const auto found = [this](const MethodInfo& info) {
-    return MethodRef{.chain = info.links.empty() ? nullptr : shared_from_this(),
-                     .info = &info,
-                     .owned = nullptr};
+    return MethodRef{
+        .chain = info.links.empty() ? nullptr : ForCall(), .info = &info, .owned = nullptr};
   };
   for (std::size_t i = 0; i < kProbes; ++i) {
     const MethodInfo* info = methods_[(hash + i) % kSlots].load(std::memory_order_acquire);

@@ -74,6 +74,7 @@ class Chain : public std::enable_shared_from_this<Chain> {
   static constexpr std::size_t kSlots = 1024;  // a power of two
   static constexpr std::size_t kProbes = 16;
 
+  std::shared_ptr<const Chain> ForCall() const;
   std::unique_ptr<const MethodInfo> Describe(std::string_view full_method, RpcKind kind) const;
 
   CallSide side_;

@@ -119,12 +119,11 @@ class TracingMiddleware final : public Middleware {
     }
     const ContextScope scope(call.context());
     if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
-    const RunContext run = Begin(call, own.parent ? Parent(std::move(own)) : Parent());
+    Begin(call, own.parent ? Parent(std::move(own)) : Parent());
     CaptureHeaders(call, metadata.map());
-    std::string dropped = Write(call, run, metadata);
-    if (!dropped.empty()) {
-      call.state<CallTracing>().run.AddAttribute(kHeadersDropped, std::move(dropped));
-    }
+    Run& run = call.state<CallTracing>().run;
+    std::string dropped = Write(call, run.context(), metadata);
+    if (!dropped.empty()) run.AddAttribute(kHeadersDropped, std::move(dropped));
   }
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
@@ -151,6 +150,10 @@ class TracingMiddleware final : public Middleware {
 
   void OnEnd(Call& call, const CallReport& report) noexcept override {
     Run& run = call.state<CallTracing>().run;
+    if (EndedWell(call, report)) {
+      const auto& good = call.method_state<MethodTracing>().good;
+      return run.End(report.end, good[static_cast<std::size_t>(report.api)]);
+    }
     if (run) Describe(call, report, run);
     run.End(report.end);
   }
@@ -249,19 +252,17 @@ class TracingMiddleware final : public Middleware {
     }
   }
 
-  RunContext Begin(Call& call, Parent parent) noexcept {
+  void Begin(Call& call, Parent parent) noexcept {
     Run& run = call.state<CallTracing>().run;
     run = Run(call.method_state<MethodTracing>().kind, {.parent = std::move(parent),
                                                         .start = call.start(),
                                                         .tracer = tracer_,
                                                         .make_current = false});
     const auto& capture = call.method_state<MethodTracing>().capture;
-    if (capture != nullptr && run) {
-      auto captured = std::make_shared<internal::CapturedCall>(capture);
-      run.SetPayload(captured);
-      call.state<CallTracing>().captured = std::move(captured);
-    }
-    return run.context();
+    if (capture == nullptr || !run) return;
+    auto captured = std::make_shared<internal::CapturedCall>(capture);
+    run.SetPayload(captured);
+    call.state<CallTracing>().captured = std::move(captured);
   }
 
   template <typename Map>
@@ -282,13 +283,13 @@ class TracingMiddleware final : public Middleware {
         .append(status.error_message());
   }
 
+  static bool EndedWell(const Call& call, const CallReport& report) noexcept {
+    return report.status.ok() && call.kind() == RpcKind::kUnary && !report.cancelled &&
+           !report.abandoned && !report.deadline_exceeded && report.rejected_by.empty();
+  }
+
   static void Describe(const Call& call, const CallReport& report, Run& run) noexcept {
     const grpc::StatusCode code = report.status.error_code();
-    if (code == grpc::StatusCode::OK && call.kind() == RpcKind::kUnary && !report.cancelled &&
-        !report.abandoned && !report.deadline_exceeded && report.rejected_by.empty()) {
-      const auto& good = call.method_state<MethodTracing>().good;
-      return run.SetKind(good[static_cast<std::size_t>(report.api)]);
-    }
     run.AddAttribute(kStatusCode, std::int64_t{code});
     if (report.api != ServerApi::kNone) run.AddAttribute(kServerApi, ServerApiName(report.api));
     if (call.kind() != RpcKind::kUnary) {

@@ -38,6 +38,7 @@ void OpenRuns::Add(RunState& state) noexcept {
     (shard.last != nullptr ? shard.last->next_ : shard.first) = &state;
     shard.last = &state;
     state.listed_ = true;
+    ++shard.added;
   }
   // Either Loop finds the run when it looks at the shard after it cleared the flag, or its look was
   // before ours, and then we see the cleared flag.
@@ -47,7 +48,18 @@ void OpenRuns::Add(RunState& state) noexcept {
 void OpenRuns::Remove(RunState& state) noexcept {
   Shard& shard = shards_[state.shard_];
   const std::lock_guard lock(shard.mutex);
+  ++shard.removed;
   if (state.listed_) Unlink(shard, state);
+}
+
+OpenRuns::Counts OpenRuns::counts() noexcept {
+  Counts counts;
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    counts.added += shard.added;
+    counts.removed += shard.removed;
+  }
+  return counts;
 }
 
 void OpenRuns::Unlink(Shard& shard, RunState& state) noexcept {

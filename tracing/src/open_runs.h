@@ -31,6 +31,13 @@ class OpenRuns : public std::enable_shared_from_this<OpenRuns> {
   void Remove(RunState& state) noexcept;
   /// Sends everything that is open, however young.
   void SendAll() noexcept;
+  /// How often Add and Remove were called: the numbers of runs that began and ended, counted where
+  /// a lock is held anyway.
+  struct Counts {
+    std::uint64_t added = 0;
+    std::uint64_t removed = 0;
+  };
+  Counts counts() noexcept;
   /// Ends the thread. May be called by that thread itself.
   void Stop() noexcept;
 
@@ -39,6 +46,8 @@ class OpenRuns : public std::enable_shared_from_this<OpenRuns> {
     std::mutex mutex;
     RunState* first = nullptr;
     RunState* last = nullptr;
+    std::uint64_t added = 0;
+    std::uint64_t removed = 0;
   };
 
   static std::uint8_t ShardOfThread() noexcept;

@@ -149,23 +149,22 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
     node_ = internal::ResolveParent(options->parent, surroundings.run);
     return;
   }
-  const std::shared_ptr<RunState> state =
-      internal::StartRun(std::move(tracer), surroundings, options);
+  std::shared_ptr<RunState> state = internal::StartRun(std::move(tracer), surroundings, options);
   RunRecord& record = state->unshared_record();
   record.name = name;
   if (kind) record.type = kind->type;
   record.kind = std::move(kind);
   if (make_current) state->scope.emplace(Context(view).With(internal::kRunKey, state));
   state_ = state.get();
-  node_ = state;
-  if (!state->recording()) return;
-  Tracer::Impl& impl = state->tracer()->impl();
-  if (!impl.open_runs) return;
-  if (impl.options.open_run_delay.count() == 0) {
-    state->SendOpen();
-  } else {
-    impl.open_runs->Add(*state);
+  node_ = std::move(state);
+  if (!state_->recording()) return;
+  Tracer::Impl& impl = state_->tracer()->impl();
+  if (impl.open_runs && impl.options.open_run_delay.count() != 0) {
+    impl.open_runs->Add(*state_);
+    return;
   }
+  impl.created.fetch_add(1, std::memory_order_relaxed);
+  if (impl.open_runs) state_->SendOpen();
 }
 
 void Run::Finish() noexcept {
@@ -191,6 +190,13 @@ void Run::End(std::chrono::system_clock::time_point time) noexcept {
   state_->End(time);
 }
 
+void Run::End(std::chrono::system_clock::time_point time,
+              std::shared_ptr<const RunTemplate> kind) noexcept {
+  if (state_ == nullptr) return;
+  state_->scope.reset();
+  state_->End(time, std::move(kind));
+}
+
 void Run::SetName(std::string_view name) noexcept {
   if (state_ == nullptr) return;
   state_->Change([&](RunRecord& record) { record.name = name; });
@@ -206,11 +212,6 @@ void Run::SetOutputs(JsonObject outputs) noexcept { SetOutputsOf(state_, outputs
 void Run::AddTags(std::vector<std::string> tags) noexcept { AddTagsTo(state_, tags); }
 
 void Run::AddMetadata(JsonObject metadata) noexcept { AddMetadataTo(state_, metadata); }
-
-void Run::SetKind(std::shared_ptr<const RunTemplate> kind) noexcept {
-  if (state_ == nullptr) return;
-  state_->Change([&](RunRecord& record) { record.kind = std::move(kind); });
-}
 
 void Run::AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept {
   if (state_ == nullptr) return;

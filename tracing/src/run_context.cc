@@ -99,13 +99,13 @@ RunContext::RunContext(std::shared_ptr<const State> state, bool sampled) noexcep
 RunContext RunContext::Root(RunId id, std::chrono::system_clock::time_point start,
                             std::shared_ptr<const TraceBaggage> baggage) {
   char* text = nullptr;
-  const std::shared_ptr<State> state = State::Make(internal::kSegmentSize, &text);
+  std::shared_ptr<State> state = State::Make(internal::kSegmentSize, &text);
   state->id = id;
   state->trace_id = id;
   state->baggage = OrNone(std::move(baggage));
   state->SetTime(MicrosOf(start));
   internal::WriteSegment(state->micros, id, text);
-  return RunContext(state, true);
+  return RunContext(std::move(state), true);
 }
 
 RunContext RunContext::Remote(std::string_view dotted_order,
@@ -113,7 +113,7 @@ RunContext RunContext::Remote(std::string_view dotted_order,
   const std::optional<internal::DottedOrder> parsed = internal::ParseDottedOrder(dotted_order);
   if (!parsed) return {};
   char* text = nullptr;
-  const std::shared_ptr<State> state = State::Make(dotted_order.size(), &text);
+  std::shared_ptr<State> state = State::Make(dotted_order.size(), &text);
   std::memcpy(text, dotted_order.data(), dotted_order.size());
   state->id = parsed->id;
   state->trace_id = parsed->trace_id;
@@ -121,7 +121,7 @@ RunContext RunContext::Remote(std::string_view dotted_order,
   state->remote = true;
   state->baggage = OrNone(std::move(baggage));
   state->SetTime(parsed->micros);
-  return RunContext(state, true);
+  return RunContext(std::move(state), true);
 }
 
 RunContext RunContext::Child(RunId id, std::chrono::system_clock::time_point start,
@@ -129,8 +129,7 @@ RunContext RunContext::Child(RunId id, std::chrono::system_clock::time_point sta
   if (!state_) return Root(id, start, std::move(baggage)).WithSampled(sampled_);
   const std::string_view above = state_->dotted_order;
   char* text = nullptr;
-  const std::shared_ptr<State> state =
-      State::Make(above.size() + 1 + internal::kSegmentSize, &text);
+  std::shared_ptr<State> state = State::Make(above.size() + 1 + internal::kSegmentSize, &text);
   state->id = id;
   state->trace_id = state_->trace_id;
   state->parent_id = state_->id;
@@ -140,13 +139,13 @@ RunContext RunContext::Child(RunId id, std::chrono::system_clock::time_point sta
   std::memcpy(text, above.data(), above.size());
   text[above.size()] = '.';
   internal::WriteSegment(state->micros, id, text + above.size() + 1);
-  return RunContext(state, sampled_);
+  return RunContext(std::move(state), sampled_);
 }
 
 RunContext RunContext::WithBaggage(std::shared_ptr<const TraceBaggage> baggage) const {
   if (!state_) return {};
   char* text = nullptr;
-  const std::shared_ptr<State> state = State::Make(state_->dotted_order.size(), &text);
+  std::shared_ptr<State> state = State::Make(state_->dotted_order.size(), &text);
   std::memcpy(text, state_->dotted_order.data(), state_->dotted_order.size());
   state->id = state_->id;
   state->trace_id = state_->trace_id;
@@ -155,7 +154,7 @@ RunContext RunContext::WithBaggage(std::shared_ptr<const TraceBaggage> baggage) 
   state->micros = state_->micros;
   state->baggage = OrNone(std::move(baggage));
   state->original = state_->original ? state_->original : state_;
-  return RunContext(state, sampled_);
+  return RunContext(std::move(state), sampled_);
 }
 
 RunId RunContext::id() const noexcept { return state_ ? state_->id : RunId{}; }

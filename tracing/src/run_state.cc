@@ -24,20 +24,24 @@ void RunState::CountLateSetter() noexcept {
   origin_.tracer->impl().setter_after_end.fetch_add(1, std::memory_order_relaxed);
 }
 
-void RunState::End(std::optional<std::chrono::system_clock::time_point> time) noexcept {
+void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
+                   std::shared_ptr<const RunTemplate> kind) noexcept {
   if (!recording() || !Usable()) return;
   Tracer::Impl& tracer = origin_.tracer->impl();
   std::unique_lock lock(mutex_);
   if (!recording()) return;
   ended_.store(true, std::memory_order_relaxed);
+  if (kind) record_.kind.swap(kind);
   // By the steady clock, so that a step of the wall clock changes no duration.
   record_.end =
       time ? *time
            : record_.start + std::chrono::duration_cast<std::chrono::system_clock::duration>(
                                  tracer.Steady() - origin_.steady_start);
   lock.unlock();
-  tracer.ended.fetch_add(1, std::memory_order_relaxed);
-  if (!tracer.open_runs) return;
+  if (!tracer.open_runs) {
+    tracer.ended.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   tracer.open_runs->Remove(*this);
   // Whoever takes the lock from now on sees that the run has ended and leaves the record alone.
   tracer.Send(std::move(record_));

@@ -90,8 +90,9 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
     edit(record_);
   }
 
-  /// Ends the run and sends it; at `time`, or now.
-  void End(std::optional<std::chrono::system_clock::time_point> time) noexcept;
+  /// Ends the run and sends it; at `time`, or now. As one of `kind`, unless that is null.
+  void End(std::optional<std::chrono::system_clock::time_point> time,
+           std::shared_ptr<const RunTemplate> kind = nullptr) noexcept;
 
   /// Sends the run as it is now, if it has not ended.
   void SendOpen() noexcept;

@@ -84,7 +84,8 @@ class BaggageMaker {
   Baggage Finish(std::vector<std::string> own_tags) && {
     if (HidesMetadata() && !View().metadata.empty()) Change().metadata.clear();
     Baggage result;
-    result.inherited = changed_ ? std::move(changed_) : base_;
+    if (changed_) base_ = std::move(changed_);
+    result.inherited = std::move(base_);
     result.own = result.inherited;
     if (own_tags.empty()) return result;
     auto own = std::make_shared<TraceBaggage>(*result.inherited);
@@ -172,11 +173,12 @@ RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggag
                        std::chrono::system_clock::time_point start) {
   const RunId id = tracer.NewId(start);
   const bool has_parent = parent != nullptr && parent->context();
-  RunContext context = has_parent ? parent->context().Child(id, start, baggage.own)
-                                  : RunContext::Root(id, start, baggage.own);
+  RunContext context = has_parent ? parent->context().Child(id, start, std::move(baggage.own))
+                                  : RunContext::Root(id, start, std::move(baggage.own));
   if (has_parent && !parent->context().is_remote()) return context;
   const bool sampled = tracer.Samples(context.trace_id());
-  return sampled == context.sampled() ? context : context.WithSampled(sampled);
+  if (sampled != context.sampled()) context = context.WithSampled(sampled);
+  return context;
 }
 
 /// What `parent` stands for: `current`, `none`, or a node made of what it names.
@@ -269,8 +271,8 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   origin.tracer = std::move(tracer);
   auto state = std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
                                           std::move(origin));
-  impl.created.fetch_add(1, std::memory_order_relaxed);
   if (!state->recording()) {
+    impl.created.fetch_add(1, std::memory_order_relaxed);
     impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
     return state;
   }

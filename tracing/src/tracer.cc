@@ -171,6 +171,11 @@ TracerStats Tracer::Stats() const noexcept {
   stats.created = impl_->created.load(std::memory_order_relaxed);
   stats.sampled_out = impl_->sampled_out.load(std::memory_order_relaxed);
   stats.ended = impl_->ended.load(std::memory_order_relaxed);
+  if (impl_->open_runs) {
+    const internal::OpenRuns::Counts counts = impl_->open_runs->counts();
+    stats.created += counts.added;
+    stats.ended += counts.removed;
+  }
   stats.setter_after_end = impl_->setter_after_end.load(std::memory_order_relaxed);
   if (const auto& redactor = impl_->environment->redactor) stats.redacted = redactor->Counts();
   for (const auto& exporter : impl_->options.exporters) {

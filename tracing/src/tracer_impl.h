@@ -26,9 +26,10 @@ struct Tracer::Impl {
   std::shared_ptr<internal::OpenRuns> open_runs;  ///< Null when nothing can be sent.
   internal::ForkMark fork_mark;
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
+  // Runs that are sent are counted by open_runs, the others here.
   alignas(64) std::atomic<std::uint64_t> created{0};
   std::atomic<std::uint64_t> sampled_out{0};
-  alignas(64) std::atomic<std::uint64_t> ended{0};
+  std::atomic<std::uint64_t> ended{0};
   std::atomic<std::uint64_t> setter_after_end{0};
 
   std::chrono::system_clock::time_point Now() const noexcept {

@@ -91,9 +91,6 @@ class [[nodiscard]] Run {
   /// Adds to this run only. What descendants are to have is said when the run starts
   /// (RunOptions::metadata) or by a TracingContext.
   void AddMetadata(JsonObject metadata) noexcept;
-  /// What the run turned out to be: its name, unless it has one of its own, and the metadata that
-  /// all such runs share.
-  void SetKind(std::shared_ptr<const RunTemplate> kind) noexcept;
   /// The cheap way for instrumentation; see RunAttribute. The key must have static storage.
   void AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) noexcept;
@@ -113,6 +110,10 @@ class [[nodiscard]] Run {
   /// Ends the run now, or at `time`. A second call does nothing.
   void End() noexcept;
   void End(std::chrono::system_clock::time_point time) noexcept;
+  /// As one of the kind that it turned out to be: of its name, unless it has one of its own, and
+  /// with the metadata that all such runs share.
+  void End(std::chrono::system_clock::time_point time,
+           std::shared_ptr<const RunTemplate> kind) noexcept;
 
   /// Whether this run is recorded: tracing is on, it is in the sample, and it has not ended.
   explicit operator bool() const noexcept;
