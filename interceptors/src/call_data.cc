@@ -92,13 +92,38 @@ void CallData::ReceiveMetadata(const MetadataView& view) noexcept {
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveMetadata(call, view); });
 }
 
+void CallData::Reject(Verdict verdict, const Middleware& by) noexcept {
+  rejection = std::make_unique<const Rejection>(
+      Rejection{std::move(verdict), by.name(), method.chain->Now() - start});
+}
+
+bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
+  const MetadataWriter writer(map, kRequestMetadataLimit);
+  const std::vector<MethodInfo::Link>& links = method.info->links;
+  if (hold != nullptr) {
+    std::optional<Verdict> outcome = std::exchange(hold, nullptr)->TakeOutcome();
+    if (!outcome) return true;
+    if (!outcome->status.ok()) Reject(*std::move(outcome), *links[asked - 1].middleware);
+  }
+  while (rejection == nullptr && asked < links.size()) {
+    const MethodInfo::Link& link = links[asked++];
+    Call call(*this, states + link.offset, link.method_state.get());
+    Verdict verdict = link.middleware->AdmitSending(call, writer);
+    if (!verdict.status.ok()) {
+      Reject(std::move(verdict), *link.middleware);
+    } else if (hold != nullptr) {
+      return false;
+    }
+  }
+  return true;
+}
+
 void CallData::Admit(const MetadataView& view) noexcept {
   for (const MethodInfo::Link& link : method.info->links) {
     Call call(*this, states + link.offset, link.method_state.get());
     Verdict verdict = link.middleware->Admit(call, view);
     if (!verdict.status.ok()) {
-      rejection = std::make_unique<const Rejection>(
-          Rejection{std::move(verdict), link.middleware->name(), method.chain->Now() - start});
+      Reject(std::move(verdict), *link.middleware);
       break;
     }
     link.middleware->OnReceiveMetadata(call, view);
@@ -182,11 +207,12 @@ std::vector<std::string> Call::tls_identities() const {
   return names;
 }
 std::shared_ptr<HeldCall> Call::Hold(std::chrono::system_clock::time_point until, Verdict late) {
+  std::optional<Verdict> outcome = std::move(late);
   if (data_.deadline && *data_.deadline <= until) {
     until = *data_.deadline;
-    late = {};
+    outcome.reset();
   }
-  data_.hold = std::make_shared<internal::Hold>(until, std::move(late));
+  data_.hold = std::make_shared<internal::Hold>(until, std::move(outcome));
   return data_.hold;
 }
 int Call::previous_attempts() const noexcept { return data_.previous_attempts; }

@@ -14,6 +14,7 @@
 #include <weft/interceptors/middleware.h>
 
 #include "chain.h"
+#include "held_call.h"
 
 namespace weft {
 inline namespace v0 {
@@ -35,6 +36,7 @@ struct CallData {
     kStatusSent = 4,  // server
     kPeerClosed = 8,  // server
     kEnded = 16,
+    kHeld = 32,  // client: was held, and may be
   };
 
   CallData(MethodRef method_ref, std::byte* state_memory) noexcept
@@ -50,6 +52,9 @@ struct CallData {
   void SendOnlyHeaders(MetadataWriter::Map& map) noexcept;
   void SendTrailers(MetadataWriter::Map& map) noexcept;
   void ReceiveMetadata(const MetadataView& view) noexcept;
+  /// A client's: asks each middleware whether the call may be sent, until one rejects it. False:
+  /// one holds the call; to be called again once `hold` is decided.
+  bool AdmitSending(MetadataWriter::Map& map) noexcept;
   /// A server's: asks each middleware, then shows it the metadata, until one rejects the call; then
   /// tells them all.
   void Admit(const MetadataView& view) noexcept;
@@ -60,6 +65,8 @@ struct CallData {
   void Status(grpc::Status& status) noexcept;
   /// Ends the call unless it has ended; fills in the counts and the rejection.
   void End(CallReport report) noexcept;
+
+  void Reject(Verdict verdict, const Middleware& by) noexcept;
 
   bool Is(std::uint32_t flag) const noexcept {
     return (flags.load(std::memory_order_acquire) & flag) != 0;
@@ -85,6 +92,8 @@ struct CallData {
   int previous_attempts = 0;
   bool generic = false;  // the application has messages as grpc::ByteBuffer; see WantsMessages
   std::unique_ptr<const Rejection> rejection;
+  std::shared_ptr<Hold> hold;  // a client's, while one of the middlewares makes it wait
+  std::size_t asked = 0;       // how many middlewares, whether the call may be sent
 
  private:
   void Message(MessageView::Direction direction, MessageContent& content) noexcept;

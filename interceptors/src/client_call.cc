@@ -2,7 +2,12 @@
 #include "client_call.h"
 
 #include <cstddef>
+#include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
+
+#include <grpc/grpc.h>
 
 #include <weft/async/internal/call_sentinel.h>
 
@@ -23,6 +28,15 @@ namespace {
 
 using Hook = grpc::experimental::InterceptionHookPoints;
 
+using Batch = grpc::experimental::InterceptorBatchMethods;
+
+/// What a client that is held keeps back. Shared with whoever resumes it: sending may end the call.
+struct KeptBack {
+  std::mutex mutex;
+  std::vector<Batch*> batches;  // what the caller does meanwhile
+  bool sent = false;
+};
+
 void Describe(CallData& data, const grpc::ClientContext& context) noexcept {
   data.start = data.method.chain->Now();
   data.deadline = ToDeadline(context.raw_deadline());
@@ -36,8 +50,9 @@ class ClientCall final : public grpc::experimental::Interceptor,
   using WithTrailingStates<ClientCall>::operator delete;
 
   ClientCall(MethodRef method, grpc::experimental::ClientRpcInfo& info)
-      : data_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset()) {
-    Describe(data_, *info.client_context());
+      : data_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset()),
+        context_(info.client_context()) {
+    Describe(data_, *context_);
     data_.generic = data_.WantsMessages() && data_.method.info->messages->are_bytes;
   }
 
@@ -54,27 +69,90 @@ class ClientCall final : public grpc::experimental::Interceptor,
                .end = data_.method.chain->Now()});
   }
 
-  void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
-    BeforeSending(*batch);
-    AfterReceiving(*batch);
-    batch->Proceed();
+  void Intercept(Batch* batch) override {
+    if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_CANCEL)) {
+      Cancel();
+    } else if (data_.Is(CallData::kHeld) && KeepsBack(*batch)) {
+      return;
+    } else if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA)) {
+      return Begin(*batch);
+    }
+    PassOn(*batch);
   }
 
  private:
-  void BeforeSending(grpc::experimental::InterceptorBatchMethods& batch) noexcept {
-    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_CANCEL)) data_.Set(CallData::kCancelled);
-    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA)) {
-      auto& metadata = *batch.GetSendInitialMetadata();
-      if (!metadata.empty()) RemoveForwardedSentinel(metadata);
-      data_.Start();
-      data_.SendMetadata(metadata);
-    }
-    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE)) {
-      data_.SendMessage(batch);
+  void Begin(Batch& batch) noexcept {
+    auto& metadata = *batch.GetSendInitialMetadata();
+    if (!metadata.empty()) RemoveForwardedSentinel(metadata);
+    data_.Start();
+    Send(batch);
+  }
+
+  void Send(Batch& batch) noexcept {
+    if (!Admits(batch)) return;
+    // The caller may destroy the call as soon as nothing of it is under way any more.
+    const std::shared_ptr<KeptBack> kept = kept_back_;
+    if (kept == nullptr) return PassOn(batch);
+    std::vector<Batch*> next = {&batch};
+    while (!next.empty()) {
+      for (Batch* const each : next) PassOn(*each);
+      next.clear();
+      const std::lock_guard lock(kept->mutex);
+      next.swap(kept->batches);
+      kept->sent = next.empty();
     }
   }
 
-  void AfterReceiving(grpc::experimental::InterceptorBatchMethods& batch) noexcept {
+  // False: the call waits, and is sent later. Nothing may be touched then.
+  bool Admits(Batch& batch) noexcept {
+    auto& metadata = *batch.GetSendInitialMetadata();
+    while (!data_.AdmitSending(metadata)) {
+      if (Waits(batch)) return false;
+    }
+    data_.SendMetadata(metadata);
+    // Nothing leaves of a call that is cancelled before its first batch.
+    if (data_.rejection != nullptr) {
+      const grpc::Status& status = data_.rejection->verdict.status;
+      grpc_call_cancel_with_status(context_->c_call(),
+                                   static_cast<grpc_status_code>(status.error_code()),
+                                   status.error_message().c_str(), nullptr);
+    }
+    return true;
+  }
+
+  bool Waits(Batch& batch) noexcept {
+    if (kept_back_ == nullptr) kept_back_ = std::make_shared<KeptBack>();
+    const std::shared_ptr<Hold> hold = data_.hold;
+    {
+      const std::lock_guard lock(kept_back_->mutex);
+      held_ = hold;
+    }
+    if ((data_.Set(CallData::kHeld) & CallData::kCancelled) != 0) hold->Cancel();
+    return hold->Wait([this, &batch] { Send(batch); });
+  }
+
+  bool KeepsBack(Batch& batch) {
+    const std::lock_guard lock(kept_back_->mutex);
+    if (!kept_back_->sent) kept_back_->batches.push_back(&batch);
+    return !kept_back_->sent;
+  }
+
+  // On the thread of whoever cancels; the call may begin or be held at the same time.
+  void Cancel() noexcept {
+    if ((data_.Set(CallData::kCancelled) & CallData::kHeld) == 0) return;
+    const std::lock_guard lock(kept_back_->mutex);
+    held_->Cancel();
+  }
+
+  void PassOn(Batch& batch) noexcept {
+    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE) && data_.rejection == nullptr) {
+      data_.SendMessage(batch);
+    }
+    AfterReceiving(batch);
+    batch.Proceed();
+  }
+
+  void AfterReceiving(Batch& batch) noexcept {
     if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
       data_.ReceiveMetadata(MetadataView(batch, MetadataView::Part::kInitial));
     }
@@ -82,6 +160,7 @@ class ClientCall final : public grpc::experimental::Interceptor,
       if (void* const message = batch.GetRecvMessage()) data_.ReceiveMessage(message);
     }
     if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_STATUS)) {
+      if (data_.rejection != nullptr) AddTrailers(*batch.GetRecvTrailingMetadata());
       data_.ReceiveTrailers(MetadataView(batch, MetadataView::Part::kTrailing));
       grpc::Status& status = *batch.GetRecvStatus();
       data_.Status(status);
@@ -93,7 +172,18 @@ class ClientCall final : public grpc::experimental::Interceptor,
     }
   }
 
+  // The map is the client context's, which lives as long as the rejection.
+  void AddTrailers(MetadataView::Map& received) const {
+    for (const auto& [key, value] : data_.rejection->verdict.trailers) {
+      if (MetadataProblem(key, value) == nullptr) received.emplace(key, value);
+    }
+  }
+
   CallData data_;
+  grpc::ClientContext* const context_;
+  // Of a call that was held; set before kHeld is.
+  std::shared_ptr<KeptBack> kept_back_;
+  std::shared_ptr<Hold> held_;
 };
 
 RpcKind KindOf(grpc::experimental::ClientRpcInfo::Type type) noexcept {

@@ -113,13 +113,19 @@ class RateLimitMiddleware final : public Middleware {
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
     // Names that peers invent share one bucket: a new name is no way around the limit.
-    return method.side == CallSide::kServer && options_.key == RateLimitKey::kMethod &&
-                   internal::IsRegistered(method)
-               ? std::make_shared<Bucket>()
-               : shared_;
+    const bool known = method.side == CallSide::kClient || internal::IsRegistered(method);
+    return options_.key == RateLimitKey::kMethod && known ? std::make_shared<Bucket>() : shared_;
   }
 
-  Verdict Admit(Call& call, const MetadataView& /*metadata*/) noexcept override try {
+  Verdict Admit(Call& call, const MetadataView& /*metadata*/) noexcept override {
+    return Decide(call);
+  }
+  Verdict AdmitSending(Call& call, const MetadataWriter& /*metadata*/) noexcept override {
+    return Decide(call);
+  }
+
+ private:
+  Verdict Decide(const Call& call) noexcept try {
     if (!(options_.per_second > 0)) return Rejected(static_cast<Nanoseconds>(kSecond));
     const Nanoseconds wait = Take(call);
     return wait == 0 ? Verdict() : Rejected(wait);
@@ -128,7 +134,6 @@ class RateLimitMiddleware final : public Middleware {
     return Rejected(static_cast<Nanoseconds>(kSecond));
   }
 
- private:
   Nanoseconds Take(const Call& call) {
     switch (options_.key) {
       case RateLimitKey::kPeer:
@@ -144,6 +149,9 @@ class RateLimitMiddleware final : public Middleware {
   }
 
   Nanoseconds TakeOfPeer(const Call& call) {
+    if (call.side() == CallSide::kClient) {
+      return buckets_.Take(call.method().target, rate_, Now());
+    }
     const std::string_view real = RealPeerOf(call.context());
     return real.empty() ? buckets_.Take(WithoutPort(call.peer()), rate_, Now())
                         : buckets_.Take(real, rate_, Now());
@@ -151,8 +159,10 @@ class RateLimitMiddleware final : public Middleware {
 
   static Verdict Rejected(Nanoseconds wait) {
     const auto second = static_cast<Nanoseconds>(kSecond);
-    return {.status = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls"),
-            .trailers = {{"retry-after", std::to_string((wait + second - 1) / second)}}};
+    const std::string seconds = std::to_string((wait + second - 1) / second);
+    return {.status = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                   "too many calls; retry after " + seconds + " s"),
+            .trailers = {{"retry-after", seconds}}};
   }
 
   RateLimitOptions options_;

@@ -145,6 +145,17 @@ struct MethodDescription {
   std::string_view target;       ///< What a channel was made for; empty on servers.
 };
 
+struct Verdict;
+
+/// A client's call that waits before it is sent: see Call::Hold.
+class HeldCall {
+ public:
+  virtual ~HeldCall() = default;
+  /// Lets the call go on. False: it waits no more, because its time was up or it was cancelled.
+  /// From any thread; runs no hook.
+  virtual bool Release() noexcept = 0;
+};
+
 /// The call that a hook works on. Valid during the hook only.
 class Call {
  public:
@@ -176,6 +187,12 @@ class Call {
   /// its OnMessage of the one request of a unary or server-streaming call. Later middlewares and
   /// the handler see it.
   void SetContext(Context context) noexcept;
+
+  /// Client only, in AdmitSending: keeps the call from being sent until it is released or
+  /// cancelled, or `until` comes: then it ends with `late`, or goes on if that is OK. Whoever calls
+  /// the stub waits as for a reply: an asynchronous caller does not. A call that is cancelled, or
+  /// whose own deadline comes, asks nobody else and ends as gRPC ends it.
+  std::shared_ptr<HeldCall> Hold(std::chrono::system_clock::time_point until, Verdict late);
 
   /// What this middleware keeps for the call; `State` is what its call_state() named.
   template <typename State>
@@ -224,7 +241,7 @@ struct MessageView {
   bool Serialize(grpc::ByteBuffer* bytes) const noexcept;
 };
 
-/// What a middleware says about a call before its handler runs.
+/// What a middleware says about a call before its handler runs, or before it is sent.
 struct Verdict {
   grpc::Status status{};  ///< OK: go on.
   /// Trailing metadata of the reply to a rejected call, such as `retry-after`.
@@ -313,6 +330,13 @@ class Middleware {
   /// Server only, when all middlewares have admitted the call or one has rejected it: who calls is
   /// known then, as far as it ever is. The last place for SetContext, just before the handler.
   virtual void OnVerdict(Call& /*call*/, const MetadataView& /*metadata*/) noexcept {}
+
+  /// Client only, after OnStart and before OnSendMetadata: whether the call may be sent. One that
+  /// may not ends at once with the verdict's status and trailers, as if a server had replied so;
+  /// OnSendMetadata comes all the same. `metadata` is what the application sends.
+  virtual Verdict AdmitSending(Call& /*call*/, const MetadataWriter& /*metadata*/) noexcept {
+    return {};
+  }
 
   /// Client: request headers. Server: the reply's initial metadata.
   virtual void OnSendMetadata(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}

@@ -14,8 +14,11 @@ inline namespace v0 {
 enum class RateLimitKey : std::uint8_t {
   kTotal,
   kMethod,
-  kPeer,      ///< The address that RealPeer found, else the connection's.
-  kIdentity,  ///< What Auth found; calls without an identity share one limit.
+  /// Server: the address that RealPeer found, else the connection's. Client: the channel's target.
+  kPeer,
+  /// Server: what Auth found. Client: the same of the handled call that makes this one. Calls
+  /// without an identity share one limit.
+  kIdentity,
 };
 
 struct RateLimitOptions {
@@ -40,6 +43,9 @@ struct RateLimitOptions {
 ///     weft::RegisterService(builder, &cart);
 ///
 /// Where it stands in the list decides what it counts: after Auth only calls that were let in.
+///
+/// On a client: calls beyond it end at once with the same status and metadata, and nothing of them
+/// is sent.
 ///
 /// Threads: kTotal and kMethod take no lock; the others a short one.
 std::shared_ptr<Middleware> RateLimit(RateLimitOptions options);
