@@ -70,7 +70,8 @@ function(weft_proto target)
               "${out}/${stem}.grpc.pb.cc" "${out}/${stem}.grpc.pb.h")
     add_custom_command(
       OUTPUT ${files}
-      COMMAND protobuf::protoc "--proto_path=${import_dir}" "--cpp_out=${out}" "--grpc_out=${out}"
+      COMMAND protobuf::protoc "--proto_path=${import_dir}" "--proto_path=${PROJECT_SOURCE_DIR}/proto"
+              "--cpp_out=${out}" "--grpc_out=${out}"
               "--plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>" "${proto}"
       DEPENDS "${import_dir}/${proto}"
       COMMENT "Generating ${stem}"

@@ -15,7 +15,7 @@ ALLOWED = {
     "context": set(),
     "async": {"context"},
     "tracing": {"context", "proto"},
-    "interceptors": {"context", "async", "tracing"},
+    "interceptors": {"context", "async", "tracing", "proto"},
     "collector": {"context", "tracing", "proto"},
     "cli": {"context", "tracing", "proto", "collector"},
     "testing": {"context", "async", "tracing", "proto", "interceptors", "collector"},
@@ -25,7 +25,7 @@ INCLUDE = re.compile(r'\s*#\s*include\s*[<"]weft/([^/">]+)(/v1/[^">]*\.pb\.h)?')
 
 
 def package_of(match):
-    return "proto" if match.group(2) else match.group(1)
+    return "proto" if match.group(2) or match.group(1).endswith(".pb.h") else match.group(1)
 
 
 def check(root):

@@ -59,6 +59,8 @@ class MessageContent {
 
   /// The object that gRPC works on; null: it is of no generated class.
   const google::protobuf::Message* object() const noexcept;
+  /// Where the application finds what it receives; null: it is sent.
+  const void* received() const noexcept { return received_; }
   /// What gRPC has as bytes; null: nothing.
   const grpc::ByteBuffer* bytes() const noexcept;
 

@@ -10,6 +10,7 @@
 
 #include "captured_call.h"
 #include "header_exchange.h"
+#include "message_runs.h"
 #include "stats.h"
 #include "trust_policy.h"
 
@@ -31,11 +32,13 @@ struct MethodTracing {
   internal::HeaderPolicy headers;  // of a client's requests
   internal::TrustPolicy trust;     // in a server's callers
   std::shared_ptr<const internal::MethodCapture> capture;
+  std::shared_ptr<const internal::MethodMessageRuns> message_runs;
 };
 
 struct CallTracing {
   Run run;
   std::shared_ptr<internal::CapturedCall> captured;  // with messages that are captured
+  std::shared_ptr<internal::MessageRuns> messages;   // with a run for each message
 };
 
 // What is the server's fault rather than an answer (as OpenTelemetry's instrumentation has it).
@@ -83,6 +86,7 @@ class TracingMiddleware final : public Middleware {
     tracing->capture = internal::MethodCapture::Of(options_.capture, method);
     const RunType type = TypeOf(method);
     const std::string name = NameOf(method);
+    tracing->message_runs = internal::MethodMessageRuns::Of(options_.per_message, method, name);
     const auto make = [&] { return std::make_shared<const RunTemplate>(name, type, metadata); };
     tracing->kind = make();
     metadata[kStatusCode] = std::int64_t{grpc::StatusCode::OK};
@@ -120,6 +124,7 @@ class TracingMiddleware final : public Middleware {
     const ContextScope scope(call.context());
     if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
     Begin(call, own.parent ? Parent(std::move(own)) : Parent());
+    TraceMessages(call);
     CaptureHeaders(call, metadata.map());
     Run& run = call.state<CallTracing>().run;
     std::string dropped = Write(call, run.context(), metadata);
@@ -136,11 +141,13 @@ class TracingMiddleware final : public Middleware {
   }
 
   bool wants_messages(const MethodDescription& method) const noexcept override {
-    return ReaderOf(method) != nullptr || internal::Captures(options_.capture, method);
+    return ReaderOf(method) != nullptr || internal::Captures(options_.capture, method) ||
+           internal::RunsPerMessage(options_.per_message, method);
   }
 
   void OnMessage(Call& call, const MessageView& message) noexcept override try {
     if (const auto& captured = call.state<CallTracing>().captured) captured->Add(message, Now());
+    if (const auto& messages = call.state<CallTracing>().messages) messages->Add(message, Now());
     const MessageReader& reader = call.method_state<MethodTracing>().reader;
     if (reader == nullptr || !call.state<CallTracing>().run) return;
     Note(call, message, reader(message));
@@ -155,6 +162,10 @@ class TracingMiddleware final : public Middleware {
       return run.End(report.end, good[static_cast<std::size_t>(report.api)]);
     }
     if (run) Describe(call, report, run);
+    if (const auto& messages = call.state<CallTracing>().messages) {
+      JsonObject links = messages->End(report.end);
+      if (!links.empty()) run.AddMetadata(std::move(links));
+    }
     run.End(report.end);
   }
 
@@ -240,10 +251,11 @@ class TracingMiddleware final : public Middleware {
     Run& run = call.state<CallTracing>().run;
     call.SetContext(WithRun(call.context(), run));
     if (!run) return;
+    TraceMessages(call);
     if (!trusted) {
       run.AddAttribute("weft.caller_trust",
                        std::string_view(trust == CallerTrust::kLink ? "link" : "ignore"));
-      if (headers.parent) run.AddMetadata(internal::LinkTo(headers));
+      if (headers.parent) LinkTo(call, headers);
     }
     CaptureHeaders(call, metadata.map());
     run.AddAttribute("network.peer.address", call.peer());
@@ -263,6 +275,23 @@ class TracingMiddleware final : public Middleware {
     auto captured = std::make_shared<internal::CapturedCall>(capture);
     run.SetPayload(captured);
     call.state<CallTracing>().captured = std::move(captured);
+  }
+
+  // The context of a server's call leads its handler to them.
+  void TraceMessages(Call& call) const noexcept {
+    const auto& method = call.method_state<MethodTracing>().message_runs;
+    CallTracing& state = call.state<CallTracing>();
+    if (method == nullptr || !state.run) return;
+    state.messages = std::make_shared<internal::MessageRuns>(method, call.context(),
+                                                             state.run.context(), tracer_);
+    if (call.side() == CallSide::kClient) return;
+    call.SetContext(call.context().With(internal::kMessageRunsKey, state.messages));
+  }
+
+  static void LinkTo(Call& call, const ParsedHeaders& headers) {
+    CallTracing& state = call.state<CallTracing>();
+    if (state.messages != nullptr) state.messages->AddLink(headers.parent);
+    state.run.AddMetadata(internal::LinkTo(headers));
   }
 
   template <typename Map>

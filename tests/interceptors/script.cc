@@ -61,6 +61,7 @@ grpc::Status RunScript(RpcKind kind, grpc::ServerContextBase& context, const Pee
   }
   ::echo::Message request;
   while (reads && peer.read(&request)) {
+    if (progress.on_message) progress.on_message();
     if (writes && !peer.write(behaviour == kBigReply ? message : request)) break;
   }
   return grpc::Status::OK;

@@ -47,6 +47,8 @@ class Progress {
  public:
   /// Called in every handler, within its run `work`; to be set before the first call.
   std::function<void()> during_work;
+  /// The same after each message that it has read.
+  std::function<void()> on_message;
   /// Said in replies, but for those that echo a request; the same.
   std::string reply_text;
 

@@ -10,6 +10,7 @@
 
 #include <weft/interceptors/capture.h>
 #include <weft/interceptors/middleware.h>
+#include <weft/interceptors/per_message.h>
 #include <weft/interceptors/selector.h>
 #include <weft/interceptors/trust.h>
 #include <weft/tracing/json.h>
@@ -60,6 +61,8 @@ struct TracingOptions {
 
   /// What runs show of messages and headers.
   Capture capture{};
+  /// Absent: a stream is one run.
+  std::optional<PerMessage> per_message{};
 
   Propagation propagation = Propagation::kLangSmith;
 

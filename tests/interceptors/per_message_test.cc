@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include <weft/context/context_scope.h>
+#include <weft/interceptors/intercept_server.h>
+#include <weft/testing/run_matchers.h>
+#include <weft/tracing/run.h>
+
+#include "echo.grpc.pb.h"
+#include "echo_client.h"
+#include "fixture.h"
+#include "per_message.grpc.pb.h"
+
+namespace weft::echo_test {
+namespace {
+
+using per_message_test::Item;
+using ::testing::Combine;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::Values;
+using weft::testing::HasParent;
+using weft::testing::RunInTree;
+using weft::testing::RunTree;
+
+class PerMessageTest : public EchoTest {
+ protected:
+  InterceptorOptions PerMessageOptions(PerMessage per_message = {.field = "text"}) const {
+    return {.tracer = tracer_, .tracing = {.per_message = std::move(per_message)}};
+  }
+  RunTree Finish() {
+    channel_.reset();
+    server_->Shutdown();
+    return exporter_->Tree();
+  }
+};
+
+bool IsOfClient(const RunInTree& run) { return run->AllMetadata().contains("server.address"); }
+
+class PerMessageFlavours : public PerMessageTest,
+                           public ::testing::WithParamInterface<std::tuple<Flavour, RpcKind>> {};
+
+TEST_P(PerMessageFlavours, EveryMessageIsAChildOfTheOneThatWasSent) {
+  const auto& [flavour, kind] = GetParam();
+  Serve(flavour, PerMessageOptions(), PerMessageOptions());
+  server_->progress().on_message = [] {
+    const ContextScope scope(MessageContext());
+    const weft::Run step("step");
+  };
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallSync(kind, channel_, context, "").ok());
+  const RunTree tree = Finish();
+  const std::string name = RunNameOf(kind);
+  int requests = 0;
+  int replies = 0;
+  for (const RunInTree& sent : tree.FindRuns(name + " sent")) {
+    ASSERT_THAT(sent.Children(), SizeIs(1)) << tree;
+    EXPECT_EQ(sent.Children()[0]->name, "") << tree;
+    EXPECT_EQ(sent.Children()[0]->DisplayName(), name + " received");
+    const bool is_request = IsOfClient(sent.Parent());
+    ++(is_request ? requests : replies);
+    EXPECT_THAT(sent, HasParent(is_request ? name : "work"));
+    EXPECT_THAT(sent.Children()[0].Children(), SizeIs(is_request ? 1 : 0)) << tree;
+  }
+  EXPECT_EQ(requests, kind == RpcKind::kServerStream ? 0 : 2) << tree;
+  EXPECT_EQ(replies, kind == RpcKind::kClientStream ? 0 : 2) << tree;
+  EXPECT_THAT(tree.FindRuns(name + " received"), SizeIs(requests + replies));
+  EXPECT_THAT(tree.FindRuns("step"), SizeIs(requests));
+  EXPECT_THAT(tree.Roots(), SizeIs(1)) << tree;
+}
+
+std::string NameOf(const ::testing::TestParamInfo<std::tuple<Flavour, RpcKind>>& param) {
+  std::ostringstream name;
+  name << std::get<0>(param.param) << '_' << RpcKindName(std::get<1>(param.param));
+  return name.str();
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, PerMessageFlavours,
+    Combine(Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq, Flavour::kGenericCq,
+                   Flavour::kGenericCallback, Flavour::kFiber),
+            Values(RpcKind::kClientStream, RpcKind::kServerStream, RpcKind::kBidiStream)),
+    NameOf);
+
+class PerMessageClients : public PerMessageTest, public ::testing::WithParamInterface<ClientApi> {};
+
+TEST_P(PerMessageClients, SendAndReceiveWithRuns) {
+  Serve(Flavour::kSync, PerMessageOptions(), PerMessageOptions());
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallEcho(GetParam(), RpcKind::kBidiStream, channel_, context).ok());
+  const RunTree tree = Finish();
+  const auto received = tree.FindRuns("echo.Echo/Bidi received");
+  EXPECT_THAT(received, SizeIs(4)) << tree;
+  EXPECT_THAT(received, Each(HasParent("echo.Echo/Bidi sent")));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PerMessageClients,
+                         Values(ClientApi::kSync, ClientApi::kCallback, ClientApi::kCq),
+                         [](const auto& param) {
+                           std::ostringstream name;
+                           name << param.param;
+                           return name.str();
+                         });
+
+TEST_F(PerMessageTest, WithoutAFieldMessagesAreChildrenOfTheirStreams) {
+  Serve(Flavour::kSync, PerMessageOptions(PerMessage{}), PerMessageOptions(PerMessage{}));
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallSync(RpcKind::kClientStream, channel_, context).ok());
+  const RunTree tree = Finish();
+  EXPECT_THAT(tree.FindRuns("echo.Echo/ClientStream sent"), SizeIs(2));
+  EXPECT_THAT(tree.FindRuns("echo.Echo/ClientStream received"),
+              Each(HasParent("echo.Echo/ClientStream")));
+}
+
+TEST_F(PerMessageTest, OfAPeerThatDoesNotDoItIsOneSided) {
+  Serve(Flavour::kSync, PerMessageOptions(), {.tracer = tracer_});
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallSync(RpcKind::kClientStream, channel_, context, "hello").ok());
+  const RunTree tree = Finish();
+  EXPECT_THAT(tree.FindRuns("echo.Echo/ClientStream sent"), IsEmpty());
+  const auto received = tree.FindRuns("echo.Echo/ClientStream received");
+  EXPECT_THAT(received, SizeIs(2));
+  for (const RunInTree& run : received) EXPECT_FALSE(IsOfClient(run.Parent()));
+}
+
+TEST_F(PerMessageTest, IsDecidedByMethodAndNeverOfUnaryCalls) {
+  const PerMessage per_message = {.selector = "/*/Bidi", .field = "text"};
+  Serve(Flavour::kSync, PerMessageOptions(per_message), PerMessageOptions(per_message));
+  for (const RpcKind kind : {RpcKind::kUnary, RpcKind::kClientStream}) {
+    grpc::ClientContext context;
+    EXPECT_TRUE(CallSync(kind, channel_, context, "hello").ok());
+  }
+  EXPECT_EQ(Finish().size(), 6u);
+}
+
+TEST_F(PerMessageTest, IsSilentWhereTracingIs) {
+  tracer_ = Tracer::Create({.sampling_rate = 0.0, .exporters = {exporter_}}).value();
+  Serve(Flavour::kSync, PerMessageOptions(), PerMessageOptions());
+  std::string said;
+  grpc::ClientContext context;
+  const auto call = ::echo::Echo::NewStub(channel_)->Bidi(&context);
+  ::echo::Message message;
+  message.set_text("hello");
+  ASSERT_TRUE(call->Write(message));
+  ASSERT_TRUE(call->Read(&message));
+  EXPECT_EQ(message.text(), "hello");
+  call->WritesDone();
+  EXPECT_TRUE(call->Finish().ok());
+  EXPECT_EQ(Finish().size(), 0u);
+}
+
+/// Notes what arrives, and answers.
+class QueueService final : public per_message_test::Queue::Service {
+ public:
+  grpc::Status Consume(grpc::ServerContext*,
+                       grpc::ServerReaderWriter<Item, Item>* stream) override {
+    Item item;
+    while (stream->Read(&item)) {
+      carried.push_back(item.langsmith_trace());
+      const ContextScope scope(MessageContext(item));
+      const weft::Run handle("handle " + item.text());
+      stream->Write(item);
+    }
+    return grpc::Status::OK;
+  }
+  std::vector<std::string> carried;
+};
+
+class TraceField : public PerMessageTest {
+ protected:
+  TraceField() {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    EXPECT_TRUE(InterceptServer(builder, PerMessageOptions(PerMessage{})).ok());
+    server_ = builder.BuildAndStart();
+    channel_ = CreateChannel("127.0.0.1:" + std::to_string(port),
+                             grpc::InsecureChannelCredentials(), PerMessageOptions(PerMessage{}));
+  }
+  void Send(const std::vector<Item>& items) {
+    grpc::ClientContext context;
+    const auto call = per_message_test::Queue::NewStub(channel_)->Consume(&context);
+    for (const Item& item : items) {
+      ASSERT_TRUE(call->Write(item));
+      Item reply;
+      ASSERT_TRUE(call->Read(&reply));
+      const ContextScope scope(MessageContext(reply));
+      const weft::Run got("got " + reply.text());
+    }
+    call->WritesDone();
+    EXPECT_TRUE(call->Finish().ok());
+  }
+  RunTree Runs() {
+    channel_.reset();
+    server_->Shutdown();
+    server_.reset();
+    return exporter_->Tree();
+  }
+  static Item Of(const std::string& text, const std::string& trace = {}) {
+    Item item;
+    item.set_text(text);
+    item.set_langsmith_trace(trace);
+    return item;
+  }
+
+  QueueService service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+constexpr char kConsume[] = "per_message_test.Queue/Consume";
+
+TEST_F(TraceField, IsTheOneWithTheOption) {
+  Send({Of("a"), Of("b")});
+  const RunTree tree = Runs();
+  ASSERT_THAT(service_.carried, SizeIs(2));
+  for (const std::string& text : {std::string("a"), std::string("b")}) {
+    const RunInTree handle = tree.FindRun("handle " + text);
+    EXPECT_THAT(handle, HasParent(std::string(kConsume) + " received")) << tree;
+    EXPECT_THAT(handle.Parent(), HasParent(std::string(kConsume) + " sent"));
+    // The reply goes out below what its sender does, although the request's field was copied.
+    EXPECT_THAT(tree.FindRun("got " + text).Parent().Parent(), HasParent("handle " + text)) << tree;
+    EXPECT_THAT(service_.carried,
+                ::testing::Contains(std::string(handle.Parent().Parent()->context.dotted_order())));
+  }
+  for (const RunInTree& run : tree.FindRuns(std::string(kConsume) + " received")) {
+    EXPECT_TRUE(run->end.has_value());
+    EXPECT_TRUE(run->AllMetadata().contains("rpc.message.id"));
+  }
+}
+
+TEST_F(TraceField, OfAnotherTraceIsALink) {
+  constexpr char kOther[] = "20260102T030405000000Z019b7a00-0000-7000-8000-000000000001";
+  Send({Of("a", kOther), Of("b", "no dotted order")});
+  const RunTree tree = Runs();
+  const auto sent = tree.FindRuns(std::string(kConsume) + " sent");
+  const auto linked = [](const RunInTree& run) {
+    return run->AllMetadata().contains("weft_links")
+               ? boost::json::serialize(run->AllMetadata().at("weft_links"))
+               : std::string();
+  };
+  EXPECT_EQ(std::count_if(sent.begin(), sent.end(),
+                          [&](const auto& run) { return !linked(run).empty(); }),
+            1);
+  for (const RunInTree& run : tree.FindRuns(kConsume)) {
+    if (!IsOfClient(run)) continue;
+    EXPECT_THAT(linked(run), HasSubstr("019b7a00-0000-7000-8000-000000000001"));
+  }
+  EXPECT_THAT(tree.Roots(), SizeIs(1)) << tree;
+}
+
+TEST(MessageContextTest, IsTheCurrentOneElsewhere) {
+  constexpr static ContextKey<int> kKey;
+  const ContextScope scope(Context::Current().With(kKey, 7));
+  EXPECT_EQ(MessageContext(), Context::Current());
+  EXPECT_EQ(MessageContext(Item()), Context::Current());
+  EXPECT_EQ(MessageContext(grpc::ByteBuffer()), Context::Current());
+}
+
+}  // namespace
+}  // namespace weft::echo_test
