@@ -24,37 +24,7 @@ void ReportMisuse(ContextMisuse misuse) noexcept {
   if (ContextMisuseHandler handler = counters.misuse_handler.load()) handler(misuse);
 }
 
-// A fiber without a slot has the root as its context: a scope of the root needs none either.
-BorrowingScope::BorrowingScope(ContextView context) noexcept
-    : node_(context.node_), slot_(FindSlot(node_ != nullptr)) {
-  if (slot_ == nullptr) return;
-  previous_ = std::exchange(slot_->current, node_);
-  number_ = ++slot_->last_number;
-  previous_number_ = std::exchange(slot_->innermost, number_);
-}
-
-BorrowingScope::~BorrowingScope() {
-  if (slot_ == nullptr) return;
-  if (FindSlot(false) != slot_) {
-    CloseElsewhere();
-  } else {
-    Close();
-  }
-}
-
-inline void BorrowingScope::Close() noexcept {
-  if (slot_->innermost == number_) [[likely]] {
-    Restore();
-  } else {
-    CloseOutOfTurn();
-  }
-}
-
-void BorrowingScope::Restore() noexcept {
-  slot_->current = previous_;
-  slot_->innermost = previous_number_;
-}
-
+// The rest of this class is where the slots are found: stack_slot.cc.
 [[gnu::cold]] void BorrowingScope::CloseElsewhere() noexcept {
   // A coroutine that waits is being destroyed: nobody else uses its slot now.
   if (slot_->suspended.load(std::memory_order_acquire)) return Close();
@@ -69,7 +39,8 @@ void BorrowingScope::Restore() noexcept {
     ReportMisuse(ContextMisuse::kStale);
     return;
   }
-  Restore();
+  slot_->current = previous_;
+  slot_->innermost = previous_number_;
   slot_->cut_off = slot_->last_number;
   ReportMisuse(ContextMisuse::kOutOfOrder);
 }

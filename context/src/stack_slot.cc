@@ -8,6 +8,8 @@
 
 #include <boost/fiber/context.hpp>
 
+#include <weft/context/context_scope.h>
+
 #include "context_counters.h"
 #include "registered_stacks.h"
 #include "slot_pool.h"
@@ -141,7 +143,10 @@ StackSlot* Use(ThreadState& thread, StackSlot* stack, std::uintptr_t address, st
   return FindOnOtherStack(thread, address, create);
 }
 
-inline StackSlot* Lookup(std::uintptr_t address, bool create) noexcept {
+// For functions that are never inlined.
+[[gnu::always_inline]] inline StackSlot* LookupHere(bool create) noexcept {
+  asm volatile("");
+  const auto address = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   StackSlot* const slot = this_thread.last;
   if (slot != nullptr && StackRange::Contains(slot->range.load(std::memory_order_relaxed), address))
       [[likely]] {
@@ -163,10 +168,7 @@ bool LiesIn(const StackSlot* slot, const StackSlot* top) noexcept {
 
 }  // namespace
 
-[[gnu::noinline]] StackSlot* FindSlot(bool create) noexcept {
-  asm volatile("");
-  return Lookup(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), create);
-}
+[[gnu::noinline]] StackSlot* FindSlot(bool create) noexcept { return LookupHere(create); }
 
 [[gnu::noinline]] StackSlot* FindSlotOf(fibers::context* fiber, bool create) noexcept {
   asm volatile("");
@@ -238,10 +240,32 @@ void GiveSlot(StackSlot* slot) noexcept {
   while (slot != nullptr) GiveSlot(std::exchange(slot, slot->next_free));
 }
 
+// A fiber without a slot has the root as its context: a scope of the root needs none either.
+[[gnu::noinline]] BorrowingScope::BorrowingScope(ContextView context) noexcept
+    : node_(context.node_), slot_(LookupHere(node_ != nullptr)) {
+  if (slot_ == nullptr) return;
+  previous_ = std::exchange(slot_->current, node_);
+  number_ = ++slot_->last_number;
+  previous_number_ = std::exchange(slot_->innermost, number_);
+}
+
+[[gnu::noinline]] BorrowingScope::~BorrowingScope() {
+  if (slot_ == nullptr) return;
+  if (LookupHere(false) != slot_) {
+    CloseElsewhere();
+  } else {
+    Close();
+  }
+}
+
+void BorrowingScope::Close() noexcept {
+  if (slot_->innermost != number_) return CloseOutOfTurn();
+  slot_->current = previous_;
+  slot_->innermost = previous_number_;
+}
+
 [[gnu::noinline]] ContextNode* CurrentNode() noexcept {
-  asm volatile("");
-  StackSlot* const slot =
-      Lookup(reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)), false);
+  StackSlot* const slot = LookupHere(false);
   return slot != nullptr ? slot->current : nullptr;
 }
 

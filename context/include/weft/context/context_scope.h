@@ -25,7 +25,6 @@ class [[nodiscard]] BorrowingScope final {
 
  private:
   void Close() noexcept;
-  void Restore() noexcept;
   void CloseElsewhere() noexcept;
   void CloseOutOfTurn() noexcept;
 
