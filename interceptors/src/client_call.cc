@@ -14,6 +14,7 @@
 #include "call_data.h"
 #include "message_content.h"
 #include "private_member.h"
+#include "rpc_kind.h"
 
 namespace weft {
 inline namespace v0 {
@@ -185,20 +186,6 @@ class ClientCall final : public grpc::experimental::Interceptor,
   std::shared_ptr<KeptBack> kept_back_;
   std::shared_ptr<Hold> held_;
 };
-
-RpcKind KindOf(grpc::experimental::ClientRpcInfo::Type type) noexcept {
-  using Type = grpc::experimental::ClientRpcInfo::Type;
-  switch (type) {
-    case Type::CLIENT_STREAMING:
-      return RpcKind::kClientStream;
-    case Type::SERVER_STREAMING:
-      return RpcKind::kServerStream;
-    case Type::BIDI_STREAMING:
-      return RpcKind::kBidiStream;
-    default:
-      return RpcKind::kUnary;
-  }
-}
 
 // Writes what a hook would write, if nothing else is to be done: gRPC looks at the metadata of the
 // context only after all interceptors are made. The map is that of the application's own

@@ -12,6 +12,7 @@
 #include <weft/context/context_scope.h>
 
 #include "handled_call.h"
+#include "rpc_kind.h"
 #include "server_call.h"
 
 namespace weft {
@@ -117,20 +118,6 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
 
   ServerCall call_;
 };
-
-RpcKind KindOf(grpc::experimental::ServerRpcInfo::Type type) noexcept {
-  using Type = grpc::experimental::ServerRpcInfo::Type;
-  switch (type) {
-    case Type::CLIENT_STREAMING:
-      return RpcKind::kClientStream;
-    case Type::SERVER_STREAMING:
-      return RpcKind::kServerStream;
-    case Type::BIDI_STREAMING:
-      return RpcKind::kBidiStream;
-    default:
-      return RpcKind::kUnary;
-  }
-}
 
 bool AllSkip(const MethodInfo& info, const grpc::ServerContextBase& context) noexcept {
   const MetadataView metadata(context);
