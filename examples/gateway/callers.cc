@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls the gateway as it should be called, and in the ways it refuses; then prints what the
 // gateway counted and the trace of each call.
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/security/credentials.h>
@@ -45,13 +47,10 @@ void Make(const Attempt& attempt, Retriever::Stub& gateway,
   task.set_text(attempt.task);
   Notes notes;
   const grpc::Status status = gateway.Find(&context, task, &notes);
-  std::cout << attempt.name << ": ";
-  if (status.ok()) {
-    std::cout << notes.notes_size() << " notes\n";
-  } else {
-    const bool later = context.GetServerTrailingMetadata().contains("retry-after");
-    std::cout << status.error_message() << (later ? " (says when to retry)" : "") << "\n";
-  }
+  std::cout << attempt.name << ": "
+            << (status.ok() ? std::to_string(notes.notes_size()) + " notes"
+                            : status.error_message())
+            << "\n";
 }
 
 /// The lines of what Prometheus would read that count ended calls.
@@ -68,7 +67,9 @@ void PrintCounts(const std::string& metrics) {
 /// What the runs of the gateway say of the calls that it refused.
 void PrintRejections(const Example& example) {
   std::cout << "\n";
-  for (const weft::RunRecord& run : example.runs()) {
+  std::vector<weft::RunRecord> runs = example.runs();
+  std::ranges::sort(runs, {}, &weft::RunRecord::start);  // They came in the order of their ends.
+  for (const weft::RunRecord& run : runs) {
     const weft::JsonObject metadata = run.AllMetadata();
     if (const auto* by = metadata.if_contains("weft.rejected_by")) {
       std::cout << "rejected by " << by->as_string().c_str() << ": "
