@@ -14,6 +14,7 @@
 
 #include "header_exchange.h"
 #include "message_content.h"
+#include "message_envelope.h"
 #include "stats.h"
 
 namespace weft {
@@ -26,6 +27,8 @@ using google::protobuf::FieldDescriptor;
 
 constexpr std::size_t kMostLinks = 32;
 constexpr std::size_t kLongestCarried = 8192;
+// A larger message may be close to what its receiver takes.
+constexpr std::size_t kLargestMessage = std::size_t{1} << 20;
 
 // Who received what into which object; entries end with the next message of the stream, or with it.
 class ReceivedMessages {
@@ -69,18 +72,6 @@ const FieldDescriptor* TraceFieldOf(const google::protobuf::Descriptor& type,
   return named != nullptr && fits(named) ? named : nullptr;
 }
 
-// The field in protobuf's format.
-std::string Encode(const FieldDescriptor& field, std::string_view value) {
-  std::string wire;
-  const auto put = [&wire](std::uint64_t number) {
-    for (; number >= 0x80; number >>= 7) wire += static_cast<char>(number | 0x80);
-    wire += static_cast<char>(number);
-  };
-  put(static_cast<std::uint64_t>(field.number()) << 3 | 2);
-  put(value.size());
-  return wire.append(value);
-}
-
 }  // namespace
 
 bool RunsPerMessage(const std::optional<PerMessage>& options,
@@ -94,14 +85,17 @@ std::shared_ptr<const MethodMessageRuns> MethodMessageRuns::Of(
     const std::string& run_name) {
   if (!RunsPerMessage(options, method)) return nullptr;
   auto made = std::make_shared<MethodMessageRuns>();
+  made->side = method.side;
   const google::protobuf::MethodDescriptor* const found = FindGeneratedMethod(method);
   for (const Direction direction : {Direction::kSent, Direction::kReceived}) {
     Way& way = made->ways[static_cast<std::size_t>(direction)];
     const bool is_request = (method.side == CallSide::kClient) == (direction == Direction::kSent);
     if (found != nullptr) {
       way.is_stream = is_request ? found->client_streaming() : found->server_streaming();
-      way.field =
-          TraceFieldOf(is_request ? *found->input_type() : *found->output_type(), options->field);
+      const auto& type = is_request ? *found->input_type() : *found->output_type();
+      way.field = TraceFieldOf(type, options->field);
+      way.envelope =
+          options->envelope && way.is_stream && way.field == nullptr && CanEnvelope(type);
     } else {
       way.is_stream = method.kind == RpcKind::kBidiStream ||
                       method.kind == (is_request ? RpcKind::kClientStream : RpcKind::kServerStream);
@@ -118,14 +112,15 @@ MessageRuns::MessageRuns(std::shared_ptr<const MethodMessageRuns> method, Contex
     : method_(std::move(method)),
       call_(std::move(call)),
       stream_(std::move(stream)),
-      tracer_(std::move(tracer)) {}
+      tracer_(std::move(tracer)),
+      peer_takes_envelopes_(method_->server_takes_envelopes.load(std::memory_order_relaxed)) {}
 
 MessageRuns::~MessageRuns() {
   if (last_message_ != nullptr) ReceivedMessages::Get().Forget(last_message_, this);
 }
 
 void MessageRuns::Add(const MessageView& message, Time time) noexcept try {
-  if (!method_->ways[static_cast<std::size_t>(message.direction)].is_stream) return;
+  if (!WayOf(message).is_stream) return;
   message.direction == Direction::kSent ? Sent(message, time) : Received(message, time);
 } catch (...) {
   CountHookFailure();
@@ -145,7 +140,7 @@ RunContext MessageRuns::SenderRun() const noexcept {
 }
 
 void MessageRuns::Sent(const MessageView& message, Time time) {
-  const MethodMessageRuns::Way& way = method_->ways[static_cast<std::size_t>(Direction::kSent)];
+  const MethodMessageRuns::Way& way = WayOf(message);
   RunContext carried = CarriedBy(message);
   {
     // Whoever sends on what was received says nothing by it.
@@ -153,14 +148,18 @@ void MessageRuns::Sent(const MessageView& message, Time time) {
     if (carried && carried == last_carried_) carried = {};
   }
   Run run = Begin(message, std::move(carried), SenderRun(), time);
-  if (way.field != nullptr && run.context()) {
-    message.content->Append(Encode(*way.field, run.context().dotted_order()));
+  const bool carries =
+      !is_alone_ && (way.field != nullptr || (way.envelope && peer_takes_envelopes()));
+  if (carries && run.context() && message.size().value_or(0) <= kLargestMessage) {
+    message.content->Append(EncodeTextField(
+        way.field != nullptr ? way.field->number() : kEnvelopeField, run.context().dotted_order()));
   }
   run.End(time);
 }
 
 void MessageRuns::Received(const MessageView& message, Time time) {
-  RunContext carried = CarriedBy(message);
+  RunContext carried = CarriedBy(message);  // takes the envelope out in any case
+  if (is_alone_) carried = {};
   Run run = Begin(message, carried, stream_, time);
   const void* const object = message.content->received();
   Run before;
@@ -180,7 +179,7 @@ void MessageRuns::Received(const MessageView& message, Time time) {
 // may not say what a message's is either.
 Run MessageRuns::Begin(const MessageView& message, RunContext carried, RunContext otherwise,
                        Time time) {
-  const MethodMessageRuns::Way& way = method_->ways[static_cast<std::size_t>(message.direction)];
+  const MethodMessageRuns::Way& way = WayOf(message);
   const bool is_ours = carried && carried.trace_id() == stream_.trace_id();
   const ContextScope scope(call_);
   Run run(way.kind,
@@ -197,16 +196,21 @@ Run MessageRuns::Begin(const MessageView& message, RunContext carried, RunContex
 }
 
 RunContext MessageRuns::CarriedBy(const MessageView& message) const {
-  const FieldDescriptor* const field =
-      method_->ways[static_cast<std::size_t>(message.direction)].field;
-  const google::protobuf::Message* const read = field != nullptr ? message.message() : nullptr;
-  if (read == nullptr) return {};
-  std::string scratch;
-  const std::string& carried = read->GetReflection()->GetStringReference(*read, field, &scratch);
-  if (carried.empty() || carried.size() > kLongestCarried) return {};
+  const MethodMessageRuns::Way& way = WayOf(message);
   TraceHeaders headers;
-  headers.langsmith_trace = carried;
-  return headers.Parse().parent;
+  if (way.envelope && message.direction == Direction::kReceived) {
+    headers.langsmith_trace = TakeEnvelope(*message.content);
+  } else if (const auto* read = way.field != nullptr ? message.message() : nullptr) {
+    headers.langsmith_trace = read->GetReflection()->GetString(*read, way.field);
+  }
+  const std::size_t size = headers.langsmith_trace.size();
+  return size == 0 || size > kLongestCarried ? RunContext() : headers.Parse().parent;
+}
+
+void MessageRuns::SetPeerTakesEnvelopes(bool takes) noexcept {
+  peer_takes_envelopes_.store(takes, std::memory_order_relaxed);
+  method_->server_takes_envelopes.store(takes && method_->side == CallSide::kClient,
+                                        std::memory_order_relaxed);
 }
 
 void MessageRuns::AddLink(const RunContext& foreign) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -34,9 +35,14 @@ struct MethodMessageRuns {
   struct Way {
     bool is_stream = false;
     const google::protobuf::FieldDescriptor* field = nullptr;  // null: none
+    bool envelope = false;                                     // in its place
     std::shared_ptr<const RunTemplate> kind;
   };
+  CallSide side = CallSide::kClient;
   std::array<Way, 2> ways;  // by direction
+  /// Whether the server that a client called last takes envelopes: else the first messages of a
+  /// stream, which do not wait for its answer, would have none.
+  mutable std::atomic<bool> server_takes_envelopes{false};
 };
 
 /// The runs of the messages of one call.
@@ -51,7 +57,18 @@ class MessageRuns {
               std::shared_ptr<Tracer> tracer) noexcept;
   ~MessageRuns();
 
+  /// Before the first message: the peer is told nothing, and not believed.
+  void KeepToThisSide() noexcept { is_alone_ = true; }
+
   void Add(const MessageView& message, Time time) noexcept;
+  bool takes_envelopes() const noexcept {
+    return !is_alone_ && (method_->ways[0].envelope || method_->ways[1].envelope);
+  }
+  bool peer_takes_envelopes() const noexcept {
+    return peer_takes_envelopes_.load(std::memory_order_relaxed);
+  }
+  void SetPeerTakesEnvelopes(bool takes) noexcept;
+
   /// Something that the stream's run is linked to besides.
   void AddLink(const RunContext& foreign);
   /// Ends the run of the last message. Returns `weft_links` of the stream's run, or nothing.
@@ -61,6 +78,9 @@ class MessageRuns {
   Context ContextOfLast(const Context& base, const void* message) const noexcept;
 
  private:
+  const MethodMessageRuns::Way& WayOf(const MessageView& message) const noexcept {
+    return method_->ways[static_cast<std::size_t>(message.direction)];
+  }
   void Sent(const MessageView& message, Time time);
   void Received(const MessageView& message, Time time);
   RunContext SenderRun() const noexcept;
@@ -71,6 +91,8 @@ class MessageRuns {
   const Context call_;
   const RunContext stream_;
   const std::shared_ptr<Tracer> tracer_;
+  bool is_alone_ = false;
+  std::atomic<bool> peer_takes_envelopes_;
   mutable std::mutex mutex_;
   Run last_;                            // of the message last received
   const void* last_message_ = nullptr;  // the object that it was received into

@@ -10,6 +10,7 @@
 
 #include "captured_call.h"
 #include "header_exchange.h"
+#include "message_envelope.h"
 #include "message_runs.h"
 #include "stats.h"
 #include "trust_policy.h"
@@ -113,7 +114,7 @@ class TracingMiddleware final : public Middleware {
   }
 
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
-    if (call.side() == CallSide::kServer) return;
+    if (call.side() == CallSide::kServer) return AnswerEnvelopes(call, metadata);
     ParsedHeaders own;
     if (internal::HasOwnParent(metadata)) own = internal::ReadOwnHeaders(metadata);
     if (call.only_headers()) {  // on the caller's stack
@@ -124,7 +125,9 @@ class TracingMiddleware final : public Middleware {
     const ContextScope scope(call.context());
     if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
     Begin(call, own.parent ? Parent(std::move(own)) : Parent());
-    TraceMessages(call);
+    const auto disclosure = call.method_state<MethodTracing>().headers.disclosure;
+    TraceMessages(call, disclosure != Disclosure::kNone);
+    AskForEnvelopes(call, metadata);
     CaptureHeaders(call, metadata.map());
     Run& run = call.state<CallTracing>().run;
     std::string dropped = Write(call, run.context(), metadata);
@@ -132,7 +135,7 @@ class TracingMiddleware final : public Middleware {
   }
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
-    if (call.side() == CallSide::kClient) return;
+    if (call.side() == CallSide::kClient) return NoteEnvelopes(call, metadata);
     if (!call.method_state<MethodTracing>().trust.needs_identity()) Receive(call, metadata);
   }
 
@@ -251,7 +254,8 @@ class TracingMiddleware final : public Middleware {
     Run& run = call.state<CallTracing>().run;
     call.SetContext(WithRun(call.context(), run));
     if (!run) return;
-    TraceMessages(call);
+    TraceMessages(call, trust != CallerTrust::kIgnore);
+    NoteEnvelopes(call, metadata);
     if (!trusted) {
       run.AddAttribute("weft.caller_trust",
                        std::string_view(trust == CallerTrust::kLink ? "link" : "ignore"));
@@ -277,15 +281,34 @@ class TracingMiddleware final : public Middleware {
     call.state<CallTracing>().captured = std::move(captured);
   }
 
-  // The context of a server's call leads its handler to them.
-  void TraceMessages(Call& call) const noexcept {
+  // The context of a server's call leads its handler to them. `with_peer`: they may tell the peer
+  // whose they are, and hear it.
+  void TraceMessages(Call& call, bool with_peer) const noexcept {
     const auto& method = call.method_state<MethodTracing>().message_runs;
     CallTracing& state = call.state<CallTracing>();
     if (method == nullptr || !state.run) return;
     state.messages = std::make_shared<internal::MessageRuns>(method, call.context(),
                                                              state.run.context(), tracer_);
+    if (!with_peer) state.messages->KeepToThisSide();
     if (call.side() == CallSide::kClient) return;
     call.SetContext(call.context().With(internal::kMessageRunsKey, state.messages));
+  }
+
+  // What both sides take out of messages, each says in the metadata that it sends first.
+  static void AskForEnvelopes(const Call& call, MetadataWriter& metadata) noexcept {
+    const auto& messages = call.state<CallTracing>().messages;
+    if (messages != nullptr && messages->takes_envelopes()) {
+      metadata.Add(internal::kEnvelopeHeader, "1");
+    }
+  }
+  static void AnswerEnvelopes(const Call& call, MetadataWriter& metadata) noexcept {
+    const auto& messages = call.state<CallTracing>().messages;
+    if (messages != nullptr && messages->peer_takes_envelopes()) AskForEnvelopes(call, metadata);
+  }
+  static void NoteEnvelopes(const Call& call, const MetadataView& metadata) noexcept {
+    const auto& messages = call.state<CallTracing>().messages;
+    if (messages == nullptr || !messages->takes_envelopes()) return;
+    messages->SetPeerTakesEnvelopes(metadata.Get(internal::kEnvelopeHeader).has_value());
   }
 
   static void LinkTo(Call& call, const ParsedHeaders& headers) {

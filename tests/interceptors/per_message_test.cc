@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -93,6 +96,106 @@ INSTANTIATE_TEST_SUITE_P(
             Values(RpcKind::kClientStream, RpcKind::kServerStream, RpcKind::kBidiStream)),
     NameOf);
 
+/// Notes how many messages reach the application with fields that it does not know, as far as a
+/// middleware inside of the tracing sees.
+class UnknownFields : public Middleware {
+ public:
+  bool wants_messages(const MethodDescription&) const noexcept override { return true; }
+  void OnMessage(Call&, const MessageView& view) noexcept override {
+    if (view.direction != MessageView::Direction::kReceived) return;
+    const auto* const message = view.message();
+    if (message == nullptr) return;
+    ++seen;
+    if (!message->GetReflection()->GetUnknownFields(*message).empty()) ++unknown;
+    if (message->GetReflection()->GetString(*message, message->GetDescriptor()->field(0)) == "hi") {
+      ++intact;
+    }
+  }
+  std::atomic<int> seen{0};
+  std::atomic<int> unknown{0};
+  std::atomic<int> intact{0};
+};
+
+class Envelopes : public PerMessageFlavours {
+ protected:
+  InterceptorOptions With(bool envelope) {
+    auto options = PerMessageOptions(PerMessage{.envelope = envelope});
+    options.middlewares = {unknown_};
+    return options;
+  }
+  void Talk(RpcKind kind, int times) {
+    server_->progress().reply_text = "hi";
+    for (int i = 0; i < times; ++i) {
+      grpc::ClientContext context;
+      EXPECT_TRUE(CallSync(kind, channel_, context, "hi").ok());
+    }
+  }
+  std::shared_ptr<UnknownFields> unknown_ = std::make_shared<UnknownFields>();
+};
+
+TEST_P(Envelopes, CarryRunsBetweenPeersThatTakeThemOut) {
+  const auto& [flavour, kind] = GetParam();
+  Serve(flavour, With(true), With(true));
+  constexpr int kCalls = 3;
+  Talk(kind, kCalls);
+  const RunTree tree = Finish();
+  const auto sent = tree.FindRuns(RunNameOf(kind) + " sent");
+  const auto received = tree.FindRuns(RunNameOf(kind) + " received");
+  ASSERT_EQ(sent.size(), received.size());
+  // Of the first stream, what went out before the server's answer had none.
+  const auto carried = std::count_if(received.begin(), received.end(), [](const auto& run) {
+    return std::string_view(run.Parent()->DisplayName()).ends_with(" sent");
+  });
+  const std::size_t uncarried = received.size() - static_cast<std::size_t>(carried);
+  EXPECT_LE(uncarried, kind == RpcKind::kServerStream ? 0u : 2u) << tree;
+  EXPECT_EQ(unknown_->unknown, 0);
+  EXPECT_EQ(unknown_->intact, unknown_->seen);
+  EXPECT_GT(unknown_->seen, kCalls);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Envelopes,
+    Combine(Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq, Flavour::kGenericCq,
+                   Flavour::kGenericCallback, Flavour::kFiber),
+            Values(RpcKind::kClientStream, RpcKind::kServerStream, RpcKind::kBidiStream)),
+    NameOf);
+
+class EnvelopeNegotiation : public PerMessageTest, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(EnvelopeNegotiation, SendsNothingToAPeerThatDoesNotTakeIt) {
+  const bool server_takes = GetParam();
+  const auto unknown = std::make_shared<UnknownFields>();
+  InterceptorOptions taking = PerMessageOptions(PerMessage{});
+  InterceptorOptions other = PerMessageOptions(PerMessage{.envelope = false});
+  taking.middlewares = {unknown};
+  other.middlewares = {unknown};
+  Serve(Flavour::kSync, server_takes ? taking : other, server_takes ? other : taking);
+  for (int i = 0; i < 2; ++i) {
+    grpc::ClientContext context;
+    EXPECT_TRUE(CallSync(RpcKind::kBidiStream, channel_, context, "hi").ok());
+  }
+  const RunTree tree = Finish();
+  EXPECT_EQ(unknown->unknown, 0);
+  EXPECT_EQ(unknown->seen, 8);
+  EXPECT_THAT(tree.FindRuns("echo.Echo/Bidi received"), Each(HasParent("echo.Echo/Bidi")));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EnvelopeNegotiation, Values(false, true));
+
+TEST_F(PerMessageTest, LeavesMessagesAloneThatAreLarge) {
+  const auto unknown = std::make_shared<UnknownFields>();
+  auto options = PerMessageOptions(PerMessage{});
+  options.middlewares = {unknown};
+  Serve(Flavour::kSync, options, options);
+  for (int i = 0; i < 2; ++i) {
+    grpc::ClientContext context;
+    // As large as a receiver takes.
+    const std::string text((std::size_t{4} << 20) - 5, 'x');
+    EXPECT_TRUE(CallSync(RpcKind::kBidiStream, channel_, context, text).ok());
+  }
+  EXPECT_EQ(unknown->seen, 8);
+}
+
 class PerMessageClients : public PerMessageTest, public ::testing::WithParamInterface<ClientApi> {};
 
 TEST_P(PerMessageClients, SendAndReceiveWithRuns) {
@@ -114,7 +217,8 @@ INSTANTIATE_TEST_SUITE_P(All, PerMessageClients,
                          });
 
 TEST_F(PerMessageTest, WithoutAFieldMessagesAreChildrenOfTheirStreams) {
-  Serve(Flavour::kSync, PerMessageOptions(PerMessage{}), PerMessageOptions(PerMessage{}));
+  const PerMessage bare = {.envelope = false};
+  Serve(Flavour::kSync, PerMessageOptions(bare), PerMessageOptions(bare));
   grpc::ClientContext context;
   EXPECT_TRUE(CallSync(RpcKind::kClientStream, channel_, context).ok());
   const RunTree tree = Finish();

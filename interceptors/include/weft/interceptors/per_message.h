@@ -29,8 +29,9 @@ inline namespace v0 {
 /// A message is sent below the run that its sender works in, else below the stream's. It carries
 /// its run in a string field of its own: the one with the option `(weft.trace_field) = true`
 /// (weft/trace_field.proto), or `field`. What the application wrote there is taken for the parent
-/// and replaced. Messages without such a field, and of peers that do not fill it, are children of
-/// the stream's run. A message of another trace is so too, with a link to its sender
+/// and replaced. Between two weft peers messages need no such field (`envelope`). Messages without
+/// either, and those over 1 MiB, are children of the stream's run. A message of another trace is so
+/// too, with a link to its sender
 /// (`weft_links`), and so is the stream: that is how streams fan work in.
 ///
 /// Cost: a run per message and side, and the hooks of a stream.
@@ -38,6 +39,10 @@ struct PerMessage {
   std::optional<Selector> selector{};  ///< Methods whose streams it is for; absent: all.
   /// The name of the field in messages that have none with the option.
   std::string field{};
+  /// Messages of generated code that have neither carry their run in an envelope: a field of the
+  /// highest number, which the other side takes out before its application sees the message. Only
+  /// to peers that say in their metadata (`weft-messages`) that they do so.
+  bool envelope = true;
 };
 
 /// The current context with the run of the message that was last received on the stream that is
