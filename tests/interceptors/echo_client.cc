@@ -1,312 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "echo_client.h"
 
-#include <future>
-
-#include <grpcpp/completion_queue.h>
-#include <grpcpp/generic/generic_stub.h>
-
-#include "echo.grpc.pb.h"
+#include "echo_rpc.h"
+#include "ping_calls.h"
 #include "script.h"
 
 namespace weft::echo_test {
-namespace {
 
-using ::echo::Echo;
-using ::echo::Message;
+using Calls = weft::testing::internal::PingCalls<EchoRpc>;
 
-/// Waits for one operation at a time.
-class Queue {
- public:
-  ~Queue() {
-    queue_.Shutdown();
-    void* tag = nullptr;
-    bool ok = false;
-    while (queue_.Next(&tag, &ok)) {
-    }
-  }
-  grpc::CompletionQueue* get() noexcept { return &queue_; }
-  bool Next() {
-    void* tag = nullptr;
-    bool ok = false;
-    return queue_.Next(&tag, &ok) && ok;
-  }
-
- private:
-  grpc::CompletionQueue queue_;
-};
-
-Message RequestOf(const std::string& text) {
-  Message request;
-  request.set_text(text);
-  return request;
-}
-
-grpc::Status CallCq(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context,
-                    const Message& request) {
-  Queue queue;
-  Message message;
-  grpc::Status status;
-  void* const tag = &queue;
-  switch (kind) {
-    case RpcKind::kUnary: {
-      auto call = stub.AsyncUnary(&context, request, queue.get());
-      call->Finish(&message, &status, tag);
-      queue.Next();
-      break;
-    }
-    case RpcKind::kClientStream: {
-      auto call = stub.AsyncClientStream(&context, &message, queue.get(), tag);
-      bool ok = queue.Next();
-      for (int i = 0; ok && i < 2; ++i) {
-        call->Write(request, tag);
-        ok = queue.Next();
-      }
-      if (ok) {
-        call->WritesDone(tag);
-        queue.Next();
-      }
-      call->Finish(&status, tag);
-      queue.Next();
-      break;
-    }
-    case RpcKind::kServerStream: {
-      auto call = stub.AsyncServerStream(&context, request, queue.get(), tag);
-      queue.Next();
-      do {
-        call->Read(&message, tag);
-      } while (queue.Next());
-      call->Finish(&status, tag);
-      queue.Next();
-      break;
-    }
-    case RpcKind::kBidiStream: {
-      auto call = stub.AsyncBidi(&context, queue.get(), tag);
-      bool ok = queue.Next();
-      for (int i = 0; ok && i < 2; ++i) {
-        call->Write(request, tag);
-        ok = queue.Next();
-        if (!ok) break;
-        call->Read(&message, tag);
-        ok = queue.Next();
-      }
-      if (ok) {
-        call->WritesDone(tag);
-        queue.Next();
-        call->Read(&message, tag);
-        queue.Next();
-      }
-      call->Finish(&status, tag);
-      queue.Next();
-      break;
-    }
-  }
-  return status;
-}
-
-class WriteReactor : public grpc::ClientWriteReactor<Message> {
- public:
-  void OnWriteDone(bool ok) override {
-    if (ok && ++written_ < 2) {
-      StartWrite(&request);
-    } else {
-      StartWritesDone();
-    }
-  }
-  void OnDone(const grpc::Status& status) override { done.set_value(status); }
-  std::promise<grpc::Status> done;
-  Message request;
-
- private:
-  int written_ = 0;
-};
-
-class ReadReactor : public grpc::ClientReadReactor<Message> {
- public:
-  void OnReadDone(bool ok) override {
-    if (ok) StartRead(&reply);
-  }
-  void OnDone(const grpc::Status& status) override { done.set_value(status); }
-  std::promise<grpc::Status> done;
-  Message reply;
-};
-
-class BidiReactor : public grpc::ClientBidiReactor<Message, Message> {
- public:
-  void OnWriteDone(bool ok) override {
-    if (ok) StartRead(&reply);
-  }
-  void OnReadDone(bool ok) override {
-    if (!ok) return;
-    if (++read_ < 2) {
-      StartWrite(&request);
-    } else if (read_ == 2) {
-      StartWritesDone();
-      StartRead(&reply);
-    }
-  }
-  void OnDone(const grpc::Status& status) override { done.set_value(status); }
-  std::promise<grpc::Status> done;
-  Message request;
-  Message reply;
-
- private:
-  int read_ = 0;
-};
-
-grpc::Status CallCallback(RpcKind kind, Echo::Stub& stub, grpc::ClientContext& context,
-                          const Message& request) {
-  Message reply;
-  switch (kind) {
-    case RpcKind::kUnary: {
-      std::promise<grpc::Status> done;
-      stub.async()->Unary(&context, &request, &reply,
-                          [&](const grpc::Status& status) { done.set_value(status); });
-      return done.get_future().get();
-    }
-    case RpcKind::kClientStream: {
-      WriteReactor reactor;
-      reactor.request = request;
-      stub.async()->ClientStream(&context, &reply, &reactor);
-      reactor.StartWrite(&reactor.request);
-      reactor.StartCall();
-      return reactor.done.get_future().get();
-    }
-    case RpcKind::kServerStream: {
-      ReadReactor reactor;
-      stub.async()->ServerStream(&context, &request, &reactor);
-      reactor.StartRead(&reactor.reply);
-      reactor.StartCall();
-      return reactor.done.get_future().get();
-    }
-    default: {
-      BidiReactor reactor;
-      reactor.request = request;
-      stub.async()->Bidi(&context, &reactor);
-      reactor.StartWrite(&reactor.request);
-      reactor.StartCall();
-      return reactor.done.get_future().get();
-    }
-  }
-}
-
-}  // namespace
-
-std::ostream& operator<<(std::ostream& out, ClientApi api) {
-  constexpr const char* kNames[] = {"Sync", "Callback", "Cq", "GenericCq"};
-  return out << kNames[static_cast<int>(api)];
-}
+std::string RunNameOf(RpcKind kind) { return Calls::NameOf(kind).substr(1); }
 
 grpc::Status CallSync(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context, const std::string& text) {
-  const auto stub = Echo::NewStub(channel);
-  const Message request = RequestOf(text);
-  Message reply;
-  switch (kind) {
-    case RpcKind::kUnary:
-      return stub->Unary(&context, request, &reply);
-    case RpcKind::kClientStream: {
-      auto call = stub->ClientStream(&context, &reply);
-      if (call->Write(request) && call->Write(request)) call->WritesDone();
-      return call->Finish();
-    }
-    case RpcKind::kServerStream: {
-      auto call = stub->ServerStream(&context, request);
-      while (call->Read(&reply)) {
-      }
-      return call->Finish();
-    }
-    default: {
-      auto call = stub->Bidi(&context);
-      for (int i = 0; i < 2; ++i) {
-        if (!call->Write(request) || !call->Read(&reply)) break;
-      }
-      call->WritesDone();
-      while (call->Read(&reply)) {
-      }
-      return call->Finish();
-    }
-  }
+  return Calls::Sync(kind, channel, context, text);
 }
 
 grpc::Status CallMethod(const std::string& method, const std::shared_ptr<grpc::Channel>& channel,
                         grpc::ClientContext& context, const std::string& text) {
-  Queue queue;
-  grpc::GenericStub stub(channel);
-  const grpc::Slice bytes(RequestOf(text).SerializeAsString());
-  const grpc::ByteBuffer request(&bytes, 1);
-  grpc::ByteBuffer reply;
-  grpc::Status status;
-  auto call = stub.PrepareUnaryCall(&context, method, request, queue.get());
-  call->StartCall();
-  call->Finish(&reply, &status, &queue);
-  queue.Next();
-  return status;
+  return Calls::Method(method, channel, context, text);
 }
 
 grpc::Status CallMalformed(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                            grpc::ClientContext& context) {
-  Queue queue;
-  grpc::GenericStub stub(channel);
-  grpc::Slice garbage("\xff\xff no message");
-  grpc::ByteBuffer message(&garbage, 1);
-  grpc::Status status;
-  const auto call = stub.PrepareCall(&context, "/" + RunNameOf(kind), queue.get());
-  call->StartCall(&queue);
-  bool ok = queue.Next();
-  if (ok) {
-    call->WriteLast(message, grpc::WriteOptions(), &queue);
-    ok = queue.Next();
-  }
-  while (ok) {
-    call->Read(&message, &queue);
-    ok = queue.Next();
-  }
-  call->Finish(&status, &queue);
-  queue.Next();
-  return status;
+  return Calls::Malformed(kind, channel, context);
 }
 
 grpc::Status CallEcho(ClientApi api, RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
                       grpc::ClientContext& context, const std::string& text) {
-  switch (api) {
-    case ClientApi::kSync:
-      return CallSync(kind, channel, context, text);
-    case ClientApi::kCallback:
-      return CallCallback(kind, *Echo::NewStub(channel), context, RequestOf(text));
-    case ClientApi::kCq:
-      return CallCq(kind, *Echo::NewStub(channel), context, RequestOf(text));
-    default:
-      return CallMethod("/" + RunNameOf(kind), channel, context, text);
-  }
+  return Calls::Call(api, kind, channel, context, text);
 }
 
-void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-              const std::string& behaviour, const std::function<void()>& once_started,
-              bool cancels) {
-  const auto stub = Echo::NewStub(channel);
-  Message reply;
+void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel, const std::string& asked,
+              const std::function<void()>& once_started, bool cancels) {
   grpc::ClientContext context;
-  context.AddMetadata(kBehaviour, behaviour);
-  if (kind == RpcKind::kClientStream) {
-    const auto call = stub->ClientStream(&context, &reply);
+  context.AddMetadata(kBehaviour, asked);
+  Calls::Drop(kind, channel, context, [&] {
     once_started();
     if (cancels) context.TryCancel();
-  } else if (kind == RpcKind::kServerStream) {
-    const auto call = stub->ServerStream(&context, Message());
-    once_started();
-    if (cancels) context.TryCancel();
-  } else {
-    const auto call = stub->Bidi(&context);
-    once_started();
-    if (cancels) context.TryCancel();
-  }
+  });
 }
 
 void PrepareAndDrop(const std::shared_ptr<grpc::Channel>& channel) {
-  Queue queue;
-  grpc::ClientContext context;
-  const auto call = Echo::NewStub(channel)->PrepareAsyncBidi(&context, queue.get());
+  Calls::PrepareAndDrop(channel);
 }
 
 grpc::Status CallUnknownMethod(const std::shared_ptr<grpc::Channel>& channel) {

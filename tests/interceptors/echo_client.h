@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <memory>
-#include <ostream>
 #include <string>
 
 #include <grpcpp/channel.h>
@@ -11,11 +10,11 @@
 #include <grpcpp/support/status.h>
 
 #include <weft/interceptors/middleware.h>
+#include <weft/testing/ping_client.h>
 
 namespace weft::echo_test {
 
-enum class ClientApi { kSync, kCallback, kCq, kGenericCq };
-std::ostream& operator<<(std::ostream& out, ClientApi api);
+using ClientApi = weft::testing::ClientFlavour;
 
 /// Makes one call to the end: two messages each way where the kind has a stream. `text` is in its
 /// requests.
@@ -32,9 +31,8 @@ grpc::Status CallMalformed(RpcKind kind, const std::shared_ptr<grpc::Channel>& c
 
 /// Starts a stream, calls `once_started` and lets go of it without Finish, after a cancellation or
 /// without one.
-void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel,
-              const std::string& behaviour, const std::function<void()>& once_started,
-              bool cancels = false);
+void DropCall(RpcKind kind, const std::shared_ptr<grpc::Channel>& channel, const std::string& asked,
+              const std::function<void()>& once_started, bool cancels = false);
 
 /// Prepares a stream and lets go of it.
 void PrepareAndDrop(const std::shared_ptr<grpc::Channel>& channel);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <ostream>
 #include <string>
 
 #include <grpcpp/channel.h>
@@ -11,49 +10,25 @@
 
 #include <weft/interceptors/guard.h>
 #include <weft/interceptors/interceptor_options.h>
+#include <weft/testing/ping_server.h>
 
+#include "ping_service.h"
 #include "script.h"
 
 namespace weft::echo_test {
 
-enum class Flavour { kSync, kCallback, kCq, kGenericCq, kGenericCallback, kFiber };
-std::ostream& operator<<(std::ostream& out, Flavour flavour);
+using Flavour = weft::testing::ServerFlavour;
 
-/// A way to serve the Echo methods.
-class EchoService {
- public:
-  virtual ~EchoService() = default;
-  virtual void Register(grpc::ServerBuilder& builder, bool guarded) = 0;
-  /// Builds the server and serves; returns null when it could not.
-  virtual grpc::Server* Start(grpc::ServerBuilder& builder);
-  /// Cancels what is in flight, and ends queues and threads.
-  virtual void Shutdown();
-
- protected:
-  /// After BuildAndStart, and after Server::Shutdown.
-  virtual void Serve() {}
-  virtual void Stop() {}
-
- private:
-  std::unique_ptr<grpc::Server> server_;
-};
-
+/// What EchoServer registers, for tests that build their server themselves.
+using EchoService = weft::testing::internal::PingService;
 std::unique_ptr<EchoService> MakeSyncService(Progress& progress);
-std::unique_ptr<EchoService> MakeCallbackService(Progress& progress);
-std::unique_ptr<EchoService> MakeCqService(Progress& progress, int workers);
-std::unique_ptr<EchoService> MakeGenericCqService(Progress& progress, int workers);
-std::unique_ptr<EchoService> MakeGenericCallbackService(Progress& progress);
-std::unique_ptr<EchoService> MakeFiberService(Progress& progress, int workers);
 
-/// With `guarded` through weft, else with the builder alone.
-void RegisterEcho(grpc::ServerBuilder& builder, grpc::Service& service, bool guarded);
-
-/// An intercepted server of one flavour on a free port.
+/// An intercepted server of one flavour on a free port: PingServer with a service of these tests.
 class EchoServer {
  public:
   /// Not `guarded`: the service is registered with the builder alone.
   EchoServer(Flavour flavour, InterceptorOptions options, int workers = 1, bool guarded = true);
-  ~EchoServer() { Shutdown(); }
+  ~EchoServer();
 
   const std::string& address() const noexcept { return address_; }
   grpc::Server& server() noexcept { return *server_; }

@@ -114,7 +114,7 @@ class RealPeerUnixTest : public ::testing::Test {
     grpc::ServerBuilder builder;
     const std::string address = "unix:" + ::testing::TempDir() + "real_peer.sock";
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
-    service_->Register(builder, /*guarded=*/true);
+    ASSERT_TRUE(service_->Register(builder, /*guarded=*/true).ok());
     ASSERT_TRUE(InterceptServer(builder, {.middlewares = {*real_peer}}).ok());
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#pragma once
+
 #include <functional>
 #include <memory>
 #include <thread>
@@ -7,20 +9,19 @@
 
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/async_generic_service.h>
-#include <gtest/gtest.h>
 
 #include <weft/async/context_of.h>
 #include <weft/async/rejected.h>
 #include <weft/context/context_scope.h>
 
-#include "echo.grpc.pb.h"
-#include "echo_server.h"
+#include "ping_handler.h"
+#include "ping_service.h"
 
-namespace weft::echo_test {
-namespace {
-
-using ::echo::Message;
-using Queue = grpc::ServerCompletionQueue;
+namespace weft {
+inline namespace v0 {
+namespace testing {
+namespace internal {
+using ServerQueue = grpc::ServerCompletionQueue;
 
 struct Tag {
   bool done = false;
@@ -28,7 +29,7 @@ struct Tag {
 };
 
 /// Serves one call at a time: so a thread can wait for one of its tags while others come.
-bool Await(Queue& queue, Tag& tag) {
+inline bool Await(ServerQueue& queue, Tag& tag) {
   void* got = nullptr;
   bool ok = false;
   while (!tag.done && queue.Next(&got, &ok)) {
@@ -40,7 +41,7 @@ bool Await(Queue& queue, Tag& tag) {
 
 /// Starts an operation with `start(tag)` and waits for it.
 template <typename F>
-bool Do(Queue& queue, F&& start) {
+bool Do(ServerQueue& queue, F&& start) {
   Tag tag;
   start(&tag);
   return Await(queue, tag);
@@ -49,7 +50,7 @@ bool Do(Queue& queue, F&& start) {
 /// Threads with a queue each, that serve until the queue ends.
 class Workers {
  public:
-  using Serve = std::function<bool(Queue&)>;  // one call; false: no more
+  using Serve = std::function<bool(ServerQueue&)>;  // one call; false: no more
 
   void Add(grpc::ServerBuilder& builder, Serve serve) {
     workers_.push_back({builder.AddCompletionQueue(), std::move(serve), {}});
@@ -75,7 +76,7 @@ class Workers {
 
  private:
   struct Worker {
-    std::unique_ptr<Queue> queue;
+    std::unique_ptr<ServerQueue> queue;
     Serve serve;
     std::thread thread;
   };
@@ -85,7 +86,8 @@ class Workers {
 /// One call: `request(context, tag)` accepts it, `handle(peer)` runs the script, `finish(status,
 /// tag)` replies.
 template <typename ServerContext, typename Request, typename Handle, typename Finish>
-bool ServeOne(Queue& queue, ServerContext& context, Request request, Handle handle, Finish finish) {
+bool ServeOne(ServerQueue& queue, ServerContext& context, Request request, Handle handle,
+              Finish finish) {
   Tag closed;
   context.AsyncNotifyWhenDone(&closed);
   if (!Do(queue, [&](Tag* tag) { request(tag); })) return false;
@@ -95,32 +97,37 @@ bool ServeOne(Queue& queue, ServerContext& context, Request request, Handle hand
   } else {
     const ContextScope scope(ContextOf(context));
     status = handle([&] { Await(queue, closed); });
-    if (BehaviourOf(context) == kForget) return true;
+    if (BehaviourOf(context) == behaviour::kForget) return true;
   }
   Do(queue, [&](Tag* tag) { finish(status, tag); });
   Await(queue, closed);
   return true;
 }
 
-class CqService final : public EchoService {
+template <typename Rpc>
+class CqPing final : public PingService {
  public:
-  CqService(Progress& progress, int workers) : progress_(progress), count_(workers) {}
+  using Message = typename Rpc::Message;
 
-  void Register(grpc::ServerBuilder& builder, bool guarded) override {
-    RegisterEcho(builder, service_, guarded);
+  CqPing(PingProgress& progress, int workers) : progress_(progress), count_(workers) {}
+
+  absl::Status Register(grpc::ServerBuilder& builder, bool guarded) override {
+    absl::Status status = this->RegisterWith(builder, service_, guarded);
+    if (!status.ok()) return status;
     for (int i = 0; i < count_; ++i) {
-      workers_.Add(builder, [this](Queue& queue) { return Unary(queue); });
-      workers_.Add(builder, [this](Queue& queue) { return ClientStream(queue); });
-      workers_.Add(builder, [this](Queue& queue) { return ServerStream(queue); });
-      workers_.Add(builder, [this](Queue& queue) { return Bidi(queue); });
+      workers_.Add(builder, [this](ServerQueue& queue) { return Unary(queue); });
+      workers_.Add(builder, [this](ServerQueue& queue) { return ClientStream(queue); });
+      workers_.Add(builder, [this](ServerQueue& queue) { return ServerStream(queue); });
+      workers_.Add(builder, [this](ServerQueue& queue) { return Bidi(queue); });
     }
+    return absl::OkStatus();
   }
 
  private:
   void Serve() override { workers_.Start(); }
   void Stop() override { workers_.Stop(); }
 
-  bool Unary(Queue& queue) {
+  bool Unary(ServerQueue& queue) {
     grpc::ServerContext context;
     Message message;
     grpc::ServerAsyncResponseWriter<Message> writer(&context);
@@ -131,7 +138,7 @@ class CqService final : public EchoService {
         [&](const grpc::Status& status, Tag* tag) { writer.Finish(message, status, tag); });
   }
 
-  bool ClientStream(Queue& queue) {
+  bool ClientStream(ServerQueue& queue) {
     grpc::ServerContext context;
     Message message;
     grpc::ServerAsyncReader<Message, Message> reader(&context);
@@ -147,7 +154,7 @@ class CqService final : public EchoService {
         [&](const grpc::Status& status, Tag* tag) { reader.Finish(message, status, tag); });
   }
 
-  bool ServerStream(Queue& queue) {
+  bool ServerStream(ServerQueue& queue) {
     grpc::ServerContext context;
     Message message;
     grpc::ServerAsyncWriter<Message> writer(&context);
@@ -165,7 +172,7 @@ class CqService final : public EchoService {
         [&](const grpc::Status& status, Tag* tag) { writer.Finish(status, tag); });
   }
 
-  bool Bidi(Queue& queue) {
+  bool Bidi(ServerQueue& queue) {
     grpc::ServerContext context;
     grpc::ServerAsyncReaderWriter<Message, Message> stream(&context);
     return ServeOne(
@@ -184,40 +191,45 @@ class CqService final : public EchoService {
   grpc::Status Run(RpcKind kind, grpc::ServerContext& context, std::function<bool(Message*)> read,
                    std::function<bool(const Message&)> write, std::function<void()> wait,
                    Message* reply = nullptr) {
-    return RunScript(kind, context,
-                     {.read = std::move(read),
-                      .write = std::move(write),
-                      .wait_until_cancelled = std::move(wait),
-                      .reply = reply},
-                     progress_);
+    return HandlePing(kind, context,
+                      {.read = ReadingText<Message>(std::move(read)),
+                       .write = WritingText<Message>(std::move(write)),
+                       .wait_until_cancelled = std::move(wait),
+                       .set_reply = SetterOf(reply)},
+                      progress_);
   }
 
-  ::echo::Echo::AsyncService service_;
-  Progress& progress_;
+  typename Rpc::Service::AsyncService service_;
+  PingProgress& progress_;
   int count_;
   Workers workers_;
 };
 
-class GenericCqService final : public EchoService {
+template <typename Rpc>
+class GenericCqPing final : public PingService {
  public:
-  GenericCqService(Progress& progress, int workers) : progress_(progress), count_(workers) {}
+  using Message = typename Rpc::Message;
 
-  void Register(grpc::ServerBuilder& builder, bool guarded) override {
+  GenericCqPing(PingProgress& progress, int workers) : progress_(progress), count_(workers) {}
+
+  absl::Status Register(grpc::ServerBuilder& builder, bool guarded) override {
     if (guarded) {
-      EXPECT_TRUE(RegisterAsyncGenericService(builder, &service_).ok());
+      absl::Status status = RegisterAsyncGenericService(builder, &service_);
+      if (!status.ok()) return status;
     } else {
       builder.RegisterAsyncGenericService(&service_);
     }
     for (int i = 0; i < count_; ++i) {
-      workers_.Add(builder, [this](Queue& queue) { return ServeCall(queue); });
+      workers_.Add(builder, [this](ServerQueue& queue) { return ServeCall(queue); });
     }
+    return absl::OkStatus();
   }
 
  private:
   void Serve() override { workers_.Start(); }
   void Stop() override { workers_.Stop(); }
 
-  bool ServeCall(Queue& queue) {
+  bool ServeCall(ServerQueue& queue) {
     grpc::GenericServerContext context;
     grpc::GenericServerAsyncReaderWriter stream(&context);
     const auto read = [&](Message* m) {
@@ -238,10 +250,12 @@ class GenericCqService final : public EchoService {
           const RpcKind kind = KindOfMethod(context.method());
           Message message;
           if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) read(&message);
-          grpc::Status status = RunScript(
-              kind, context,
-              {.read = read, .write = write, .wait_until_cancelled = wait, .reply = &message},
-              progress_);
+          grpc::Status status = HandlePing(kind, context,
+                                           {.read = ReadingText<Message>(read),
+                                            .write = WritingText<Message>(write),
+                                            .wait_until_cancelled = wait,
+                                            .set_reply = SetterOf(&message)},
+                                           progress_);
           const bool one_reply = kind == RpcKind::kUnary || kind == RpcKind::kClientStream;
           if (one_reply && status.ok()) write(message);
           return status;
@@ -250,19 +264,12 @@ class GenericCqService final : public EchoService {
   }
 
   grpc::AsyncGenericService service_;
-  Progress& progress_;
+  PingProgress& progress_;
   int count_;
   Workers workers_;
 };
 
-}  // namespace
-
-std::unique_ptr<EchoService> MakeCqService(Progress& progress, int workers) {
-  return std::make_unique<CqService>(progress, workers);
-}
-
-std::unique_ptr<EchoService> MakeGenericCqService(Progress& progress, int workers) {
-  return std::make_unique<GenericCqService>(progress, workers);
-}
-
-}  // namespace weft::echo_test
+}  // namespace internal
+}  // namespace testing
+}  // namespace v0
+}  // namespace weft

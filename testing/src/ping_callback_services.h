@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#pragma once
+
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -9,19 +11,18 @@
 #include <vector>
 
 #include <grpcpp/generic/async_generic_service.h>
-#include <gtest/gtest.h>
 
 #include <weft/async/context_of.h>
 #include <weft/context/context_scope.h>
 #include <weft/tracing/run.h>
 
-#include "echo.grpc.pb.h"
-#include "echo_server.h"
+#include "ping_handler.h"
+#include "ping_service.h"
 
-namespace weft::echo_test {
-namespace {
-
-using ::echo::Message;
+namespace weft {
+inline namespace v0 {
+namespace testing {
+namespace internal {
 
 class Threads {
  public:
@@ -96,7 +97,7 @@ class BlockingReactor : public Base {
 /// Runs `script(reactor)` on a thread of its own, in the context that the call has.
 template <typename Base, typename Script>
 Base* Spawn(Threads& threads, grpc::CallbackServerContext* context, Script script) {
-  if (BehaviourOf(*context) == kThrow) throw std::runtime_error("the method broke");
+  if (BehaviourOf(*context) == behaviour::kThrow) throw std::runtime_error("the method broke");
   Run body("body");  // the ambient context is the call's here
   auto* reactor = new BlockingReactor<Base>;
   threads.Start([=] {
@@ -110,12 +111,15 @@ Base* Spawn(Threads& threads, grpc::CallbackServerContext* context, Script scrip
   return reactor;
 }
 
-class CallbackService final : public EchoService, public ::echo::Echo::CallbackService {
+template <typename Rpc>
+class CallbackPing final : public PingService, public Rpc::Service::CallbackService {
  public:
-  explicit CallbackService(Progress& progress) : progress_(progress) {}
+  using Message = typename Rpc::Message;
 
-  void Register(grpc::ServerBuilder& builder, bool guarded) override {
-    RegisterEcho(builder, *this, guarded);
+  explicit CallbackPing(PingProgress& progress) : progress_(progress) {}
+
+  absl::Status Register(grpc::ServerBuilder& builder, bool guarded) override {
+    return RegisterWith(builder, *this, guarded);
   }
   grpc::ServerUnaryReactor* Unary(grpc::CallbackServerContext* context, const Message* request,
                                   Message* reply) override {
@@ -143,32 +147,33 @@ class CallbackService final : public EchoService, public ::echo::Echo::CallbackS
       Peer peer{.read = {},
                 .write = {},
                 .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); },
-                .reply = reply};
+                .set_reply = SetterOf(reply)};
       constexpr bool kBidi = std::is_same_v<Base, grpc::ServerBidiReactor<Message, Message>>;
       if constexpr (kBidi || std::is_same_v<Base, grpc::ServerReadReactor<Message>>) {
-        peer.read = [&](Message* m) { return reactor.Read(m); };
+        peer.read = ReadingText<Message>([&](Message* m) { return reactor.Read(m); });
       }
       if constexpr (kBidi || std::is_same_v<Base, grpc::ServerWriteReactor<Message>>) {
-        peer.write = [&](const Message& m) { return reactor.Write(m); };
+        peer.write = WritingText<Message>([&](const Message& m) { return reactor.Write(m); });
       }
-      return RunScript(kind, *context, peer, progress_);
+      return HandlePing(kind, *context, peer, progress_);
     });
   }
 
-  Progress& progress_;
+  PingProgress& progress_;
   Threads threads_;
 };
 
-class GenericCallbackService final : public EchoService, public grpc::CallbackGenericService {
+template <typename Rpc>
+class GenericCallbackPing final : public PingService, public grpc::CallbackGenericService {
  public:
-  explicit GenericCallbackService(Progress& progress) : progress_(progress) {}
+  using Message = typename Rpc::Message;
 
-  void Register(grpc::ServerBuilder& builder, bool guarded) override {
-    if (guarded) {
-      EXPECT_TRUE(RegisterCallbackGenericService(builder, this).ok());
-    } else {
-      builder.RegisterCallbackGenericService(this);
-    }
+  explicit GenericCallbackPing(PingProgress& progress) : progress_(progress) {}
+
+  absl::Status Register(grpc::ServerBuilder& builder, bool guarded) override {
+    if (guarded) return weft::RegisterCallbackGenericService(builder, this);
+    builder.RegisterCallbackGenericService(this);
+    return absl::OkStatus();
   }
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
@@ -189,12 +194,12 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
           Message message;
           if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) read(&message);
           grpc::Status status =
-              RunScript(kind, *context,
-                        {.read = read,
-                         .write = write,
-                         .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); },
-                         .reply = &message},
-                        progress_);
+              HandlePing(kind, *context,
+                         {.read = ReadingText<Message>(read),
+                          .write = WritingText<Message>(write),
+                          .wait_until_cancelled = [&] { reactor.WaitUntilCancelled(); },
+                          .set_reply = SetterOf(&message)},
+                         progress_);
           const bool one_reply = kind == RpcKind::kUnary || kind == RpcKind::kClientStream;
           if (one_reply && status.ok()) write(message);
           return status;
@@ -204,18 +209,11 @@ class GenericCallbackService final : public EchoService, public grpc::CallbackGe
  private:
   void Stop() override { threads_.Join(); }
 
-  Progress& progress_;
+  PingProgress& progress_;
   Threads threads_;
 };
 
-}  // namespace
-
-std::unique_ptr<EchoService> MakeCallbackService(Progress& progress) {
-  return std::make_unique<CallbackService>(progress);
-}
-
-std::unique_ptr<EchoService> MakeGenericCallbackService(Progress& progress) {
-  return std::make_unique<GenericCallbackService>(progress);
-}
-
-}  // namespace weft::echo_test
+}  // namespace internal
+}  // namespace testing
+}  // namespace v0
+}  // namespace weft
