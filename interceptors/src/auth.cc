@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <weft/context/context_scope.h>
+#include <weft/interceptors/selector.h>
 #include <weft/tracing/run.h>
 
 #include "stats.h"
@@ -118,6 +119,25 @@ AuthCheck ApiKey(std::map<std::string, Identity> secrets, std::string header) {
     }
     if (found == nullptr) return absl::UnauthenticatedError("a valid '" + header + "' is needed");
     return *found;
+  };
+}
+
+AuthCheck MtlsIdentity(std::vector<std::string> allowed) {
+  const std::vector<Selector> globs(allowed.begin(), allowed.end());
+  return [globs](const AuthRequest& request) -> absl::StatusOr<Identity> {
+    const std::vector<std::string> names = request.call.tls_identities();
+    if (names.empty()) return absl::UnauthenticatedError("a client certificate is needed");
+    const auto fits = [&](const std::string& name) {
+      return std::ranges::any_of(globs, [&](const Selector& glob) { return glob.Selects(name); });
+    };
+    const auto name = std::ranges::find_if(names, fits);
+    if (name == names.end()) {
+      return absl::PermissionDeniedError("the client certificate is for '" + names[0] +
+                                         "', which is not allowed");
+    }
+    std::string all;
+    for (const std::string& each : names) all.append(all.empty() ? "" : ",").append(each);
+    return Identity{.name = *name, .attributes = {{"tls.names", all}}};
   };
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
@@ -58,6 +59,17 @@ AuthCheck BearerToken(std::function<absl::StatusOr<Identity>(std::string_view to
 /// Knows callers by a secret in a header. How long it takes says nothing about the secrets. Empty
 /// secrets are never right.
 AuthCheck ApiKey(std::map<std::string, Identity> secrets, std::string header = "x-api-key");
+
+/// Knows callers by the TLS certificate with which they connected, and which gRPC has verified
+/// against the server's root certificates. Their name is the first of the certificate's alternative
+/// names (its common name where it has none) that one of the globs in `allowed` fits; the attribute
+/// `tls.names` has them all. UNAUTHENTICATED without a certificate, PERMISSION_DENIED without such
+/// a name.
+///
+///     grpc::SslServerCredentialsOptions tls(
+///         GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+///     weft::Auth(weft::MtlsIdentity({"*.team.example", "spiffe://example/*"}))
+AuthCheck MtlsIdentity(std::vector<std::string> allowed = {"*"});
 
 /// Who made the call that the calling stack handles, or null. Valid while its context is current.
 const Identity* CurrentIdentity() noexcept;
