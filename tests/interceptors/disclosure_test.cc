@@ -199,6 +199,29 @@ TEST(PublicEndpointsTest, AreNamesAndAddressesOutsideOfOnesOwnNetwork) {
   }
 }
 
+TEST_F(DisclosureTest, MessagesTellNothingEither) {
+  const std::string name = RunNameOf(RpcKind::kBidiStream);
+  const PerMessage per_message{.field = "text"};
+  for (const Disclosure disclosure : {Disclosure::kIds, Disclosure::kNone}) {
+    exporter_->Clear();
+    EchoTest::Serve(
+        Flavour::kSync, {.tracer = tracer_, .tracing = {.per_message = per_message}},
+        {.tracer = tracer_,
+         .tracing = {.per_message = per_message, .disclosure = {.otherwise = disclosure}}});
+    grpc::ClientContext context;
+    EXPECT_TRUE(CallSync(RpcKind::kBidiStream, channel_, context, "").ok());
+    channel_.reset();
+    server_->Shutdown();
+    const auto tree = exporter_->Tree();
+    int told = 0;
+    for (const auto& received : tree.FindRuns(name + " received")) {
+      if (received->AllMetadata().contains("weft_links")) ++told;  // of a trace that is not theirs
+      if (received.Parent() && received.Parent()->DisplayName() == name + " sent") ++told;
+    }
+    EXPECT_EQ(told > 0, disclosure == Disclosure::kIds) << tree;
+  }
+}
+
 // However much a run has to tell, in a request that has room for it or not: the budget holds, the
 // tree stays connected, and what is missing is said.
 TEST_F(DisclosureTest, HeadersStayWithinTheirBudgetWhateverThereIsToTell) {

@@ -289,6 +289,28 @@ TEST_F(Trust, WithoutServerRunsTheHandlerBeginsItsOwnTrace) {
   EXPECT_EQ(tree.FindRun("work")->context.parent_id(), std::nullopt);
 }
 
+TEST_F(Trust, MessagesAreBelievedNoMoreThanTheirCaller) {
+  const std::string name = RunNameOf(RpcKind::kClientStream);
+  const PerMessage per_message{.field = "text"};
+  for (const CallerTrust trust :
+       {CallerTrust::kTrusted, CallerTrust::kLink, CallerTrust::kIgnore}) {
+    exporter_->Clear();
+    EchoTest::Serve(
+        Flavour::kSync,
+        {.tracer = tracer_, .tracing = {.per_message = per_message, .trust = {.otherwise = trust}}},
+        {.tracer = tracer_, .tracing = {.per_message = per_message}});
+    grpc::ClientContext context;
+    ASSERT_TRUE(CallSync(RpcKind::kClientStream, channel_, context, "").ok());
+    const RunTree tree = Finish();
+    const auto messages = tree.FindRuns(name + " received");
+    ASSERT_THAT(messages, SizeIs(2)) << tree;
+    for (const RunInTree& message : messages) {
+      EXPECT_EQ(message.Parent()->DisplayName() == name + " sent", trust == CallerTrust::kTrusted);
+      EXPECT_EQ(message->AllMetadata().contains("weft_links"), trust == CallerTrust::kLink);
+    }
+  }
+}
+
 TEST_F(Trust, WithTracingOffAStrangersHeadersGoNoFurther) {
   auto off = Tracer::Create({.enabled = false}).value();
   for (const CallerTrust trust :
