@@ -12,6 +12,7 @@
 
 #include "collect_command.h"
 #include "demo_command.h"
+#include "exec_command.h"
 #include "headers_command.h"
 #include "ls_command.h"
 #include "show_command.h"
@@ -50,6 +51,10 @@ constexpr std::array kCommands = {
     Command{"export", "write a trace as JSON lines",
             [](Args args, const Style& style, const Streams& streams) {
               return ExportCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"exec", "run a program as a run of a trace",
+            [](Args args, const Style&, const Streams& streams) {
+              return ExecCommand(args, streams.out, streams.err);
             }},
     Command{"headers", "read and write the headers that carry a trace",
             [](Args args, const Style&, const Streams& streams) {

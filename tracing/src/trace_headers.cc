@@ -2,6 +2,7 @@
 #include <weft/tracing/trace_headers.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include <weft/tracing/internal/header_values.h>
@@ -208,6 +209,26 @@ ParsedHeaders TraceHeaders::Parse(std::size_t max_bytes) const {
 
 ParsedHeaders internal::ParseHeaders(const HeaderValues& headers, std::size_t max_bytes) {
   return Parser(headers, max_bytes).Run();
+}
+
+TraceHeaders TraceHeaders::FromEnvironment() {
+  TraceHeaders headers;
+  const auto take = [](const char* name, std::string& into) {
+    if (const char* const value = std::getenv(name)) into = value;
+  };
+  take("LANGSMITH_TRACE", headers.langsmith_trace);
+  take("BAGGAGE", headers.baggage);
+  take("TRACEPARENT", headers.traceparent);
+  take("TRACESTATE", headers.tracestate);
+  return headers;
+}
+
+std::array<std::pair<std::string_view, std::string_view>, 4> TraceHeaders::Variables()
+    const noexcept {
+  return {{{"LANGSMITH_TRACE", langsmith_trace},
+           {"BAGGAGE", baggage},
+           {"TRACEPARENT", traceparent},
+           {"TRACESTATE", tracestate}}};
 }
 
 }  // namespace v0

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <weft/tracing/run_context.h>
@@ -73,6 +74,19 @@ struct TraceHeaders {
   /// Beyond `max_bytes` in all, whole members of `baggage` are left out, `langsmith-trace` and
   /// `tracestate` are as if absent; with a problem.
   ParsedHeaders Parse(std::size_t max_bytes = kMaxReceivedBytes) const;
+
+  /// What the process that started this one left in the environment, for instance `weft exec`.
+  ///
+  ///     int main() {
+  ///       weft::TracingContext caller({.parent = weft::TraceHeaders::FromEnvironment().Parse()});
+  ///
+  /// The variables are named as the headers, the way OpenTelemetry does it: LANGSMITH_TRACE,
+  /// BAGGAGE, TRACEPARENT, TRACESTATE.
+  static TraceHeaders FromEnvironment();
+
+  /// The same for a process that is about to be started: names and values. Those without a value
+  /// are not to be in its environment.
+  std::array<std::pair<std::string_view, std::string_view>, 4> Variables() const noexcept;
 };
 
 }  // namespace v0
