@@ -9,6 +9,8 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <weft/async/call.h>
+#include <weft/async/stream.h>
 #include <weft/interceptors/create_channel.h>
 #include <weft/testing/run_matchers.h>
 #include <weft/tracing/run.h>
@@ -21,6 +23,7 @@ namespace weft::interop {
 namespace {
 
 namespace pb = ::grpc::testing;
+using Stub = pb::TestService::Stub;
 using ::testing::SizeIs;
 
 // The published cases' own numbers.
@@ -262,6 +265,69 @@ TEST_P(GoServerTest, UnimplementedService) {
   EXPECT_EQ(unimplemented_->UnimplementedCall(&context_, {}, &response).error_code(),
             grpc::StatusCode::UNIMPLEMENTED);
   EXPECT_EQ(Finish(), "UnimplementedCall UNIMPLEMENTED");
+}
+
+// The same through completion queues, as fibers call.
+
+TEST_P(GoServerTest, LargeUnaryThroughAQueue) {
+  pb::SimpleRequest request;
+  request.set_response_size(kLargeResponse);
+  request.mutable_payload()->set_body(Zeros(kLargeRequest));
+  const auto reply = CallUnary(*stub_, &Stub::PrepareAsyncUnaryCall, request, context_);
+  EXPECT_TRUE(reply.ok());
+  EXPECT_EQ(reply.response.payload().body(), Zeros(kLargeResponse));
+  EXPECT_EQ(Finish(), "UnaryCall OK");
+}
+
+TEST_P(GoServerTest, ClientStreamingThroughAQueue) {
+  auto stream = OpenStream(*stub_, &Stub::PrepareAsyncStreamingInputCall, &context_);
+  pb::StreamingInputCallRequest request;
+  for (const int size : kRequestSizes) {
+    request.mutable_payload()->set_body(Zeros(size));
+    EXPECT_TRUE(stream.Write(request));
+  }
+  const auto reply = stream.Finish();
+  EXPECT_TRUE(reply.ok());
+  EXPECT_EQ(reply.response.aggregated_payload_size(), 74922);
+  EXPECT_EQ(Finish(), "StreamingInputCall OK 1/4");
+}
+
+TEST_P(GoServerTest, ServerStreamingThroughAQueue) {
+  pb::StreamingOutputCallRequest request;
+  for (const int size : kResponseSizes) request.add_response_parameters()->set_size(size);
+  auto stream = OpenStream(*stub_, &Stub::PrepareAsyncStreamingOutputCall, request, &context_);
+  pb::StreamingOutputCallResponse response;
+  for (const int size : kResponseSizes) {
+    EXPECT_TRUE(stream.Read(&response));
+    EXPECT_EQ(response.payload().body(), Zeros(size));
+  }
+  EXPECT_FALSE(stream.Read(&response));
+  EXPECT_TRUE(stream.Finish().ok());
+  EXPECT_EQ(Finish(), "StreamingOutputCall OK 4/1");
+}
+
+TEST_P(GoServerTest, PingPongThroughAQueue) {
+  auto stream = OpenStream(*stub_, &Stub::PrepareAsyncFullDuplexCall, &context_);
+  pb::StreamingOutputCallResponse response;
+  for (std::size_t i = 0; i < kRequestSizes.size(); ++i) {
+    EXPECT_TRUE(stream.Write(OutputRequest(kRequestSizes[i], kResponseSizes[i])));
+    EXPECT_TRUE(stream.Read(&response));
+    EXPECT_EQ(response.payload().body(), Zeros(kResponseSizes[i]));
+  }
+  EXPECT_TRUE(stream.WritesDone());
+  EXPECT_FALSE(stream.Read(&response));
+  EXPECT_TRUE(stream.Finish().ok());
+  EXPECT_EQ(Finish(), "FullDuplexCall OK 4/4");
+}
+
+TEST_P(GoServerTest, CancelAfterFirstResponseThroughAQueue) {
+  auto stream = OpenStream(*stub_, &Stub::PrepareAsyncFullDuplexCall, &context_);
+  EXPECT_TRUE(stream.Write(OutputRequest(kRequestSizes[0], kResponseSizes[0])));
+  pb::StreamingOutputCallResponse response;
+  EXPECT_TRUE(stream.Read(&response));
+  stream.Cancel();
+  EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(Finish(), "FullDuplexCall CANCELLED 1/1");
 }
 
 }  // namespace
