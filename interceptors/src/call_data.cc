@@ -138,29 +138,29 @@ void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
 
 const google::protobuf::Message* CallData::Prototype(
     MessageView::Direction direction) const noexcept {
-  return WantsMessages()
-             ? method.info->messages->Prototype(method.info->description.side, direction)
-             : nullptr;
+  return method.info->messages->Prototype(method.info->description.side, direction);
 }
 
 void CallData::SendMessage(MessageContent::Batch& batch) noexcept {
   constexpr auto kDirection = MessageView::Direction::kSent;
+  if (!WantsMessages()) return Message(kDirection, nullptr);
   MessageContent content(batch, generic, Prototype(kDirection));
-  Message(kDirection, content);
+  Message(kDirection, &content);
 }
 
 void CallData::ReceiveMessage(void* message) noexcept {
   constexpr auto kDirection = MessageView::Direction::kReceived;
+  if (!WantsMessages()) return Message(kDirection, nullptr);
   MessageContent content(message, generic, Prototype(kDirection));
-  Message(kDirection, content);
+  Message(kDirection, &content);
 }
 
-void CallData::Message(MessageView::Direction direction, MessageContent& content) noexcept {
+void CallData::Message(MessageView::Direction direction, MessageContent* content) noexcept {
   std::atomic<std::uint64_t>& count = direction == MessageView::Direction::kSent ? sent : received;
   // gRPC has one message in each direction under way, so nobody else counts at the same time.
   const std::uint64_t index = count.load(std::memory_order_relaxed);
   count.store(index + 1, std::memory_order_relaxed);
-  const MessageView message{direction, index, &content};
+  const MessageView message{direction, index, content};
   if (!Is(kStarted) || Is(kEnded)) return;
   Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
 }

@@ -96,7 +96,8 @@ struct CallData {
   std::size_t asked = 0;       // how many middlewares, whether the call may be sent
 
  private:
-  void Message(MessageView::Direction direction, MessageContent& content) noexcept;
+  /// `content`: null where nobody wants messages.
+  void Message(MessageView::Direction direction, MessageContent* content) noexcept;
   const google::protobuf::Message* Prototype(MessageView::Direction direction) const noexcept;
 };
 

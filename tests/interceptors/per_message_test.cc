@@ -5,6 +5,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -181,6 +182,54 @@ TEST_P(EnvelopeNegotiation, SendsNothingToAPeerThatDoesNotTakeIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EnvelopeNegotiation, Values(false, true));
+
+class ManyStreams : public PerMessageTest, public ::testing::WithParamInterface<Flavour> {};
+
+TEST_P(ManyStreams, EndTheRunsOfTheirMessagesHoweverTheyEnd) {
+  constexpr int kThreads = 4;
+  constexpr int kCalls = 30;
+  auto options = PerMessageOptions(PerMessage{});
+  options.tracing.capture = {.messages = true, .max_messages = 1};
+  Serve(GetParam(), options, options, /*workers=*/4);
+  server_->progress().on_message = [] {
+    const ContextScope scope(MessageContext());
+    const weft::Run step("step");
+  };
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < kCalls; ++i) {
+        if (i % 3 != 0) {
+          grpc::ClientContext context;
+          EXPECT_TRUE(CallSync(RpcKind::kBidiStream, channel_, context, "hi").ok());
+          continue;
+        }
+        grpc::ClientContext context;
+        const auto call = ::echo::Echo::NewStub(channel_)->Bidi(&context);
+        ::echo::Message message;
+        if (call->Write(message) && i % 2 == 0) call->Read(&message);
+        context.TryCancel();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const RunTree tree = Finish();
+  EXPECT_EQ(tree.Roots().size(), std::size_t{kThreads} * kCalls);
+  for (const char* name : {"echo.Echo/Bidi sent", "echo.Echo/Bidi received"}) {
+    const auto runs = tree.FindRuns(name);
+    EXPECT_GE(runs.size(), std::size_t{kThreads} * kCalls);
+    for (const RunInTree& run : runs) EXPECT_TRUE(run->end.has_value());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ManyStreams,
+                         Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq,
+                                Flavour::kGenericCq, Flavour::kGenericCallback, Flavour::kFiber),
+                         [](const auto& param) {
+                           std::ostringstream name;
+                           name << param.param;
+                           return name.str();
+                         });
 
 TEST_F(PerMessageTest, LeavesMessagesAloneThatAreLarge) {
   const auto unknown = std::make_shared<UnknownFields>();

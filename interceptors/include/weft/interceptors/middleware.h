@@ -228,8 +228,7 @@ struct MessageView {
   std::uint64_t index;  ///< From 0, in its direction.
   internal::MessageContent* content = nullptr;
 
-  /// Bytes before compression; absent where gRPC does not know them either and nobody wants
-  /// messages.
+  /// Bytes before compression; absent: nobody wants messages, or it has another type.
   std::optional<std::size_t> size() const noexcept;
 
   /// The message as an object of the method's generated class: the application's own, else one
