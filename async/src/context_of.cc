@@ -58,7 +58,9 @@ const Context* FindCallContext(
 
 bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept {
   std::size_t removed = 0;
-  for (const char* name : {kSentinelName, "weft-keep", "weft-hops"}) removed += sent.erase(name);
+  for (const char* name : {kSentinelName, "weft-keep", "weft-hops", "weft-messages"}) {
+    removed += sent.erase(name);
+  }
   return removed != 0;
 }
 

@@ -314,9 +314,13 @@ TEST_F(DisclosureTest, WhatAPeerSaysToItsNeighbourAloneIsNotSentOn) {
         {.tracer = traced ? tracer_ : nullptr, .middlewares = {ForwardMetadata({"*"})}});
     for (const bool client_runs : {true, false}) {
       if (traced) Serve({.client_runs = client_runs});
-      ASSERT_TRUE(
-          Call({{"weft-keep", "1"}, {"weft-hops", "3"}, {"weft-call", ""}, {"x", "y"}}).ok());
-      for (const char* header : {"weft-keep", "weft-hops", "weft-call"}) {
+      ASSERT_TRUE(Call({{"weft-keep", "1"},
+                        {"weft-hops", "3"},
+                        {"weft-messages", "1"},
+                        {"weft-call", ""},
+                        {"x", "y"}})
+                      .ok());
+      for (const char* header : {"weft-keep", "weft-hops", "weft-messages", "weft-call"}) {
         EXPECT_EQ(Sent(header), 0u) << header;
       }
       EXPECT_EQ(Sent("x"), 1u);

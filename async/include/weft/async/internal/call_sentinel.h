@@ -35,8 +35,8 @@ const Context* FindCallContext(
 /// The context installed for a call, or null when no interceptor of ours saw it.
 const Context* FindCallContext(const grpc::ServerContextBase& context) noexcept;
 
-/// Removes what a proxy copied by sending on all that it had received: our entry, and `weft-keep`
-/// and `weft-hops`, which a peer says to its neighbour alone. True if there was any.
+/// Removes what a proxy copied by sending on all that it had received: our entry, and what a peer
+/// says to its neighbour alone (`weft-keep`, `weft-hops`, `weft-messages`). True if there was any.
 bool RemoveForwardedSentinel(std::multimap<std::string, std::string>& sent) noexcept;
 
 /// In the context of a call that was rejected: what the peer is to get.
