@@ -24,9 +24,9 @@ ROWS = [
     "bare stream", "floor stream", "hand stream", "off stream", "unsampled stream", "headers stream",
     "null stream", "exported stream", "headers guarded stream", "null guarded stream",
     # Each further middleware, on one side of traced calls.
-    "null key timed",
-    *(f"null key timed server:{name}" for name in MIDDLEWARES),
-    *(f"null key timed client:{name}" for name in CLIENT_MIDDLEWARES),
+    "null key timed guarded",
+    *(f"null key timed guarded server:{name}" for name in MIDDLEWARES),
+    *(f"null key timed guarded client:{name}" for name in CLIENT_MIDDLEWARES),
 ]
 
 
