@@ -12,8 +12,8 @@
 
 namespace weft::echo_test {
 
-std::unique_ptr<EchoService> MakeSyncService(Progress& progress) {
-  return weft::testing::internal::MakePingService<EchoRpc>(Flavour::kSync, progress, 1);
+std::unique_ptr<EchoService> MakeService(Flavour flavour, Progress& progress) {
+  return weft::testing::internal::MakePingService<EchoRpc>(flavour, progress, 1);
 }
 
 EchoServer::EchoServer(Flavour flavour, InterceptorOptions options, int workers, bool guarded)

@@ -21,7 +21,7 @@ using Flavour = weft::testing::ServerFlavour;
 
 /// What EchoServer registers, for tests that build their server themselves.
 using EchoService = weft::testing::internal::PingService;
-std::unique_ptr<EchoService> MakeSyncService(Progress& progress);
+std::unique_ptr<EchoService> MakeService(Flavour flavour, Progress& progress);
 
 /// An intercepted server of one flavour on a free port: PingServer with a service of these tests.
 class EchoServer {

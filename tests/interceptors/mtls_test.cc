@@ -31,14 +31,13 @@ class MtlsTest : public ::testing::TestWithParam<Flavour> {
       const Identity* const identity = CurrentIdentity();
       if (identity != nullptr) seen_ = *identity;
     };
-    service_ =
-        GetParam() == Flavour::kSync ? MakeSyncService(progress_) : MakeCallbackService(progress_);
+    service_ = MakeService(GetParam(), progress_);
     grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
     tls.pem_root_certs = root.pem;
     tls.pem_key_cert_pairs.push_back({server_.key, server_.pem});
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(tls), &port_);
-    service_->Register(builder, /*guarded=*/true);
+    ASSERT_TRUE(service_->Register(builder, /*guarded=*/true).ok());
     ASSERT_TRUE(InterceptServer(builder, {.middlewares = {Auth(std::move(check))}}).ok());
     ASSERT_NE(service_->Start(builder), nullptr);
   }

@@ -130,7 +130,7 @@ class RealPeerUnixTest : public ::testing::Test {
  private:
   std::string seen_;  // one call at a time
   Progress progress_;
-  std::unique_ptr<EchoService> service_ = MakeSyncService(progress_);
+  std::unique_ptr<EchoService> service_ = MakeService(Flavour::kSync, progress_);
   std::unique_ptr<grpc::Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
 };
