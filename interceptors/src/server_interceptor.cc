@@ -107,11 +107,12 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
                     : InFiber()       ? ServerApi::kFiber
                                       : ServerApi::kCompletionQueue);
     }
-    // gRPC tells a synchronous call's cancellation only to those who ask. A reply's own batch fails
-    // when it is cancelled (see After), a status without a message tells nothing.
+    // gRPC tells a synchronous call's cancellation only to those who ask; it may know of it from a
+    // read that failed, without a hook. A reply's own batch fails when it is cancelled (see After),
+    // a status without a message tells nothing.
     if (call_.api() == ServerApi::kSync && call_.method().kind >= RpcKind::kServerStream &&
-        !call_.Is(CallData::kPeerClosed)) {
-      call_.server_context()->IsCancelled();
+        !call_.Is(CallData::kPeerClosed) && call_.server_context()->IsCancelled()) {
+      call_.SetCancelled();
     }
     call_.SendStatus(batch);
   }
