@@ -22,7 +22,7 @@ constexpr std::size_t kReplyMetadataLimit = 1024;
 template <typename F>
 void Inwards(CallData& data, F&& hook) noexcept {
   for (const MethodInfo::Link& link : data.method.info->links) {
-    Call call(data, data.states + link.offset, link.method_state.get());
+    Call call(data, *link.middleware, data.states + link.offset, link.method_state.get());
     hook(*link.middleware, call);
   }
 }
@@ -30,7 +30,7 @@ void Inwards(CallData& data, F&& hook) noexcept {
 template <typename F>
 void Outwards(CallData& data, F&& hook) noexcept {
   for (const MethodInfo::Link& link : std::views::reverse(data.method.info->links)) {
-    Call call(data, data.states + link.offset, link.method_state.get());
+    Call call(data, *link.middleware, data.states + link.offset, link.method_state.get());
     hook(*link.middleware, call);
   }
 }
@@ -74,7 +74,7 @@ void CallData::SendMetadata(MetadataWriter::Map& map) noexcept {
 void CallData::SendOnlyHeaders(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kRequestMetadataLimit);
   for (const MethodInfo::Link& link : std::views::reverse(method.info->links)) {
-    Call call(*this, nullptr, link.method_state.get());
+    Call call(*this, *link.middleware, nullptr, link.method_state.get());
     link.middleware->OnSendMetadata(call, writer);
   }
 }
@@ -93,8 +93,8 @@ void CallData::ReceiveMetadata(const MetadataView& view) noexcept {
 }
 
 void CallData::Reject(Verdict verdict, const Middleware& by) noexcept {
-  rejection = std::make_unique<const Rejection>(
-      Rejection{std::move(verdict), by.name(), method.chain->Now() - start});
+  rejection.Set(std::make_unique<const Rejection>(
+      Rejection{std::move(verdict), by.name(), method.chain->Now() - start}));
 }
 
 bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
@@ -107,7 +107,7 @@ bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
   }
   while (rejection == nullptr && asked < links.size()) {
     const MethodInfo::Link& link = links[asked++];
-    Call call(*this, states + link.offset, link.method_state.get());
+    Call call(*this, *link.middleware, states + link.offset, link.method_state.get());
     Verdict verdict = link.middleware->AdmitSending(call, writer);
     if (!verdict.status.ok()) {
       Reject(std::move(verdict), *link.middleware);
@@ -120,7 +120,7 @@ bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
 
 void CallData::Admit(const MetadataView& view) noexcept {
   for (const MethodInfo::Link& link : method.info->links) {
-    Call call(*this, states + link.offset, link.method_state.get());
+    Call call(*this, *link.middleware, states + link.offset, link.method_state.get());
     Verdict verdict = link.middleware->Admit(call, view);
     if (!verdict.status.ok()) {
       Reject(std::move(verdict), *link.middleware);
@@ -215,6 +215,7 @@ std::shared_ptr<HeldCall> Call::Hold(std::chrono::system_clock::time_point until
   data_.hold = std::make_shared<internal::Hold>(until, std::move(outcome));
   return data_.hold;
 }
+void Call::Reject(Verdict verdict) { data_.Reject(std::move(verdict), middleware_); }
 int Call::previous_attempts() const noexcept { return data_.previous_attempts; }
 const Context& Call::context() const noexcept { return data_.context; }
 void Call::SetContext(Context context) noexcept { data_.context = std::move(context); }

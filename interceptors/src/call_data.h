@@ -27,6 +27,32 @@ struct Rejection {
   std::chrono::nanoseconds after;
 };
 
+/// A rejection that is set once, by whoever comes first: a stream's message may be rejected while
+/// its status is sent.
+class RejectionSlot {
+ public:
+  RejectionSlot() = default;
+  RejectionSlot(const RejectionSlot&) = delete;
+  RejectionSlot& operator=(const RejectionSlot&) = delete;
+  ~RejectionSlot() { delete get(); }
+
+  void Set(std::unique_ptr<const Rejection> rejection) noexcept {
+    const Rejection* none = nullptr;
+    if (value_.compare_exchange_strong(none, rejection.get(), std::memory_order_acq_rel)) {
+      static_cast<void>(rejection.release());
+    }
+  }
+
+  const Rejection* get() const noexcept { return value_.load(std::memory_order_acquire); }
+  const Rejection* operator->() const noexcept { return get(); }
+  friend bool operator==(const RejectionSlot& slot, std::nullptr_t) noexcept {
+    return slot.get() == nullptr;
+  }
+
+ private:
+  std::atomic<const Rejection*> value_{nullptr};
+};
+
 /// What both sides keep for one call. The states of the middlewares lie behind the interceptor that
 /// holds it, in the same allocation.
 struct CallData {
@@ -91,7 +117,7 @@ struct CallData {
   const grpc::ServerContextBase* server_context = nullptr;  // while its headers are worked on
   int previous_attempts = 0;
   bool generic = false;  // the application has messages as grpc::ByteBuffer; see WantsMessages
-  std::unique_ptr<const Rejection> rejection;
+  RejectionSlot rejection;
   std::shared_ptr<Hold> hold;  // a client's, while one of the middlewares makes it wait
   std::size_t asked = 0;       // how many middlewares, whether the call may be sent
 

@@ -55,13 +55,27 @@ void ServerCall::Begin(ReceivedMetadata& metadata, ServerApi api) noexcept {
       data_.WantsMessages() && (data_.method.info->messages->are_bytes || IsGeneric(*context_));
 }
 
+void ServerCall::Received(void* message) noexcept {
+  const bool rejected_before = data_.rejection != nullptr;
+  data_.ReceiveMessage(message);
+  if (rejected_before || data_.rejection == nullptr) return;
+  const RpcKind kind = method().kind;
+  if (kind == RpcKind::kUnary || kind == RpcKind::kServerStream) return Reject();
+  // The handler runs, and its context is in use.
+  CancelRejected();
+}
+
 // Whatever handles the call: its status and trailers are replaced (SendStatus). Where the handler
 // cannot be kept from running, the peer at least need not wait for it.
 void ServerCall::Reject() noexcept {
-  const grpc::Status& status = data_.rejection->verdict.status;
-  data_.context = data_.context.With(kRejectionKey, status);
+  data_.context = data_.context.With(kRejectionKey, data_.rejection->verdict.status);
   if (data_.method.info->guarded || (api_ != ServerApi::kCallback && ThisThreadRejects())) return;
   data_.method.chain->guards().WarnOf(method().service);
+  CancelRejected();
+}
+
+void ServerCall::CancelRejected() noexcept {
+  const grpc::Status& status = data_.rejection->verdict.status;
   grpc_call_cancel_with_status(context_->c_call(),
                                static_cast<grpc_status_code>(status.error_code()),
                                status.error_message().c_str(), nullptr);

@@ -33,7 +33,8 @@ class ServerCall {
 
   /// The request's metadata is there. Afterwards `ContextOf` finds the call's context.
   void Begin(ReceivedMetadata& metadata, ServerApi api) noexcept;
-  void Received(void* message) noexcept { data_.ReceiveMessage(message); }
+  /// A message; a single request before its handler runs.
+  void Received(void* message) noexcept;
 
   /// What `batch` is about to send, except for a status.
   void Send(Batch& batch) noexcept;
@@ -56,6 +57,7 @@ class ServerCall {
 
  private:
   void Reject() noexcept;
+  void CancelRejected() noexcept;
   void EndRejected() noexcept;
 
   CallData data_;

@@ -145,6 +145,7 @@ struct MethodDescription {
   std::string_view target;       ///< What a channel was made for; empty on servers.
 };
 
+class Middleware;
 struct Verdict;
 
 /// A client's call that waits before it is sent: see Call::Hold.
@@ -159,8 +160,9 @@ class HeldCall {
 /// The call that a hook works on. Valid during the hook only.
 class Call {
  public:
-  Call(internal::CallData& data, void* state, void* method_state) noexcept
-      : data_(data), state_(state), method_state_(method_state) {}
+  Call(internal::CallData& data, const Middleware& middleware, void* state,
+       void* method_state) noexcept
+      : data_(data), middleware_(middleware), state_(state), method_state_(method_state) {}
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
@@ -194,6 +196,11 @@ class Call {
   /// whose own deadline comes, asks nobody else and ends as gRPC ends it.
   std::shared_ptr<HeldCall> Hold(std::chrono::system_clock::time_point until, Verdict late);
 
+  /// Server only, in OnMessage of a received message: ends the call with the verdict, unless it was
+  /// rejected before. A single request is rejected before the handler runs, like by Admit. A stream
+  /// is cancelled with the verdict's code and text; its handler may still read the message.
+  void Reject(Verdict verdict);
+
   /// What this middleware keeps for the call; `State` is what its call_state() named.
   template <typename State>
   State& state() const noexcept {
@@ -211,6 +218,7 @@ class Call {
 
  private:
   internal::CallData& data_;
+  const Middleware& middleware_;  // whose hook runs
   void* state_;
   void* method_state_;
 };
