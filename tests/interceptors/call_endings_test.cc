@@ -90,6 +90,12 @@ constexpr Skip kSkipped[] = {
        return ending == Ending::kThrow && IsQueue(flavour);
      },
      "a loop over a completion queue calls its handlers itself: gRPC sees no exception"},
+#if defined(__SANITIZE_ADDRESS__)
+    {[](Flavour flavour, RpcKind, Ending ending) {
+       return ending == Ending::kThrow && flavour == Flavour::kFiber;
+     },
+     "AddressSanitizer reports the stack of a fiber that an exception unwinds"},
+#endif
     {[](Flavour flavour, RpcKind, Ending ending) {
        return ending == Ending::kForgotten && !IsQueue(flavour);
      },
