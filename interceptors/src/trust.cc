@@ -20,9 +20,7 @@ constexpr std::string_view kUnix = "unix";
 
 // Globs on names work as they do on methods.
 std::vector<Selector> Globs(const std::vector<std::string>& names) {
-  std::vector<Selector> globs;
-  for (const std::string& name : names) globs.emplace_back(std::string_view(name));
-  return globs;
+  return {names.begin(), names.end()};
 }
 
 bool TakesOne(const std::vector<Selector>& globs, std::string_view name) noexcept {
