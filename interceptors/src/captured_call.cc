@@ -175,12 +175,17 @@ std::size_t CapturedCall::size() const noexcept {
 }
 
 void CapturedCall::RenderInto(RunRecord& record, Hidden hidden) const {
-  const std::lock_guard lock(mutex_);
+  // Hooks of a call that goes on must not wait for its JSON.
+  std::array<Kept, 2> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all = kept_;
+  }
   const std::size_t own_events = record.events.size();
   for (const Direction direction : {Direction::kSent, Direction::kReceived}) {
     const MethodCapture::Way& way = method_->way(direction);
     if (way.is_request ? hidden.inputs : hidden.outputs) continue;
-    const Kept& kept = kept_[static_cast<std::size_t>(direction)];
+    const Kept& kept = all[static_cast<std::size_t>(direction)];
     if (way.is_stream) {
       RenderStream(kept, direction, record);
     } else if (!kept.first.empty()) {

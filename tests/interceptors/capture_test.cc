@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -6,6 +7,8 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
 #include <gtest/gtest.h>
 
 #include <weft/testing/run_matchers.h>
@@ -146,6 +149,35 @@ TEST_F(CaptureTest, OfAGenericStubShowsNothingThatItDoesNotKnow) {
   const auto runs = Finish(RpcKind::kUnary);
   EXPECT_EQ(runs[0].inputs, kPing);
   EXPECT_EQ(runs[0].outputs, (JsonObject{{"weft_unknown_message", true}}));
+}
+
+TEST_F(CaptureTest, FindsMethodsWithoutGeneratedCodeInAPool) {
+  google::protobuf::FileDescriptorProto file;
+  file.set_name("shop.proto");
+  file.set_package("shop");
+  auto& item = *file.add_message_type();
+  item.set_name("Item");
+  auto& name = *item.add_field();
+  name.set_name("item_name");
+  name.set_number(1);
+  name.set_type(google::protobuf::FieldDescriptorProto::TYPE_STRING);
+  name.set_label(google::protobuf::FieldDescriptorProto::LABEL_OPTIONAL);
+  auto& service = *file.add_service();
+  service.set_name("Cart");
+  auto& method = *service.add_method();
+  method.set_name("Add");
+  method.set_input_type(".shop.Item");
+  method.set_output_type(".shop.Item");
+  const auto pool = std::make_shared<google::protobuf::DescriptorPool>();
+  ASSERT_NE(pool->BuildFile(file), nullptr);
+  ServeCapturing(Flavour::kGenericCallback, {.descriptors = pool});
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallMethod("/shop.Cart/Add", channel_, context, "ping").ok());
+  channel_.reset();
+  server_->Shutdown();
+  const auto runs = exporter_->Tree().FindRuns("shop.Cart/Add");
+  ASSERT_THAT(runs, SizeIs(2));
+  for (const auto& run : runs) EXPECT_EQ(run->inputs, (JsonObject{{"itemName", "ping"}}));
 }
 
 TEST_F(CaptureTest, IsOffUnlessItIsAskedFor) {
