@@ -49,6 +49,10 @@ class FaultMiddleware final : public Middleware {
     const Fault* const fault = Choose(call, metadata);
     if (fault == nullptr) return {};
     if (fault->delay.count() > 0) std::this_thread::sleep_until(EndOfDelay(call, *fault));
+    if (call.deadline() && SystemClock::now() >= *call.deadline()) {
+      return {.status = grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                                     "the deadline passed during a delay (injected fault)")};
+    }
     return {.status = fault->abort};
   }
 
