@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -43,6 +44,11 @@ struct Place {
   Flavour flavour;
   ClientApi api;
 };
+
+std::ostream& operator<<(std::ostream& out, const Place& place) {
+  if (place.side == CallSide::kServer) return out << "Server" << place.flavour;
+  return out << "Client" << place.api;
+}
 
 class FaultInjectionTest : public EchoTest,
                            public ::testing::WithParamInterface<std::tuple<Place, RpcKind>> {
@@ -107,9 +113,7 @@ TEST_P(FaultInjectionTest, TheFirstFaultThatTakesACallHappens) {
 
 std::string NameOf(const ::testing::TestParamInfo<std::tuple<Place, RpcKind>>& test) {
   const auto& [place, kind] = test.param;
-  return (place.side == CallSide::kServer ? "Server" + ::testing::PrintToString(place.flavour)
-                                          : "Client" + ::testing::PrintToString(place.api)) +
-         "_" + std::string(RpcKindName(kind));
+  return ::testing::PrintToString(place) + "_" + std::string(RpcKindName(kind));
 }
 
 INSTANTIATE_TEST_SUITE_P(
