@@ -137,7 +137,7 @@ class Trial {
     grpc::ClientContext context;
     AddMetadata(context, asked);
     if (case_.ending == CallEnding::kDeadline) {
-      context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+      context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
     }
     return Ping(ClientFlavour::kSync, case_.kind, channel_, context);
   }

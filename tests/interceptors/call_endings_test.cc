@@ -174,7 +174,7 @@ class CallEndings : public EchoTest, public ::testing::WithParamInterface<Case> 
     context.AddMetadata(kBehaviour, behaviour);
     const bool expires = ending() == Ending::kDeadline || ending() == Ending::kForgotten;
     if (expires) {
-      context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
+      context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
     }
     if (ending() == Ending::kBigRequestHeader) {
       context.AddMetadata("big", std::string(kBigMetadata, 'x'));
