@@ -79,6 +79,13 @@ void CallData::SendOnlyHeaders(MetadataWriter::Map& map) noexcept {
   }
 }
 
+void CallData::ReceiveOnly(const MetadataView& view) noexcept {
+  for (const MethodInfo::Link& link : method.info->links) {
+    Call call(*this, *link.middleware, nullptr, link.method_state.get());
+    link.middleware->OnReceiveMetadata(call, view);
+  }
+}
+
 void CallData::SendTrailers(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kReplyMetadataLimit);
   Outwards(*this,

@@ -76,6 +76,8 @@ struct CallData {
   void SendMetadata(MetadataWriter::Map& map) noexcept;
   /// All that a call needs for which NeedsOnlyHeaders; without Start.
   void SendOnlyHeaders(MetadataWriter::Map& map) noexcept;
+  /// All that a call needs for which all middlewares say OnlyReceives; without Start.
+  void ReceiveOnly(const MetadataView& view) noexcept;
   void SendTrailers(MetadataWriter::Map& map) noexcept;
   void ReceiveMetadata(const MetadataView& view) noexcept;
   /// A client's: asks each middleware whether the call may be sent, until one rejects it. False:

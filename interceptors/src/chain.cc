@@ -76,7 +76,7 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
   if (!selector_.Selects(name)) return info;
   info->guarded = guards_ != nullptr && guards_->Guards(name, info->description.service);
   bool wants_messages = false;
-  info->handled = guards_ != nullptr && guards_->Handles(name);
+  if (guards_ != nullptr) info->served_by = guards_->WhatServes(name);
   for (const ChainLink& link : links_) {
     if (!link.selector.Selects(name)) continue;
     wants_messages = wants_messages || link.middleware->wants_messages(info->description);

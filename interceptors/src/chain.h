@@ -40,7 +40,7 @@ struct MethodInfo {
   std::size_t state_bytes = 0;
   std::shared_ptr<const MethodMessages> messages;  // null: no middleware wants messages
   bool guarded = false;  // a server's: nothing handles its calls once they are rejected
-  bool handled = false;  // a server's: its handler can take the place of the interceptor
+  ServedBy served_by = ServedBy::kUnknown;  // a server's
 };
 
 class Chain;

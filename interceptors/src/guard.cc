@@ -61,10 +61,11 @@ class GuardedHandler final : public Handler {
       : inner_(std::move(inner)), callback_(callback), has_request_(has_request) {}
 
   void RunHandler(const HandlerParameter& call) override {
-    internal::MethodRef method = internal::TakeHandled(call.call->server_rpc_info());
-    if (method.info == nullptr) return RunUnlessRejected(call);
-    internal::RunHandled(std::move(method), callback_ ? ServerApi::kCallback : ServerApi::kSync,
-                         call, [this](const HandlerParameter& seen) { RunUnlessRejected(seen); });
+    internal::HandledMethod handled = internal::TakeHandled(call.call->server_rpc_info());
+    if (handled.method.info == nullptr) return RunUnlessRejected(call);
+    const auto run = handled.only_receives ? internal::RunReceived : internal::RunHandled;
+    run(std::move(handled.method), callback_ ? ServerApi::kCallback : ServerApi::kSync, call,
+        [this](const HandlerParameter& seen) { RunUnlessRejected(seen); });
   }
 
   void* Deserialize(grpc_call* call, grpc_byte_buffer* request, grpc::Status* status,
@@ -116,8 +117,10 @@ bool KnowsRequest(const Method& method) {
              DescriptorName(method)) != nullptr;
 }
 
-bool IsHandled(const Method& method) {
-  return method.handler() != nullptr && HasRequestMessage(method);
+internal::ServedBy WhatServes(const Method& method) {
+  if (method.handler() == nullptr) return internal::ServedBy::kQueue;
+  return HasRequestMessage(method) ? internal::ServedBy::kHandler
+                                   : internal::ServedBy::kStreamHandler;
 }
 
 void Guard(Method& method) {
@@ -141,7 +144,7 @@ absl::Status RegisterService(grpc::ServerBuilder& builder, grpc::Service* servic
   for (const auto& method : MethodsOf(*service)) {
     if (method == nullptr) continue;  // left to a generic service
     Guard(*method);
-    guards->AddMethod(method->name(), IsHandled(*method));
+    guards->AddMethod(method->name(), WhatServes(*method));
   }
   builder.RegisterService(service);
   return absl::OkStatus();

@@ -45,7 +45,7 @@ using Hook = grpc::experimental::InterceptionHookPoints;
 
 thread_local struct {
   const grpc::experimental::ServerRpcInfo* call = nullptr;
-  MethodRef method;
+  HandledMethod method;
 } t_left;
 
 // What an operation shows to hooks, for one that has none. Protected in gRPC, for its operation
@@ -81,6 +81,11 @@ void Show(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
   ShowPart<CallOpSendInitialMetadata>(batch, set);
   ShowPart<CallOpSendMessage>(batch, set);
   ShowPart<CallOpServerSendStatus>(batch, set);
+}
+
+ServerCall::ReceivedMetadata& MetadataOf(grpc::ServerContextBase& context) noexcept {
+  // gRPC has it for interceptors to change.
+  return const_cast<ServerCall::ReceivedMetadata&>(context.client_metadata());
 }
 
 /// Stands between a handler and gRPC: the handler's operations come to it first.
@@ -136,10 +141,7 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
   }
 
  private:
-  ServerCall::ReceivedMetadata& metadata() noexcept {
-    // gRPC has it for interceptors to change.
-    return const_cast<ServerCall::ReceivedMetadata&>(call_.server_context()->client_metadata());
-  }
+  ServerCall::ReceivedMetadata& metadata() noexcept { return MetadataOf(*call_.server_context()); }
 
   void Sends(CallOpSetInterface& ops) noexcept {
     InterceptorBatchMethodsImpl batch;
@@ -177,14 +179,62 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
 
 }  // namespace
 
-void LeaveToHandler(const grpc::experimental::ServerRpcInfo& call, MethodRef method) noexcept {
+void LeaveToHandler(const grpc::experimental::ServerRpcInfo& call, HandledMethod method) noexcept {
   t_left = {&call, std::move(method)};
 }
 
-MethodRef TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcept {
+HandledMethod TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcept {
   if (call == nullptr || t_left.call != call) return {};
   t_left.call = nullptr;
   return std::move(t_left.method);
+}
+
+namespace {
+
+/// The context of a call that has nothing else of ours.
+Context ReceivedContext(MethodRef method, grpc::ServerContextBase& context) noexcept {
+  CallData data(std::move(method), nullptr);
+  data.start = data.method.chain->Now();
+  data.deadline = ToDeadline(context.raw_deadline());
+  data.ReceiveOnly(MetadataView(context));
+  return std::move(data.context);
+}
+
+/// Has it as long as gRPC has the server context of a callback call.
+struct KeptContext {
+  Context context;
+  std::function<void()> release;
+
+  static void Release(KeptContext* kept) {
+    const std::unique_ptr<KeptContext> owner(kept);
+    owner->release();
+  }
+};
+
+}  // namespace
+
+void RunReceived(MethodRef method, ServerApi api, const HandlerParameter& handled,
+                 absl::FunctionRef<void(const HandlerParameter&)> run) {
+  Context context = ReceivedContext(std::move(method), *handled.server_context);
+  ServerCall::ReceivedMetadata& metadata = MetadataOf(*handled.server_context);
+  const ContextScope scope(context);
+  if (api == ServerApi::kSync) {
+    InstallCallContext(metadata, &context);
+    run(handled);
+    RemoveCallContext(metadata);
+    return;
+  }
+  auto* const kept = new KeptContext{std::move(context), handled.call_requester};
+  InstallCallContext(metadata, &kept->context);
+  run({handled.call, handled.server_context, handled.request, handled.status, handled.internal_data,
+       [kept] { KeptContext::Release(kept); }});
+}
+
+void ReceiveForQueue(MethodRef method, grpc::ServerContextBase& context) noexcept {
+  const auto kept = std::make_shared<const Context>(ReceivedContext(std::move(method), context));
+  InstallCallContext(MetadataOf(context), kept.get());
+  // Of use to callback calls only; here it holds something until the server context ends.
+  context.*Get(CompletionTag()).*Get(CompletionFunctionTag()) = [kept](bool) {};
 }
 
 void RunHandled(MethodRef method, ServerApi api, const HandlerParameter& handled,

@@ -15,12 +15,17 @@ namespace internal {
 // call another pass through a queue for each of its batches, whatever it does; a handler costs what
 // it does.
 
+/// A call that was left to its handler.
+struct HandledMethod {
+  MethodRef method;  ///< Null `info`: it was not.
+  /// Whether all middlewares say OnlyReceives.
+  bool only_receives = false;
+};
+
 /// The interceptor factory makes nothing for this call: the handler that gRPC runs next on this
 /// thread takes it over with TakeHandled.
-void LeaveToHandler(const grpc::experimental::ServerRpcInfo& call, MethodRef method) noexcept;
-
-/// The method of a call that was left to its handler; null `info`: it was not.
-MethodRef TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcept;
+void LeaveToHandler(const grpc::experimental::ServerRpcInfo& call, HandledMethod method) noexcept;
+HandledMethod TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcept;
 
 /// Runs a call's handler, and the middlewares around it. `run` is what gRPC would have run with
 /// `call`, and is given one in its place that shows what the handler sends.
@@ -30,6 +35,13 @@ MethodRef TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcept;
 using HandlerParameter = grpc::internal::MethodHandler::HandlerParameter;
 void RunHandled(MethodRef method, ServerApi api, const HandlerParameter& call,
                 absl::FunctionRef<void(const HandlerParameter&)> run);
+
+/// The same for a call for which all middlewares say OnlyReceives; for all handlers.
+void RunReceived(MethodRef method, ServerApi api, const HandlerParameter& call,
+                 absl::FunctionRef<void(const HandlerParameter&)> run);
+
+/// Such a call of a completion queue: afterwards `ContextOf` finds its context.
+void ReceiveForQueue(MethodRef method, grpc::ServerContextBase& context) noexcept;
 
 }  // namespace internal
 }  // namespace v0

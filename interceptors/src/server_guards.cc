@@ -147,7 +147,7 @@ void ServerGuards::WarnAtStart(const std::vector<std::string>& services) {
 bool ServerGuards::GuardsService(std::string_view service) const noexcept {
   const std::string prefix = std::string("/").append(service).append("/");
   const auto method = methods_.lower_bound(prefix);
-  return method != methods_.end() && method->starts_with(prefix);
+  return method != methods_.end() && method->first.starts_with(prefix);
 }
 
 bool ServerGuards::Guards(std::string_view full_method, std::string_view service) const noexcept {

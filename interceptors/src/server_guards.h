@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -16,6 +18,14 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// What handles the calls of a method, as far as RegisterService was told.
+enum class ServedBy : std::uint8_t {
+  kUnknown,
+  kQueue,          ///< A loop over a completion queue.
+  kHandler,        ///< A handler that gets its request: it can do what an interceptor does.
+  kStreamHandler,  ///< One that reads its requests: it cannot tell how a read ended.
+};
+
 /// Which services of a server do not handle calls that were rejected. Filled while the server is
 /// built; lives as long as the server.
 class ServerGuards {
@@ -27,10 +37,8 @@ class ServerGuards {
   using Rejector = std::function<std::string(std::string_view service)>;
   bool SetRejector(Rejector rejector);
 
-  /// `handled`: its handler can do for its calls what an interceptor does.
-  void AddMethod(const std::string& full_method, bool handled) {
-    methods_.insert(full_method);
-    if (handled) handled_.insert(full_method);
+  void AddMethod(const std::string& full_method, ServedBy served_by) {
+    methods_.emplace(full_method, served_by);
   }
   void AddGeneric() noexcept { generic_ = true; }
   /// A generic service that asks before it passes a call on to `service`.
@@ -40,8 +48,9 @@ class ServerGuards {
   void WarnAtStart(const std::vector<std::string>& services);
 
   bool Guards(std::string_view full_method, std::string_view service) const noexcept;
-  bool Handles(std::string_view full_method) const noexcept {
-    return handled_.contains(full_method);
+  ServedBy WhatServes(std::string_view full_method) const noexcept {
+    const auto method = methods_.find(full_method);
+    return method == methods_.end() ? ServedBy::kUnknown : method->second;
   }
   /// Says once of each service that it handled a rejected call.
   void WarnOf(std::string_view service) noexcept;
@@ -49,8 +58,7 @@ class ServerGuards {
  private:
   bool GuardsService(std::string_view service) const noexcept;
 
-  std::set<std::string, std::less<>> methods_;
-  std::set<std::string, std::less<>> handled_;  // some of them
+  std::map<std::string, ServedBy, std::less<>> methods_;
   bool generic_ = false;
   std::unique_ptr<grpc::CallbackGenericService> decorated_;
   Rejector rejector_;

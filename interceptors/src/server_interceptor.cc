@@ -127,6 +127,13 @@ bool AllSkip(const MethodInfo& info, const grpc::ServerContextBase& context) noe
   });
 }
 
+bool AllOnlyReceive(const MethodInfo& info, const grpc::ServerContextBase& context) noexcept {
+  const MetadataView metadata(context);
+  return std::ranges::all_of(info.links, [&](const MethodInfo::Link& link) {
+    return link.middleware->OnlyReceives(info.description, link.method_state.get(), metadata);
+  });
+}
+
 }  // namespace
 
 grpc::experimental::Interceptor* ServerInterceptorFactory::CreateServerInterceptor(
@@ -134,8 +141,17 @@ grpc::experimental::Interceptor* ServerInterceptorFactory::CreateServerIntercept
   MethodRef method = chain_->Find(info->method(), KindOf(info->type()));
   if (method.info->links.empty()) return nullptr;
   if (AllSkip(*method.info, *info->server_context())) return nullptr;
-  if (alone_ && method.info->handled) {
-    LeaveToHandler(*info, std::move(method));
+  const ServedBy served_by = method.info->served_by;
+  if (served_by != ServedBy::kUnknown && AllOnlyReceive(*method.info, *info->server_context())) {
+    if (served_by == ServedBy::kQueue) {
+      ReceiveForQueue(std::move(method), *info->server_context());
+    } else {
+      LeaveToHandler(*info, {std::move(method), /*only_receives=*/true});
+    }
+    return nullptr;
+  }
+  if (alone_ && served_by == ServedBy::kHandler) {
+    LeaveToHandler(*info, {std::move(method)});
     return nullptr;
   }
   const std::size_t state_bytes = method.info->state_bytes;

@@ -113,6 +113,12 @@ class TracingMiddleware final : public Middleware {
     return tracer_ != nullptr && !tracer_->enabled() && !internal::HasReceivedHeaders(metadata);
   }
 
+  bool OnlyReceives(const MethodDescription& /*method*/, void* method_state,
+                    const MetadataView& /*metadata*/) noexcept override {
+    if (!static_cast<const MethodTracing*>(method_state)->trust.trusts_all()) return false;
+    return !options_.server_runs || (tracer_ != nullptr && !RecordsAny(*tracer_));
+  }
+
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
     if (call.side() == CallSide::kServer) return AnswerEnvelopes(call, metadata);
     ParsedHeaders own;
@@ -173,6 +179,10 @@ class TracingMiddleware final : public Middleware {
   }
 
  private:
+  static bool RecordsAny(const Tracer& tracer) noexcept {
+    return tracer.enabled() && tracer.options().sampling_rate.value_or(1.0) > 0.0;
+  }
+
   static Json Text(std::string_view text) { return Json(boost::json::string(text)); }
 
   RunType TypeOf(const MethodDescription& method) const noexcept try {
@@ -243,7 +253,7 @@ class TracingMiddleware final : public Middleware {
     const CallerTrust trust = call.method_state<MethodTracing>().trust.Decide(call);
     ParsedHeaders headers;
     if (trust != CallerTrust::kIgnore) headers = internal::ReadReceivedHeaders(metadata);
-    if (!options_.server_runs) {
+    if (!options_.server_runs || call.only_headers()) {
       if (trust != CallerTrust::kTrusted) headers = {};
       return call.SetContext(WithParent(call.context(), std::move(headers), tracer_));
     }

@@ -27,6 +27,9 @@ class TrustPolicy {
   /// Whether Decide is to be asked in OnVerdict, when the call has its Identity.
   bool needs_identity() const noexcept { return needs_identity_; }
 
+  /// Whether every caller is trusted, whoever it is.
+  bool trusts_all() const noexcept { return rules_.empty() && otherwise_ == CallerTrust::kTrusted; }
+
   /// On a server, from OnStart to OnVerdict.
   CallerTrust Decide(const Call& call) const noexcept;
 

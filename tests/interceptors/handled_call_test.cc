@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <weft/async/context_of.h>
+#include <weft/context/context_scope.h>
 #include <weft/interceptors/guard.h>
 #include <weft/interceptors/intercept_server.h>
 #include <weft/testing/run_matchers.h>
@@ -196,6 +198,7 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
     bool guarded = true;
     bool others = false;
     bool allocator = false;
+    bool server_runs = true;
     std::shared_ptr<Middleware> middleware{};
   };
 
@@ -216,7 +219,7 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
     if (setup.allocator) {
       builder.SetContextAllocator(std::make_unique<Allocator>(contexts_));
     }
-    InterceptorOptions options{.tracer = tracer_};
+    InterceptorOptions options{.tracer = tracer_, .tracing = {.server_runs = setup.server_runs}};
     if (setup.middleware != nullptr) options.middlewares.emplace_back(setup.middleware);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> others;
     if (setup.others) others.push_back(std::make_unique<PassThrough>());
@@ -235,6 +238,10 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
 
   grpc::Status Call(Kind kind) {
     context_.emplace();
+    return CallWithContext(kind);
+  }
+
+  grpc::Status CallWithContext(Kind kind) {
     Message message;
     switch (kind) {
       case Kind::kUnary:
@@ -302,6 +309,23 @@ TEST_P(HandledCallTest, KeepsItsPlaceAroundOtherInterceptors) {
   EXPECT_TRUE(Call(Kind::kUnary).ok());
   EXPECT_EQ(seen_.interceptors, 2U);
   EXPECT_TRUE(seen_.current);
+}
+
+TEST_P(HandledCallTest, HasNoInterceptorWithoutARunOfTheServer) {
+  Start({.server_runs = false});
+  const RunContext caller = RunContext::Root(RunId::New(std::chrono::system_clock::now()),
+                                             std::chrono::system_clock::now(), nullptr);
+  for (const Kind kind : {Kind::kUnary, Kind::kServerStream, Kind::kClientStream}) {
+    seen_.current_when_done = false;
+    context_.emplace();
+    context_->AddMetadata("langsmith-trace", std::string(caller.dotted_order()));
+    EXPECT_TRUE(CallWithContext(kind).ok());
+    EXPECT_EQ(seen_.interceptors, 0U);
+    EXPECT_TRUE(seen_.current);
+  }
+  Stop();
+  EXPECT_EQ(seen_.current_when_done, callback());
+  EXPECT_TRUE(exporter_->Runs().empty());
 }
 
 TEST_P(HandledCallTest, CountsTheMessagesOfAStream) {
@@ -377,6 +401,53 @@ TEST_P(HandledCallTest, TracesARequestThatCannotBeRead) {
   EXPECT_EQ(run->DisplayName(), "echo.Echo/Unary");
   EXPECT_TRUE(run->error);
   EXPECT_EQ(seen_.interceptors, 99U) << "the handler ran";
+}
+
+class QueuedCallTest : public EchoTest {};
+
+TEST_F(QueuedCallTest, HasNoInterceptorWithoutARunOfTheServer) {
+  Echo::AsyncService service;
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  ASSERT_TRUE(RegisterService(builder, &service).ok());
+  ASSERT_TRUE(
+      InterceptServer(builder, {.tracer = tracer_, .tracing = {.server_runs = false}}).ok());
+  const auto queue = builder.AddCompletionQueue();
+  const auto server = builder.BuildAndStart();
+  const auto stub = Echo::NewStub(
+      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
+  const auto now = std::chrono::system_clock::now();
+  const RunContext caller = RunContext::Root(RunId::New(now), now, nullptr);
+  Message message;
+  {
+    grpc::ServerContext server_context;
+    grpc::ServerAsyncResponseWriter<Message> writer(&server_context);
+    service.RequestUnary(&server_context, &message, &writer, queue.get(), queue.get(), &service);
+    grpc::ClientContext context;
+    context.AddMetadata("langsmith-trace", std::string(caller.dotted_order()));
+    const auto call = stub->AsyncUnary(&context, message, queue.get());
+    Message reply;
+    grpc::Status status;
+    call->Finish(&reply, &status, &status);
+    void* tag = nullptr;
+    bool ok = false;
+    for (int left = 3; left > 0 && queue->Next(&tag, &ok); --left) {
+      if (tag != &service) continue;
+      EXPECT_EQ(InterceptorsOf(server_context), 0U);
+      const ContextScope scope(ContextOf(server_context));
+      EXPECT_EQ(CurrentRun().context(), caller);
+      writer.Finish(message, grpc::Status::OK, &writer);
+      tag = nullptr;
+    }
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  server->Shutdown();
+  queue->Shutdown();
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue->Next(&tag, &ok)) {
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HandledCallTest, ::testing::Bool(),

@@ -165,12 +165,22 @@ class HeadersOnlyFlavours : public HeadersOnly, public ::testing::WithParamInter
 
 TEST_P(HeadersOnlyFlavours, AServerWithTracingOffSeesOnlyCallsThatHaveHeaders) {
   auto off = Tracer::Create({.enabled = false}).value();
-  Serve(GetParam(), {.tracer = off}, {.tracer = off});
+  Serve(GetParam(), {.tracer = off}, {.tracer = off}, 1, /*guarded=*/false);
   const std::uint64_t before = GetInterceptorStats().server_started;
   EXPECT_TRUE(Call().ok());
   EXPECT_EQ(GetInterceptorStats().server_started, before);
   EXPECT_TRUE(Call({{"baggage", "tenant=blue"}}).ok());
   EXPECT_EQ(GetInterceptorStats().server_started, before + 1);
+}
+
+TEST_P(HeadersOnlyFlavours, AServerThatRecordsNothingNeedsNoHooksForAGuardedService) {
+  auto none = Tracer::Create({.sampling_rate = 0.0, .exporters = {exporter_}}).value();
+  Serve(GetParam(), {.tracer = none}, {.tracer = none});
+  const bool generic = GetParam() == Flavour::kGenericCq || GetParam() == Flavour::kGenericCallback;
+  const std::uint64_t before = GetInterceptorStats().server_started;
+  EXPECT_TRUE(Call({{"langsmith-trace", kTheirParent}}).ok());
+  EXPECT_EQ(GetInterceptorStats().server_started, generic ? before + 1 : before);
+  EXPECT_TRUE(exporter_->Runs().empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HeadersOnlyFlavours,

@@ -207,7 +207,7 @@ class Call {
     return *static_cast<State*>(state_);
   }
 
-  /// Whether OnSendMetadata is all that the call has; see Middleware::OnlyHeaders.
+  /// Whether one hook is all that the call has; see Middleware::OnlyHeaders and OnlyReceives.
   bool only_headers() const noexcept { return state_ == nullptr; }
 
   /// What this middleware's OnMethod returned for the call's method.
@@ -322,6 +322,15 @@ class Middleware {
   /// a chain say so, the call has no hooks.
   virtual bool Skips(const MethodDescription& /*method*/,
                      const MetadataView& /*metadata*/) noexcept {
+    return false;
+  }
+
+  /// Server only, before all else: whether OnReceiveMetadata is all that this middleware does about
+  /// the call. When all of a chain say so and the service is registered with RegisterService, it
+  /// comes at once and nothing else: no OnStart, no call_state, no OnEnd. The call, be it a stream,
+  /// has no hooks then; `peer()` is empty.
+  virtual bool OnlyReceives(const MethodDescription& /*method*/, void* /*method_state*/,
+                            const MetadataView& /*metadata*/) noexcept {
     return false;
   }
 
