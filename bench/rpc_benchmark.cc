@@ -5,8 +5,8 @@
 //     One thread is client and server, in process; N RPCs after a warm-up. For instructions, all
 //     threads counted, bench/rpc_instructions.py takes the slopes of runs under callgrind.
 //   rpc_benchmark tcp [ROUNDS [N]]
-//     64 outstanding over TCP; CPU time per RPC of the whole process and its ratio to bare, medians
-//     of interleaved rounds. Wants a quiet machine.
+//     64 outstanding over TCP; CPU time per RPC of the whole process and its ratio to bare (of the
+//     same kind of server), medians of interleaved rounds. Wants a quiet machine.
 //
 // Modes: bare, floor (two interceptors by hand that send and read two headers), hand (traced in the
 // code of client and handler, without weft: see rpc_hand_tracing.h), filtered (a chain that selects
@@ -61,6 +61,12 @@ namespace {
 using bench::Instruments;
 using bench::Setup;
 
+std::string Joined(std::span<const std::string> words) {
+  std::string joined;
+  for (const std::string& word : words) joined += (joined.empty() ? "" : " ") + word;
+  return joined;
+}
+
 int RunOnce(std::span<const std::string> words, int count) {
   const std::optional<Setup> setup = Setup::Parse(words);
   if (!setup || setup->mode == Setup::Mode::kSent || count <= 0) return 2;
@@ -74,8 +80,7 @@ int RunOnce(std::span<const std::string> words, int count) {
   const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - start;
   instruments.Flush();
   g_counting = false;
-  std::string name;
-  for (const std::string& word : words) name += (name.empty() ? "" : " ") + word;
+  const std::string name = Joined(words);
   std::printf("%-10s %8.2f us/RPC %6.1f allocations/RPC\n", name.c_str(), took.count() / count,
               static_cast<double>(g_allocations.load()) / count);
   std::fflush(stdout);
@@ -107,13 +112,23 @@ struct TcpRow {
 };
 
 std::vector<std::unique_ptr<TcpRow>> TcpRows(const std::string& collector) {
-  const std::vector<std::vector<std::string>> rows = {
-      {"bare"}, {"floor"},    {"hand"}, {"filtered"},       {"off"}, {"unsampled"}, {"headers"},
-      {"null"}, {"exported"}, {"sent"}, {"sent", "guarded"}};
+  const std::vector<std::vector<std::string>> rows = {{"bare"},
+                                                      {"floor"},
+                                                      {"hand"},
+                                                      {"filtered"},
+                                                      {"off"},
+                                                      {"unsampled"},
+                                                      {"headers"},
+                                                      {"null"},
+                                                      {"exported"},
+                                                      {"sent"},
+                                                      {"sent", "guarded"},
+                                                      {"bare", "callback"},
+                                                      {"sent", "callback"},
+                                                      {"sent", "guarded", "callback"}};
   std::vector<std::unique_ptr<TcpRow>> made;
   for (const auto& words : rows) {
-    const std::string name = words.size() > 1 ? words[0] + " " + words[1] : words[0];
-    made.push_back(std::make_unique<TcpRow>(name, Setup::Parse(words).value(), collector));
+    made.push_back(std::make_unique<TcpRow>(Joined(words), Setup::Parse(words).value(), collector));
     made.back()->pair.Run(2000);
     made.back()->instruments.Flush();
   }
@@ -132,13 +147,15 @@ int RunTcp(int rounds, int count) {
       row->cpu.push_back((CpuMicros() - before) / count);
     }
   }
+  const TcpRow* bare = nullptr;
   for (const auto& row : rows) {
+    if (row->instruments.setup().mode == Setup::Mode::kBare) bare = row.get();
     // Of the same round: what else the machine does changes from round to round.
     std::vector<double> ratios;
     for (std::size_t round = 0; round < row->cpu.size(); ++round) {
-      ratios.push_back(row->cpu[round] / rows[0]->cpu[round]);
+      ratios.push_back(row->cpu[round] / bare->cpu[round]);
     }
-    std::printf("%-14s %7.2f us CPU/RPC  %.3f x bare\n", row->name.c_str(), Median(row->cpu),
+    std::printf("%-22s %7.2f us CPU/RPC  %.3f x bare\n", row->name.c_str(), Median(row->cpu),
                 Median(ratios));
   }
   return 0;

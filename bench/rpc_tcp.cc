@@ -12,12 +12,22 @@
 #include <weft/async/rejected.h>
 
 #include "rpc_benchmark.grpc.pb.h"
+#include "rpc_handlers.h"
 
 namespace bench {
 
 class TcpPair::Server {
  public:
-  explicit Server(const Instruments& instruments) : instruments_(instruments) {
+  virtual ~Server() = default;
+  const std::string& target() const { return target_; }
+
+ protected:
+  std::string target_;
+};
+
+class TcpPair::QueueServer final : public Server {
+ public:
+  explicit QueueServer(const Instruments& instruments) : instruments_(instruments) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -32,16 +42,15 @@ class TcpPair::Server {
       while (queue_->Next(&tag, &ok)) static_cast<Call*>(tag)->Go(ok);
     });
   }
-  ~Server() {
+  ~QueueServer() override {
     server_->Shutdown(std::chrono::system_clock::now());
     queue_->Shutdown();
     thread_.join();
   }
-  const std::string& target() const { return target_; }
 
  private:
   struct Call {
-    explicit Call(Server& owner) : server(owner) {
+    explicit Call(QueueServer& owner) : server(owner) {
       auto* queue = server.queue_.get();
       server.service_.RequestUnary(&context, &message, &writer, queue, queue, this);
     }
@@ -62,7 +71,7 @@ class TcpPair::Server {
       span.End(grpc::Status::OK);
       writer.Finish(message, grpc::Status::OK, this);
     }
-    Server& server;
+    QueueServer& server;
     grpc::ServerContext context;
     Message message;
     grpc::ServerAsyncResponseWriter<Message> writer{&context};
@@ -73,8 +82,24 @@ class TcpPair::Server {
   Echo::AsyncService service_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::unique_ptr<grpc::Server> server_;
-  std::string target_;
   std::thread thread_;
+};
+
+class TcpPair::CallbackServer final : public Server {
+ public:
+  explicit CallbackServer(const Instruments& instruments) : service_(instruments) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    instruments.Register(builder, &service_);
+    server_ = builder.BuildAndStart();
+    target_ = "127.0.0.1:" + std::to_string(port);
+  }
+  ~CallbackServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+ private:
+  CallbackEcho service_;
+  std::unique_ptr<grpc::Server> server_;
 };
 
 class TcpPair::Client {
@@ -130,8 +155,15 @@ class TcpPair::Client {
   Message request_;
 };
 
+std::unique_ptr<TcpPair::Server> TcpPair::MakeServer(const Instruments& instruments) {
+  if (instruments.setup().api == Setup::Api::kCallback) {
+    return std::make_unique<CallbackServer>(instruments);
+  }
+  return std::make_unique<QueueServer>(instruments);
+}
+
 TcpPair::TcpPair(const Instruments& instruments)
-    : server_(std::make_unique<Server>(instruments)),
+    : server_(MakeServer(instruments)),
       client_(std::make_unique<Client>(server_->target(), instruments)) {}
 TcpPair::~TcpPair() = default;
 

@@ -8,7 +8,8 @@
 
 namespace bench {
 
-/// A client and a server with a completion queue each, over TCP, both in this process.
+/// A client with a completion queue and a server with one, or with callbacks, over TCP; both in
+/// this process.
 class TcpPair {
  public:
   explicit TcpPair(const Instruments& instruments);
@@ -19,7 +20,11 @@ class TcpPair {
 
  private:
   class Server;
+  class QueueServer;
+  class CallbackServer;
   class Client;
+  static std::unique_ptr<Server> MakeServer(const Instruments& instruments);
+
   std::unique_ptr<Server> server_;
   std::unique_ptr<Client> client_;
 };
