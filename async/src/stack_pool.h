@@ -7,6 +7,10 @@
 #include <boost/context/protected_fixedsize_stack.hpp>
 #include <boost/context/stack_context.hpp>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -17,7 +21,7 @@ class StackPool {
  public:
   StackPool(std::size_t bytes, std::size_t most_idle) : source_(bytes), most_idle_(most_idle) {}
   ~StackPool() {
-    for (auto& stack : idle_) source_.deallocate(stack);
+    for (auto& stack : idle_) Free(stack);
   }
   StackPool(const StackPool&) = delete;
   StackPool& operator=(const StackPool&) = delete;
@@ -32,11 +36,20 @@ class StackPool {
     if (idle_.size() < most_idle_) {
       idle_.push_back(stack);
     } else {
-      source_.deallocate(stack);
+      Free(stack);
     }
   }
 
  private:
+  void Free(boost::context::stack_context& stack) {
+#if defined(__SANITIZE_ADDRESS__)
+    // The last frames of a fiber never return: what AddressSanitizer has marked of them would be
+    // held against whoever is given these pages next.
+    __asan_unpoison_memory_region(static_cast<char*>(stack.sp) - stack.size, stack.size);
+#endif
+    source_.deallocate(stack);
+  }
+
   boost::context::protected_fixedsize_stack source_;
   const std::size_t most_idle_;
   std::vector<boost::context::stack_context> idle_;
