@@ -5,7 +5,8 @@
 // connection. Some of these carry more trace headers and metadata than gRPC takes: it would close
 // the connection over them, so weft must drop them.
 //
-//   mixed_calls_stress [CALLS_PER_THREAD]   Ends with status 1 if anything was wrong.
+//   mixed_calls_stress [CALLS_PER_THREAD [FLAVOURS]]
+//     With the first FLAVOURS of ServerFlavour, or all. Ends with status 1 if anything was wrong.
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -215,7 +216,7 @@ void CheckEnds(const InterceptorStats& before, const Balance& balance) {
   Require(after.dropped_headers.count("no-room") > 0, "nothing was too big");
 }
 
-int Main(long calls_per_thread) {
+int Main(long calls_per_thread, long flavours) {
   const InterceptorStats before = GetInterceptorStats();
   Stage stage(Tracer::Create({.exporters = {}}).value());
   Canceller canceller;
@@ -234,7 +235,7 @@ int Main(long calls_per_thread) {
   long servers = 0;
   for (; !stage.finished(); ++servers) {
     const long share = calls_per_thread * kThreads / 60 + 1;
-    stage.Play(static_cast<Flavour>(servers % kFlavours), random() % 2 == 0,
+    stage.Play(static_cast<Flavour>(servers % flavours), random() % 2 == 0,
                static_cast<long>(random() % static_cast<unsigned long>(2 * share)) + 1);
   }
   for (std::thread& thread : threads) thread.join();
@@ -254,10 +255,12 @@ int Main(long calls_per_thread) {
 }  // namespace weft::echo_test
 
 // gRPC 1.51 leaks a server that shuts down while a connection to it is being set up, which happens
-// here in one of some hundred shutdowns. Leaks of calls are looked for by the tests of their endings.
+// here in one of some hundred shutdowns. Leaks of calls are looked for by the tests of their
+// endings.
 extern "C" const char* __asan_default_options();  // NOLINT(bugprone-reserved-identifier)
 extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
 
 int main(int argc, char** argv) {
-  return weft::echo_test::Main(argc > 1 ? std::atol(argv[1]) : 100'000);
+  return weft::echo_test::Main(argc > 1 ? std::atol(argv[1]) : 100'000,
+                               argc > 2 ? std::atol(argv[2]) : weft::echo_test::kFlavours);
 }
