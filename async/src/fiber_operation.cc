@@ -9,10 +9,8 @@ inline namespace v0 {
 // Once it is completed this object may end with the next statement of a fiber that had not begun to
 // wait. One that waits runs on only when it is woken.
 void FiberOperation::Complete(bool ok) noexcept {
-  ok_ = ok;
-  if (state_.exchange(State::kCompleted, std::memory_order_acq_rel) == State::kAwaited) {
-    waiter_.wake();
-  }
+  const State completed = ok ? State::kSucceeded : State::kFailed;
+  if (state_.exchange(completed, std::memory_order_acq_rel) == State::kAwaited) waiter_.wake();
 }
 
 // Another thread may wake the fiber before it has suspended. It then enters the list of woken
@@ -24,8 +22,9 @@ bool FiberOperation::Await() noexcept {
   if (state_.compare_exchange_strong(started, State::kAwaited, std::memory_order_acq_rel)) {
     fiber->suspend();
   }
+  const State completed = state_.load(std::memory_order_acquire);
   state_.store(State::kStarted, std::memory_order_relaxed);
-  return ok_;
+  return completed == State::kSucceeded;
 }
 
 }  // namespace v0

@@ -136,6 +136,7 @@ TEST_F(FiberServerTest, SendsTheStatusOfTheHandlerAndInternalForAnException) {
 
 TEST_F(FiberServerTest, AHandlerCallsTwoOthersAtOnce) {
   std::atomic<int> met = 0;
+  std::atomic<Stub*> stub = nullptr;
   Start({.threads = 1}, [&](grpc::ServerContext*, const Message* request, Message* response) {
     if (request->text() != "both") {
       ++met;
@@ -144,13 +145,14 @@ TEST_F(FiberServerTest, AHandlerCallsTwoOthersAtOnce) {
       return grpc::Status::OK;
     }
     const auto ask = [&](const char* text) {
-      return CallUnary(*stub_, &Stub::PrepareAsyncUnary, Text(text), Soon()).response.text();
+      return CallUnary(*stub.load(), &Stub::PrepareAsyncUnary, Text(text), Soon()).response.text();
     };
     auto left = Async(ask, "left ");
     auto right = Async(ask, "right");
     response->set_text(left.get() + right.get());
     return grpc::Status::OK;
   });
+  stub = stub_.get();
   const auto result = CallUnary(*stub_, &Stub::PrepareAsyncUnary, Text("both"), Soon());
   EXPECT_EQ(result.response.text(), "left right") << result.status.error_message();
 }

@@ -44,11 +44,10 @@ class FiberOperation final : public CompletionHandler {
   void Complete(bool ok) noexcept override;
 
  private:
-  enum class State : std::uint8_t { kStarted, kAwaited, kCompleted };
+  enum class State : std::uint8_t { kStarted, kAwaited, kSucceeded, kFailed };
 
   boost::fibers::waker waiter_;
   std::atomic<State> state_{State::kStarted};
-  bool ok_ = false;
 };
 
 }  // namespace v0
