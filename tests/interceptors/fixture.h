@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include <grpc/grpc.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
@@ -20,6 +21,11 @@ namespace weft::echo_test {
 /// A traced server, a traced channel to it, and all runs of both in one place. At the end it checks
 /// that every call that began has ended.
 class EchoTest : public ::testing::Test {
+ public:
+  // Else gRPC would shut down with the last of its objects after each test, which takes it ten
+  // seconds when its backup poller has just begun to wait.
+  static void SetUpTestSuite() { grpc_init(); }
+
  protected:
   EchoTest() {
     auto made = Tracer::Create({.open_run_delay = std::chrono::hours(1), .exporters = {exporter_}});
