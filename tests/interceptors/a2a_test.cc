@@ -17,7 +17,7 @@
 #include <weft/tracing/run.h>
 #include <weft/tracing/tracing_context.h>
 
-#include "a2a_v0.grpc.pb.h"
+#include "a2a.grpc.pb.h"
 #include "a2a_v1.grpc.pb.h"
 
 namespace weft {
