@@ -165,9 +165,9 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
 
   void Release() {
     const std::function<void()> release = std::move(release_);
-    // The server context goes now; what it shows of ours goes after it.
-    release();
+    // First: the release lets Server::Shutdown return, and nothing of the call may be left then.
     delete this;
+    release();
   }
 
   ServerCall call_;
@@ -200,14 +200,15 @@ Context ReceivedContext(MethodRef method, grpc::ServerContextBase& context) noex
   return std::move(data.context);
 }
 
-/// Has it as long as gRPC has the server context of a callback call.
+/// Has it until gRPC releases a callback call.
 struct KeptContext {
   Context context;
   std::function<void()> release;
 
   static void Release(KeptContext* kept) {
-    const std::unique_ptr<KeptContext> owner(kept);
-    owner->release();
+    const std::function<void()> release = std::move(kept->release);
+    delete kept;
+    release();
   }
 };
 

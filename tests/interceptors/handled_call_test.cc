@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <chrono>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,7 @@
 #include <weft/tracing/run.h>
 
 #include "echo.grpc.pb.h"
+#include "echo_client.h"
 #include "fixture.h"
 #include "recorder.h"
 
@@ -448,6 +450,35 @@ TEST_F(QueuedCallTest, HasNoInterceptorWithoutARunOfTheServer) {
   bool ok = false;
   while (queue->Next(&tag, &ok)) {
   }
+}
+
+/// Whose state takes long to destroy.
+class Heavy : public Middleware {
+ public:
+  CallStateType call_state() const noexcept override { return CallStateType::Of<State>(); }
+  void OnStart(Call& call) noexcept override {
+    call.state<State>().live = live_;
+    call.state<State>().weight.assign(200'000, 0);
+  }
+  long live() const noexcept { return live_.use_count() - 1; }
+
+ private:
+  struct State {
+    std::shared_ptr<int> live;
+    std::list<int> weight;
+  };
+  std::shared_ptr<int> live_ = std::make_shared<int>();
+};
+
+class CallbackCallTest : public EchoTest {};
+
+TEST_F(CallbackCallTest, LeavesNothingBehindWhenTheServerHasShutDown) {
+  const auto heavy = std::make_shared<Heavy>();
+  Serve(Flavour::kCallback, {.tracer = tracer_, .middlewares = {heavy}}, {.tracer = tracer_});
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallSync(RpcKind::kUnary, channel_, context).ok());
+  server_->Shutdown();
+  EXPECT_EQ(heavy->live(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HandledCallTest, ::testing::Bool(),
