@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "client_call.h"
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,7 @@ namespace {
 using Hook = grpc::experimental::InterceptionHookPoints;
 
 using Batch = grpc::experimental::InterceptorBatchMethods;
+using Type = grpc::experimental::ClientRpcInfo::Type;
 
 /// What a client that is held keeps back. Shared with whoever resumes it: sending may end the call.
 struct KeptBack {
@@ -52,7 +54,8 @@ class ClientCall final : public grpc::experimental::Interceptor,
 
   ClientCall(MethodRef method, grpc::experimental::ClientRpcInfo& info)
       : data_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset()),
-        context_(info.client_context()) {
+        context_(info.client_context()),
+        reads_(info.type() == Type::SERVER_STREAMING || info.type() == Type::BIDI_STREAMING) {
     Describe(data_, *context_);
     data_.generic = data_.WantsMessages() && data_.method.info->messages->are_bytes;
   }
@@ -73,6 +76,7 @@ class ClientCall final : public grpc::experimental::Interceptor,
   void Intercept(Batch* batch) override {
     if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_CANCEL)) {
       Cancel();
+      return batch->Proceed();
     } else if (data_.Is(CallData::kHeld) && KeepsBack(*batch)) {
       return;
     } else if (batch->QueryInterceptionHookPoint(Hook::PRE_SEND_INITIAL_METADATA)) {
@@ -149,28 +153,47 @@ class ClientCall final : public grpc::experimental::Interceptor,
     if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE) && data_.rejection == nullptr) {
       data_.SendMessage(batch);
     }
-    AfterReceiving(batch);
-    batch.Proceed();
-  }
-
-  void AfterReceiving(Batch& batch) noexcept {
     if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
       data_.ReceiveMetadata(MetadataView(batch, MetadataView::Part::kInitial));
     }
-    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) {
+    const bool has_read = batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE);
+    if (has_read) {
       if (void* const message = batch.GetRecvMessage()) data_.ReceiveMessage(message);
     }
-    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_STATUS)) {
-      if (data_.rejection != nullptr) AddTrailers(*batch.GetRecvTrailingMetadata());
-      data_.ReceiveTrailers(MetadataView(batch, MetadataView::Part::kTrailing));
-      grpc::Status& status = *batch.GetRecvStatus();
-      data_.Status(status);
-      data_.End({.status = status,
-                 .cancelled = data_.Is(CallData::kCancelled) ||
-                              status.error_code() == grpc::StatusCode::CANCELLED,
-                 .deadline_exceeded = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED,
-                 .end = data_.method.chain->Now()});
+    const bool has_status = batch.QueryInterceptionHookPoint(Hook::POST_RECV_STATUS);
+    if (reads_) return PassOnInOrder(batch, has_read, has_status);
+    if (has_status) ReceiveStatus(batch);
+    batch.Proceed();
+  }
+
+  // gRPC hands what it has read, and the status, to callbacks on several threads. The status waits
+  // for the reads under way: it ends the call, to which their messages belong.
+  void PassOnInOrder(Batch& batch, bool has_read, bool has_status) noexcept {
+    if (!has_read && !has_status) {
+      const bool reads = batch.GetRecvMessage() != nullptr;
+      if (reads) awaited_.fetch_add(1, std::memory_order_relaxed);
+      return batch.Proceed();
     }
+    if (has_status) status_ = &batch;
+    const int came = has_read + has_status;
+    const bool last = awaited_.fetch_sub(came, std::memory_order_acq_rel) == came;
+    Batch* const status = last ? std::exchange(status_, nullptr) : nullptr;
+    if (!has_status) batch.Proceed();
+    if (status == nullptr) return;
+    ReceiveStatus(*status);
+    status->Proceed();
+  }
+
+  void ReceiveStatus(Batch& batch) noexcept {
+    if (data_.rejection != nullptr) AddTrailers(*batch.GetRecvTrailingMetadata());
+    data_.ReceiveTrailers(MetadataView(batch, MetadataView::Part::kTrailing));
+    grpc::Status& status = *batch.GetRecvStatus();
+    data_.Status(status);
+    data_.End({.status = status,
+               .cancelled = data_.Is(CallData::kCancelled) ||
+                            status.error_code() == grpc::StatusCode::CANCELLED,
+               .deadline_exceeded = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED,
+               .end = data_.method.chain->Now()});
   }
 
   // The map is the client context's, which lives as long as the rejection.
@@ -182,6 +205,9 @@ class ClientCall final : public grpc::experimental::Interceptor,
 
   CallData data_;
   grpc::ClientContext* const context_;
+  const bool reads_;              // a stream of messages
+  std::atomic<int> awaited_ = 1;  // the status, and the reads under way
+  Batch* status_ = nullptr;       // while it waits for reads
   // Of a call that was held; set before kHeld is.
   std::shared_ptr<KeptBack> kept_back_;
   std::shared_ptr<Hold> held_;

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <list>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -54,6 +57,28 @@ TEST_F(EchoTest, ACallThatIsNeverStartedIsNone) {
   channel_.reset();
   server_->Shutdown();
   EXPECT_EQ(exporter_->Tree().size(), 0u);
+}
+
+/// Takes long over each message, and notices when the call ends meanwhile.
+class SlowReader : public Middleware {
+ public:
+  void OnMessage(Call& /*call*/, const MessageView& message) noexcept override {
+    if (message.direction == MessageView::Direction::kSent) return;
+    const std::list<int> work(200'000);
+    if (!work.empty() && !ended) ++read;
+  }
+  void OnEnd(Call& /*call*/, const CallReport& /*report*/) noexcept override { ended = true; }
+  std::atomic<int> read = 0;
+  std::atomic<bool> ended = false;
+};
+
+TEST_P(ClientApis, SeeAllMessagesBeforeTheStatus) {
+  const auto reader = std::make_shared<SlowReader>();
+  Serve(Flavour::kSync, {.tracer = tracer_}, {.tracer = tracer_, .middlewares = {reader}});
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallEcho(api(), kind(), channel_, context).ok());
+  const bool one = kind() == RpcKind::kUnary || kind() == RpcKind::kClientStream;
+  EXPECT_EQ(reader->read, one ? 1 : 2);
 }
 
 std::string NameOf(const ::testing::TestParamInfo<std::tuple<ClientApi, RpcKind>>& param) {

@@ -265,7 +265,7 @@ struct CallReport {
   bool deadline_exceeded = false;  ///< On a server as far as its clock can tell.
   bool abandoned = false;          ///< Dropped by this side before there was a status.
   std::uint64_t messages_sent = 0;
-  /// Messages that a callback reactor is given after the status are not in it.
+  /// Server: those that were read before the status was sent.
   std::uint64_t messages_received = 0;
   std::chrono::system_clock::time_point end;
   /// The name of the middleware that rejected the call, and how long after its start; empty: none.
