@@ -11,6 +11,7 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 
+#include "environment_variables.h"
 #include "percent.h"
 #include "text.h"
 
@@ -18,46 +19,6 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 namespace {
-
-/// A variable that was found, with the name it was found under.
-struct Variable {
-  std::string name;
-  std::string value;
-};
-
-absl::Status Unusable(const Variable& variable, const std::string& why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(variable.name, ": \"", variable.value, "\" ", why));
-}
-
-class Environment {
- public:
-  explicit Environment(const GetVariable& get) : get_(get) {}
-
-  /// Blank counts as not set.
-  std::optional<Variable> Find(const std::string& name) const {
-    const char* const value = get_(name.c_str());
-    if (value == nullptr) return std::nullopt;
-    const std::string_view text = TrimBlanks(value);
-    if (text.empty()) return std::nullopt;
-    return Variable{name, std::string(text)};
-  }
-
-  /// LANGSMITH_<name>, else LANGCHAIN_<name>.
-  std::optional<Variable> FindSdk(const std::string& name) const {
-    std::optional<Variable> found = Find("LANGSMITH_" + name);
-    return found ? found : Find("LANGCHAIN_" + name);
-  }
-
-  absl::StatusOr<bool> Flag(const std::optional<Variable>& variable) const {
-    if (!variable || variable->value == "false") return false;
-    if (variable->value == "true") return true;
-    return Unusable(*variable, "is neither true nor false");
-  }
-
- private:
-  const GetVariable& get_;
-};
 
 bool HasHostAndPort(std::string_view text) {
   const std::size_t colon = text.rfind(':');

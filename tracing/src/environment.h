@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +9,8 @@
 
 #include <weft/tracing/collector_exporter.h>
 #include <weft/tracing/tracer.h>
+
+#include "environment_variables.h"
 
 namespace weft {
 inline namespace v0 {
@@ -21,9 +22,6 @@ struct EnvironmentSettings {
   /// Where runs go when tracing is on.
   CollectorExporterOptions collector;
 };
-
-/// The value of a variable; null: not set.
-using GetVariable = std::function<const char*(const char* name)>;
 
 /// Errors: InvalidArgument with the variable's name and value; the value of a key is masked.
 absl::StatusOr<EnvironmentSettings> ReadEnvironment(const GetVariable& get);

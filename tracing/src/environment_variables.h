@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <absl/strings/str_cat.h>
+
+#include "text.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// The value of a variable; null: not set.
+using GetVariable = std::function<const char*(const char* name)>;
+
+/// A variable that was found, with the name it was found under.
+struct Variable {
+  std::string name;
+  std::string value;
+};
+
+inline absl::Status Unusable(const Variable& variable, const std::string& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(variable.name, ": \"", variable.value, "\" ", why));
+}
+
+class Environment {
+ public:
+  /// `get` must live as long.
+  explicit Environment(const GetVariable& get) : get_(get) {}
+
+  /// Blank counts as not set.
+  std::optional<Variable> Find(const std::string& name) const {
+    const char* const value = get_(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    const std::string_view text = TrimBlanks(value);
+    if (text.empty()) return std::nullopt;
+    return Variable{name, std::string(text)};
+  }
+
+  /// LANGSMITH_<name>, else LANGCHAIN_<name>.
+  std::optional<Variable> FindSdk(const std::string& name) const {
+    std::optional<Variable> found = Find("LANGSMITH_" + name);
+    return found ? found : Find("LANGCHAIN_" + name);
+  }
+
+  absl::StatusOr<bool> Flag(const std::optional<Variable>& variable) const {
+    if (!variable || variable->value == "false") return false;
+    if (variable->value == "true") return true;
+    return Unusable(*variable, "is neither true nor false");
+  }
+
+ private:
+  const GetVariable& get_;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
