@@ -66,12 +66,17 @@ def start_until_ready(case, arguments, environment=None, cwd=None):
 class CollectorCase(unittest.TestCase):
     """A test with a collector of its own; SDKs find it by LANGSMITH_ENDPOINT alone."""
 
+    def collector_options(self):
+        """What the collector is told besides where to listen and write."""
+        return []
+
     def setUp(self):
         data = self.enterContext(tempfile.TemporaryDirectory())
         self.collector, addresses = start_until_ready(
             self,
             [WEFT, "collect", "--data", data]
-            + [f"--listen-{kind}=127.0.0.1:0" for kind in ("grpc", "http", "otlp-http")],
+            + [f"--listen-{kind}=127.0.0.1:0" for kind in ("grpc", "http", "otlp-http")]
+            + self.collector_options(),
         )
         self.endpoint = f"http://{addresses['http']}"
         self.grpc_address = addresses["grpc"]
