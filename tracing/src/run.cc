@@ -159,12 +159,14 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
   node_ = std::move(state);
   if (!state_->recording()) return;
   Tracer::Impl& impl = state_->tracer()->impl();
-  if (impl.open_runs && impl.options.open_run_delay.count() != 0) {
+  const bool send_when_open = impl.open_runs && state_->will_be_sent();
+  if (send_when_open && impl.options.open_run_delay.count() != 0) {
+    state_->is_open_run = true;
     impl.open_runs->Add(*state_);
     return;
   }
   impl.created.fetch_add(1, std::memory_order_relaxed);
-  if (impl.open_runs) state_->SendOpen();
+  if (send_when_open) state_->SendOpen();
 }
 
 void Run::Finish() noexcept {
@@ -259,7 +261,15 @@ void Run::SetError(std::exception_ptr error) noexcept {
   SetError(std::string_view(TextOf(error)));
 }
 
-Run::operator bool() const noexcept { return state_ != nullptr && state_->recording(); }
+void Run::Keep() noexcept {
+  if (state_ != nullptr) state_->Keep();
+}
+
+bool Run::kept() const noexcept { return state_ != nullptr && state_->kept(); }
+
+bool Run::recording() const noexcept { return state_ != nullptr && state_->recording(); }
+
+Run::operator bool() const noexcept { return recording() && state_->will_be_sent(); }
 
 RunContext Run::context() const noexcept { return node_ ? node_->context() : RunContext(); }
 
@@ -293,12 +303,40 @@ void RunRef::AddEvent(std::string_view name, JsonObject kwargs) const noexcept {
 
 void RunRef::AddUsage(const Usage& usage) const noexcept { AddUsageTo(StateOf(node_), usage); }
 
+void RunRef::Keep() const noexcept {
+  if (RunState* const state = StateOf(node_)) state->Keep();
+}
+
+bool RunRef::kept() const noexcept {
+  const RunState* const state = StateOf(node_);
+  return state != nullptr && state->kept();
+}
+
 RunRef CurrentRun() noexcept {
   const internal::RunNodePtr* const node = Context::View().Find(internal::kRunKey);
   return node != nullptr ? RunRef(*node) : RunRef();
 }
 
 namespace internal {
+
+void TakeKeepSignal(Run& run, KeepSignal signal) noexcept {
+  if (run.state_ == nullptr) return;
+  Tracer::Impl& tracer = run.state_->tracer()->impl();
+  std::atomic<std::uint64_t>& count = signal == KeepSignal::kFollowed  ? tracer.keeps_received
+                                      : signal == KeepSignal::kIgnored ? tracer.keeps_ignored
+                                                                       : tracer.keeps_limited;
+  count.fetch_add(1, std::memory_order_relaxed);
+  if (signal == KeepSignal::kFollowed) run.Keep();
+}
+
+bool HearsKeepSignals(const Run& run) noexcept {
+  return run.recording() && run.state_->tracer()->options().error_promotion;
+}
+
+bool RecordsAny(Tracer& tracer) noexcept {
+  return tracer.enabled() &&
+         (tracer.impl().held || tracer.options().sampling_rate.value_or(1.0) > 0.0);
+}
 
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
   const Surroundings here = Surroundings::Of(Context::View());
@@ -313,6 +351,8 @@ bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   if (!tracer) found = here.FindTracer(nullptr);
   Tracer* const applies = tracer ? tracer.get() : found.get();
   if (applies == nullptr || !here.Enabled(*applies)) return false;
+  // What is out of the sample is recorded in case that it fails.
+  if (applies->impl().held) return true;
   const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
   if (parent == nullptr || !parent->context()) {
     return applies->options().sampling_rate.value_or(1.0) > 0.0;

@@ -27,7 +27,8 @@ enum OperationField : std::uint32_t {
   kEvents = 7,
   kExtra = 8,
   kError = 9,
-  kAttachments = 11
+  kAttachments = 11,
+  kKeep = 12
 };
 enum AttachmentField : std::uint32_t { kName = 1, kMimeType = 2, kContent = 3 };
 enum Kind : std::uint8_t { kPost = 1, kPatch = 2 };
@@ -94,7 +95,7 @@ void RunBatchWriter::Append(const RunRecord& record) {
                           {kOutputs, json_.outputs()}, {kEvents, json_.events()},
                           {kExtra, json_.extra()},     {kError, json_.error()}};
   std::vector<std::string> attachments;
-  std::size_t size = 2;  // The kind.
+  std::size_t size = record.keep ? 4 : 2;  // The kind, and whether it is kept.
   for (const Field& field : fields) {
     if (!field.bytes.empty()) size += SizeOf(field.bytes.size());
   }
@@ -110,6 +111,7 @@ void RunBatchWriter::Append(const RunRecord& record) {
     if (!field.bytes.empty()) at = Put(at, field.number, field.bytes);
   }
   for (const std::string& attachment : attachments) at = Put(at, kAttachments, attachment);
+  if (record.keep) PutNumber(at, kKeep, 1);
   ++runs_;
 }
 

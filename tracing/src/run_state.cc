@@ -3,6 +3,7 @@
 
 #include <exception>
 
+#include "held_record.h"
 #include "tracer_impl.h"
 
 namespace weft {
@@ -14,7 +15,7 @@ RunState::RunState(RunContext context, std::shared_ptr<const TraceBaggage> inher
     : RunNode(std::move(context), std::move(inherited)),
       exceptions_at_start(std::uncaught_exceptions()),
       origin_(std::move(origin)) {
-  if (!this->context().sampled()) ended_.store(true, std::memory_order_relaxed);
+  if (!this->context().sampled() && !origin_.mark) ended_.store(true, std::memory_order_relaxed);
 }
 
 bool RunState::Usable() const noexcept { return !origin_.tracer->impl().fork_mark.IsInChild(); }
@@ -38,13 +39,41 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
            : record_.start + std::chrono::duration_cast<std::chrono::system_clock::duration>(
                                  tracer.Steady() - origin_.steady_start);
   lock.unlock();
-  if (!tracer.open_runs) {
-    tracer.ended.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  tracer.open_runs->Remove(*this);
   // Whoever takes the lock from now on sees that the run has ended and leaves the record alone.
+  if (record_.error) Keep();
+  if (is_open_run) {
+    tracer.open_runs->Remove(*this);
+  } else {
+    tracer.ended.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (!tracer.open_runs) return;
+  if (!context().sampled()) return EndHeld(tracer);
+  record_.keep = kept();
   tracer.Send(std::move(record_));
+}
+
+void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
+  if (!kept()) {
+    ShortenHeld(record_);
+    auto& trace = static_cast<HeldTrace&>(*origin_.mark);
+    if (tracer.held->Hold(trace, std::move(record_))) return;
+  }
+  tracer.SendPromoted(std::move(record_));
+}
+
+void RunState::Keep() noexcept {
+  Tracer::Impl& tracer = origin_.tracer->impl();
+  if (!tracer.options.error_promotion || !Usable() || kept()) return;
+  if (context().sampled()) {
+    (origin_.mark ? *origin_.mark : own_mark_).Set();
+  } else if (origin_.mark) {
+    tracer.Promote(static_cast<HeldTrace&>(*origin_.mark));
+  }
+}
+
+std::shared_ptr<KeepMark> RunState::SharedMark() noexcept {
+  if (origin_.mark || !context().sampled()) return origin_.mark;
+  return {shared_from_this(), &own_mark_};
 }
 
 void RunState::SendOpen() noexcept {
@@ -52,6 +81,7 @@ void RunState::SendOpen() noexcept {
   // The lock is held until the record is queued, so that the end cannot overtake it.
   const std::lock_guard lock(mutex_);
   if (!recording() || record_.operation == RunRecord::Operation::kPatch) return;
+  record_.keep = kept();
   RunRecord open = record_;
   record_.operation = RunRecord::Operation::kPatch;
   record_.inputs.clear();

@@ -16,6 +16,8 @@
 #include <weft/tracing/run_record.h>
 #include <weft/tracing/tracer.h>
 
+#include "promotion_buffer.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -64,6 +66,9 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
     std::shared_ptr<Tracer> tracer;
     std::shared_ptr<const Ambient> ambient;
     std::chrono::steady_clock::time_point steady_start;
+    /// What the runs of the trace share. Out of the sample: of type HeldTrace, and null where no
+    /// error is promoted. In the sample: null for a run that has a mark of its own.
+    std::shared_ptr<KeepMark> mark;
   };
 
   RunState(RunContext context, std::shared_ptr<const TraceBaggage> inherited,
@@ -80,6 +85,15 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   RunRecord& unshared_record() noexcept { return record_; }
 
   bool recording() const noexcept { return !ended_.load(std::memory_order_relaxed); }
+
+  /// Whether the trace is kept whatever samples.
+  bool kept() const noexcept { return (origin_.mark ? *origin_.mark : own_mark_).kept(); }
+  /// Keeps it from now on; sends what is held of it.
+  void Keep() noexcept;
+  /// Whether the run is sent when it ends, however it does.
+  bool will_be_sent() const noexcept { return context().sampled() || kept(); }
+  /// For a run below this one; null where there is none to share.
+  std::shared_ptr<KeepMark> SharedMark() noexcept;
 
   /// Runs `edit(record)`, unless the run has ended.
   template <typename Edit>
@@ -100,14 +114,18 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   /// In the Run's stack only.
   std::optional<ContextScope> scope;
   const int exceptions_at_start;
+  /// In the list of open runs, or taken off it by its thread.
+  bool is_open_run = false;
 
  private:
   friend class OpenRuns;
 
   bool Usable() const noexcept;
   void CountLateSetter() noexcept;
+  void EndHeld(Tracer::Impl& tracer) noexcept;
 
   Origin origin_;
+  KeepMark own_mark_;
   std::mutex mutex_;
   RunRecord record_;
   std::atomic<bool> ended_{false};

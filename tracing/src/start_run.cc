@@ -181,6 +181,18 @@ RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggag
   return context;
 }
 
+/// What the run shares with others of its trace: see RunState::Origin::mark.
+std::shared_ptr<KeepMark> MarkOf(Tracer::Impl& tracer, RunNode* parent, const RunContext& context) {
+  if (!tracer.options.error_promotion) return nullptr;
+  RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
+  if (local != nullptr && &local->tracer()->impl() == &tracer &&
+      local->context().sampled() == context.sampled()) {
+    return local->SharedMark();
+  }
+  if (context.sampled() || !tracer.held) return nullptr;
+  return tracer.held->Of(context.trace_id(), /*begins_here=*/!context.parent_id());
+}
+
 /// What `parent` stands for: `current`, `none`, or a node made of what it names.
 template <typename Node, typename Make>
 Node Resolve(Parent& parent, Node current, Node none, const Make& make) {
@@ -268,18 +280,20 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   RunState::Origin origin;
   origin.steady_start = impl.Steady() - (now - start);
   if (ambient != nullptr) origin.ambient = *ambient;
+  origin.mark = MarkOf(impl, parent, context);
   origin.tracer = std::move(tracer);
   auto state = std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
                                           std::move(origin));
+  if (!state->context().sampled()) impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
   if (!state->recording()) {
     impl.created.fetch_add(1, std::memory_order_relaxed);
-    impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
     return state;
   }
   RunRecord& record = state->unshared_record();
   record.context = state->context();
   record.start = start;
-  record.environment = impl.environment;
+  const bool promoted = !state->context().sampled() && state->kept();
+  record.environment = promoted ? impl.promoted_environment : impl.environment;
   if (options != nullptr) {
     record.type = options->run_type;
     if (!options->inputs.empty()) record.inputs = std::move(options->inputs);

@@ -27,11 +27,16 @@ using std::chrono::steady_clock;
 constexpr std::chrono::seconds kShutdownTimeout{2};
 
 std::shared_ptr<const RunEnvironment> EnvironmentOf(
-    const TracerOptions& options, std::shared_ptr<const internal::Redactor> redactor) {
+    const TracerOptions& options, std::shared_ptr<const internal::Redactor> redactor,
+    bool promoted) {
   JsonObject values;
   if (!options.service_name.empty()) values["service.name"] = options.service_name;
   values["process.pid"] = static_cast<std::int64_t>(getpid());
-  if (options.sampling_rate) values["ls_tracing_sample_rate"] = *options.sampling_rate;
+  if (promoted) {
+    values["weft_promoted"] = true;
+  } else if (options.sampling_rate) {
+    values["ls_tracing_sample_rate"] = *options.sampling_rate;
+  }
   auto environment = std::make_shared<RunEnvironment>(std::move(values));
   environment->hidden = {.inputs = options.hide_inputs, .outputs = options.hide_outputs};
   environment->redactor = std::move(redactor);
@@ -46,6 +51,10 @@ std::shared_ptr<const TraceBaggage> BaggageOf(const TracerOptions& options) {
     baggage->project = options.project;
   }
   return baggage;
+}
+
+bool MayLeaveOut(const TracerOptions& options) noexcept {
+  return options.sampling_rate.value_or(1.0) < 1.0;
 }
 
 void SayForkedOnce() noexcept {
@@ -69,8 +78,12 @@ steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
 Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor)
     : options(std::move(tracer_options)),
       baggage(BaggageOf(options)),
-      environment(EnvironmentOf(options, std::move(redactor))) {
+      environment(EnvironmentOf(options, redactor, /*promoted=*/false)),
+      promoted_environment(EnvironmentOf(options, std::move(redactor), /*promoted=*/true)) {
   if (options.exporters.empty()) return;
+  if (options.error_promotion && MayLeaveOut(options)) {
+    held = std::make_unique<internal::PromotionBuffer>(options.promotion_buffer_bytes);
+  }
   open_runs = std::make_shared<internal::OpenRuns>(options.open_run_delay, options.clock);
   open_runs->Start();
 }
@@ -86,6 +99,17 @@ void Tracer::Impl::Send(RunRecord&& record) noexcept {
   const auto& exporters = options.exporters;
   for (std::size_t i = 0; i + 1 < exporters.size(); ++i) Give(*exporters[i], RunRecord(record));
   if (!exporters.empty()) Give(*exporters.back(), std::move(record));
+}
+
+void Tracer::Impl::SendPromoted(RunRecord&& record) noexcept {
+  promoted.fetch_add(1, std::memory_order_relaxed);
+  record.environment = promoted_environment;
+  record.keep = true;
+  Send(std::move(record));
+}
+
+void Tracer::Impl::Promote(internal::HeldTrace& trace) noexcept {
+  for (RunRecord& record : held->Promote(trace)) SendPromoted(std::move(record));
 }
 
 void Tracer::Impl::Give(Exporter& exporter, RunRecord&& record) const noexcept {
@@ -177,6 +201,16 @@ TracerStats Tracer::Stats() const noexcept {
     stats.ended += counts.removed;
   }
   stats.setter_after_end = impl_->setter_after_end.load(std::memory_order_relaxed);
+  stats.promoted = impl_->promoted.load(std::memory_order_relaxed);
+  stats.keeps_received = impl_->keeps_received.load(std::memory_order_relaxed);
+  stats.keeps_ignored = impl_->keeps_ignored.load(std::memory_order_relaxed);
+  stats.keeps_limited = impl_->keeps_limited.load(std::memory_order_relaxed);
+  if (impl_->held) {
+    const internal::PromotionBuffer::Counts counts = impl_->held->counts();
+    stats.promoted_traces = counts.promoted;
+    stats.held_evicted = counts.evicted;
+    stats.held_bytes = counts.bytes;
+  }
   if (const auto& redactor = impl_->environment->redactor) stats.redacted = redactor->Counts();
   for (const auto& exporter : impl_->options.exporters) {
     stats.exporters.push_back(exporter->Stats());

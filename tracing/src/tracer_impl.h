@@ -11,6 +11,7 @@
 
 #include "fork.h"
 #include "open_runs.h"
+#include "promotion_buffer.h"
 
 namespace weft {
 inline namespace v0 {
@@ -23,7 +24,11 @@ struct Tracer::Impl {
   /// Of a root that nobody says anything about.
   std::shared_ptr<const TraceBaggage> baggage;
   std::shared_ptr<const RunEnvironment> environment;
+  /// Of runs that are sent though they are out of the sample.
+  std::shared_ptr<const RunEnvironment> promoted_environment;
   std::shared_ptr<internal::OpenRuns> open_runs;  ///< Null when nothing can be sent.
+  /// Runs out of the sample; null when none are held.
+  std::unique_ptr<internal::PromotionBuffer> held;
   internal::ForkMark fork_mark;
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
   // Runs that are sent are counted by open_runs, the others here.
@@ -31,6 +36,10 @@ struct Tracer::Impl {
   std::atomic<std::uint64_t> sampled_out{0};
   std::atomic<std::uint64_t> ended{0};
   std::atomic<std::uint64_t> setter_after_end{0};
+  std::atomic<std::uint64_t> promoted{0};
+  std::atomic<std::uint64_t> keeps_received{0};
+  std::atomic<std::uint64_t> keeps_ignored{0};
+  std::atomic<std::uint64_t> keeps_limited{0};
 
   std::chrono::system_clock::time_point Now() const noexcept {
     return options.clock ? options.clock->Now() : std::chrono::system_clock::now();
@@ -44,6 +53,10 @@ struct Tracer::Impl {
   bool Samples(const RunId& trace_id) const noexcept;
   /// Gives the record to every exporter, hiding what the options hide.
   void Send(RunRecord&& record) noexcept;
+  /// The same for a run out of the sample that has ended.
+  void SendPromoted(RunRecord&& record) noexcept;
+  /// Keeps a trace that is out of the sample: what is held of it is sent.
+  void Promote(internal::HeldTrace& trace) noexcept;
   void Give(Exporter& exporter, RunRecord&& record) const noexcept;
 };
 

@@ -23,9 +23,18 @@
 namespace weft {
 inline namespace v0 {
 
+class Run;
+
 namespace internal {
 class RunNode;
 class RunState;
+
+/// What became of a peer's word that a trace is to be kept.
+enum class KeepSignal : std::uint8_t { kFollowed, kIgnored, kLimited };
+/// Counts it; keeps the trace of `run` when it is followed.
+void TakeKeepSignal(Run& run, KeepSignal signal) noexcept;
+/// Whether peers are listened to about the trace of `run`.
+bool HearsKeepSignals(const Run& run) noexcept;
 }  // namespace internal
 
 /// Asks for a new root whatever the current context is.
@@ -115,8 +124,18 @@ class [[nodiscard]] Run {
   void End(std::chrono::system_clock::time_point time,
            std::shared_ptr<const RunTemplate> kind) noexcept;
 
-  /// Whether this run is recorded: tracing is on, it is in the sample, and it has not ended.
+  /// Keeps the trace, as an error does: what this process holds of it is sent, later runs are as
+  /// they come, and the services around are told. For what is worth keeping without an error.
+  void Keep() noexcept;
+  /// Whether the trace is kept: by Keep, by an error, or because a neighbour said so.
+  bool kept() const noexcept;
+
+  /// Whether this run is sent: tracing is on, it is in the sample or its trace is kept, and it has
+  /// not ended. Asked before something costly is said to it.
   explicit operator bool() const noexcept;
+  /// Whether this run takes what is said to it: it is sent, or held back in case that its trace
+  /// fails (TracerOptions::error_promotion), and it has not ended.
+  bool recording() const noexcept;
 
   /// This run's identity. With tracing off: that of the run above it, which may have come from
   /// another process, so that headers still pass through.
@@ -126,6 +145,8 @@ class [[nodiscard]] Run {
 
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
+  friend void internal::TakeKeepSignal(Run& run, internal::KeepSignal signal) noexcept;
+  friend bool internal::HearsKeepSignals(const Run& run) noexcept;
 
   void Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
              RunOptions* options) noexcept;
@@ -154,6 +175,8 @@ class RunRef {
   void AddMetadata(JsonObject metadata) const noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) const noexcept;
   void AddUsage(const Usage& usage) const noexcept;
+  void Keep() const noexcept;
+  bool kept() const noexcept;
 
  private:
   friend RunRef CurrentRun() noexcept;
@@ -171,6 +194,8 @@ namespace internal {
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept;
 /// The same below the current run. False is certain; of a root only its id decides.
 bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept;
+/// Whether `tracer` records anything, be it to hold it back.
+bool RecordsAny(Tracer& tracer) noexcept;
 }  // namespace internal
 
 /// `base` with `run` as the current run: for work that somebody else starts, such as the handler of

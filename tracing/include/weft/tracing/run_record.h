@@ -148,6 +148,8 @@ struct RunRecord {
   std::shared_ptr<const RunPayload> payload;          ///< Not rendered yet; may be null.
   std::shared_ptr<const RunTemplate> kind;            ///< May be null.
   std::shared_ptr<const RunEnvironment> environment;  ///< Of the tracer; may be null.
+  /// The trace is to be kept whatever samples further on.
+  bool keep = false;
 
   /// The name as it is sent: the run's, else its kind's, else `Unnamed`.
   std::string_view DisplayName() const noexcept;

@@ -72,20 +72,21 @@ Json ToJsonOrSo(const T& value) noexcept {
   }
 }
 
-/// Records what a call returned; the Status that a failed one carries is the run's error.
+/// Records what a call returned; the Status that a failed one carries is the run's error. Outputs
+/// are made only for a run that is sent.
 template <typename T>
 void RecordResult(const TraceableState& state, Run& run, const T& result) noexcept {
   if constexpr (std::same_as<T, absl::Status>) {
     run.SetError(result);
   } else if constexpr (IsStatusOr<T>) {
     if (!result.ok()) return run.SetError(result.status());
-    state.SetOutput(run, ToJsonOrSo(*result));
+    if (run) state.SetOutput(run, ToJsonOrSo(*result));
   } else if constexpr (IsGrpcStatus<T>) {
     if (static_cast<int>(result.error_code()) != 0) {
       run.SetError(absl::Status(static_cast<absl::StatusCode>(result.error_code()),
                                 std::string(result.error_message())));
     }
-  } else {
+  } else if (run) {
     state.SetOutput(run, ToJsonOrSo(result));
   }
 }
@@ -118,7 +119,7 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
   RunOptions options = state.OptionsFor(call);
   options.make_current = !kIsFuture<std::decay_t<Result>>;
   Run run(state.kind, std::move(options));
-  if (run) RecordInputs<std::remove_const_t<F>>(state, run, args...);
+  if (run.recording()) RecordInputs<std::remove_const_t<F>>(state, run, args...);
   try {
     if constexpr (kIsFuture<std::decay_t<Result>>) {
       // The work may go on when the call is back: the run moves with it.
@@ -126,7 +127,7 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
         const ContextScope scope(WithRun(Context::Current(), run));
         return std::invoke(function, std::forward<Args>(args)...);
       }();
-      if (!run) return future;
+      if (!run.recording()) return future;
       return Follow(std::move(future), std::move(run),
                     [spec = state.shared_from_this()](Run& its, const auto& result) {
                       RecordResult(*spec, its, result);
@@ -135,7 +136,7 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
       std::invoke(function, std::forward<Args>(args)...);
     } else {
       decltype(auto) result = std::invoke(function, std::forward<Args>(args)...);
-      if (run) RecordResult(state, run, result);
+      if (run.recording()) RecordResult(state, run, result);
       if constexpr (std::is_reference_v<Result>) {
         return static_cast<Result>(result);
       } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -41,6 +42,12 @@ struct TracerOptions {
   std::optional<std::string> address{};
   /// Share of traces that are sent, 0 ... 1, by LangSmith's hash of the trace id; absent = all.
   std::optional<double> sampling_rate{};
+  /// Keeps errors whatever the sample is: a run out of it is held back, in short form, and sent
+  /// when one of its trace fails or is kept (Run::Keep); then the services around are told, and
+  /// runs that come later are sent as they come. Off: neighbours are neither told nor believed.
+  bool error_promotion = true;
+  /// For the runs that are held back: over it the oldest trace is forgotten.
+  std::size_t promotion_buffer_bytes = std::size_t{16} << 20;
   /// Becomes metadata `service.name` of every run.
   std::string service_name{};
   /// Sent as `{}` instead. Hidden metadata is not handed to descendants or headers either; what
@@ -60,7 +67,16 @@ struct TracerOptions {
 /// Counts since the tracer was made.
 struct TracerStats {
   std::uint64_t created = 0;
-  std::uint64_t sampled_out = 0;
+  std::uint64_t sampled_out = 0;  ///< Of these, `promoted` were sent all the same.
+  std::uint64_t promoted = 0;
+  std::uint64_t promoted_traces = 0;  ///< How often a trace out of the sample was kept.
+  std::uint64_t held_evicted = 0;     ///< Runs that were forgotten to make room for younger traces.
+  std::size_t held_bytes = 0;         ///< Occupied by runs that are held back now.
+  /// What peers said of traces that are to be kept: that was followed or known already, that came
+  /// from one who is not trusted, and that was too much from one peer.
+  std::uint64_t keeps_received = 0;
+  std::uint64_t keeps_ignored = 0;
+  std::uint64_t keeps_limited = 0;
   std::uint64_t ended = 0;
   std::uint64_t setter_after_end = 0;
   /// What redaction found, by rule; `failed`: what was masked because it could not be redacted.

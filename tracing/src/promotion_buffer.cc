@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "promotion_buffer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "held_record.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// What a trace takes besides its runs.
+constexpr std::size_t kTraceBytes = sizeof(HeldTrace) + 64;
+// A trace with one short run takes about this much.
+constexpr std::size_t kBytesPerBucket = 1024;
+
+std::size_t BucketsFor(std::size_t limit) noexcept {
+  return std::bit_ceil(std::clamp<std::size_t>(limit / kBytesPerBucket, 64, 1 << 16));
+}
+
+}  // namespace
+
+// In a fork the lock may be held by a thread that is not there.
+HeldTrace::~HeldTrace() {
+  if (!buffer_.fork_mark_.IsInChild()) buffer_.Forget(*this);
+}
+
+PromotionBuffer::PromotionBuffer(std::size_t limit)
+    : limit_(limit), buckets_(BucketsFor(limit), nullptr) {}
+
+PromotionBuffer::~PromotionBuffer() {
+  while (oldest_ != nullptr) {
+    const std::shared_ptr<HeldTrace> trace = oldest_->listed_;
+    const std::lock_guard lock(mutex_);
+    Unlist(*trace);
+  }
+}
+
+HeldTrace*& PromotionBuffer::BucketOf(const RunId& id) noexcept {
+  // The end of an id is random.
+  std::uint64_t tail = 0;
+  std::memcpy(&tail, id.bytes.data() + id.bytes.size() - sizeof(tail), sizeof(tail));
+  return buckets_[tail & (buckets_.size() - 1)];
+}
+
+void PromotionBuffer::AddToBucket(HeldTrace& trace) noexcept {
+  trace.next_in_bucket_ = std::exchange(BucketOf(trace.id_), &trace);
+}
+
+void PromotionBuffer::Forget(HeldTrace& trace) noexcept {
+  const std::lock_guard lock(mutex_);
+  HeldTrace** at = &BucketOf(trace.id_);
+  while (*at != &trace) at = &(*at)->next_in_bucket_;
+  *at = trace.next_in_bucket_;
+}
+
+std::shared_ptr<HeldTrace> PromotionBuffer::Of(const RunId& trace_id, bool begins_here) {
+  if (begins_here) {
+    auto trace = std::make_shared<HeldTrace>(*this, trace_id);
+    const std::lock_guard lock(mutex_);
+    AddToBucket(*trace);
+    return trace;
+  }
+  const std::lock_guard lock(mutex_);
+  for (HeldTrace* found = BucketOf(trace_id); found != nullptr; found = found->next_in_bucket_) {
+    if (found->id_ != trace_id) continue;
+    // Null: its last owner waits for this lock to take it out.
+    if (std::shared_ptr<HeldTrace> trace = found->weak_from_this().lock()) return trace;
+  }
+  auto trace = std::make_shared<HeldTrace>(*this, trace_id);
+  AddToBucket(*trace);
+  return trace;
+}
+
+void PromotionBuffer::ListAsNewest(HeldTrace& trace) noexcept {
+  trace.listed_ = trace.shared_from_this();
+  trace.older_ = newest_;
+  (newest_ != nullptr ? newest_->newer_ : oldest_) = &trace;
+  newest_ = &trace;
+  trace.bytes_ += kTraceBytes;
+  bytes_ += kTraceBytes;
+}
+
+// The caller holds another reference.
+void PromotionBuffer::Unlist(HeldTrace& trace) noexcept {
+  (trace.older_ != nullptr ? trace.older_->newer_ : oldest_) = trace.newer_;
+  (trace.newer_ != nullptr ? trace.newer_->older_ : newest_) = trace.older_;
+  trace.older_ = nullptr;
+  trace.newer_ = nullptr;
+  bytes_ -= std::exchange(trace.bytes_, 0);
+  trace.charged_ = nullptr;
+  trace.listed_ = nullptr;
+}
+
+bool PromotionBuffer::Hold(HeldTrace& trace, RunRecord&& record) {
+  const TraceBaggage& baggage = record.context.baggage();
+  std::size_t bytes = HeldBytes(record);
+  std::list<RunRecord> node;
+  node.push_back(std::move(record));
+  {
+    const std::lock_guard lock(mutex_);
+    if (trace.kept()) {
+      record = std::move(node.front());
+      return false;
+    }
+    if (trace.listed_ == nullptr) ListAsNewest(trace);
+    if (std::exchange(trace.charged_, &baggage) != &baggage) bytes += HeldBytes(baggage);
+    trace.runs_.splice(trace.runs_.end(), node);
+    trace.bytes_ += bytes;
+    bytes_ += bytes;
+    if (bytes_ <= limit_) return true;
+  }
+  Evict();
+  return true;
+}
+
+std::list<RunRecord> PromotionBuffer::Promote(HeldTrace& trace) {
+  std::list<RunRecord> runs;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!trace.Set()) return runs;
+    ++promoted_;
+    runs.swap(trace.runs_);
+    // Remembered, so that runs which come later are known to be kept, too.
+    if (trace.listed_ == nullptr) ListAsNewest(trace);
+    bytes_ -= trace.bytes_ - kTraceBytes;
+    trace.bytes_ = kTraceBytes;
+    if (bytes_ <= limit_) return runs;
+  }
+  Evict();
+  return runs;
+}
+
+void PromotionBuffer::Evict() noexcept {
+  for (;;) {
+    std::shared_ptr<HeldTrace> trace;
+    std::list<RunRecord> runs;
+    const std::lock_guard lock(mutex_);
+    if (bytes_ <= limit_ || oldest_ == nullptr) return;
+    trace = oldest_->listed_;
+    runs.swap(trace->runs_);
+    evicted_ += runs.size();
+    Unlist(*trace);
+  }
+}
+
+PromotionBuffer::Counts PromotionBuffer::counts() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return {.promoted = promoted_, .evicted = evicted_, .bytes = bytes_};
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <weft/tracing/run_id.h>
+#include <weft/tracing/run_record.h>
+
+#include "fork.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// Whether a trace is kept whatever samples: what runs of it in this process know together.
+class KeepMark {
+ public:
+  bool kept() const noexcept { return kept_.load(std::memory_order_acquire); }
+  /// False: it was before.
+  bool Set() noexcept { return !kept_.exchange(true, std::memory_order_acq_rel); }
+
+ private:
+  std::atomic<bool> kept_{false};
+};
+
+class PromotionBuffer;
+
+/// A trace out of the sample, shared by its runs in progress and, while there is something to
+/// remember about it, by the buffer.
+class HeldTrace final : public KeepMark, public std::enable_shared_from_this<HeldTrace> {
+ public:
+  HeldTrace(PromotionBuffer& buffer, const RunId& id) noexcept : buffer_(buffer), id_(id) {}
+  HeldTrace(const HeldTrace&) = delete;
+  HeldTrace& operator=(const HeldTrace&) = delete;
+  ~HeldTrace();
+
+ private:
+  friend class PromotionBuffer;
+
+  PromotionBuffer& buffer_;
+  const RunId id_;
+  // All below is guarded by the buffer.
+  std::list<RunRecord> runs_;
+  std::size_t bytes_ = 0;
+  const TraceBaggage* charged_ = nullptr;  // The baggage counted last; never looked into.
+  HeldTrace* next_in_bucket_ = nullptr;
+  HeldTrace* older_ = nullptr;
+  HeldTrace* newer_ = nullptr;
+  std::shared_ptr<HeldTrace> listed_;  // Itself, while it is in the order of age.
+};
+
+/// The runs out of the sample that have ended, until their trace is promoted or others need their
+/// room: then the trace that has been here longest goes first, as a whole.
+///
+/// Threads: any. One short lock; nothing is allocated for others, sent or destroyed under it.
+class PromotionBuffer {
+ public:
+  explicit PromotionBuffer(std::size_t limit);
+  PromotionBuffer(const PromotionBuffer&) = delete;
+  PromotionBuffer& operator=(const PromotionBuffer&) = delete;
+  ~PromotionBuffer();
+
+  /// What runs of the trace share. `begins_here`: nobody else can know of it yet.
+  std::shared_ptr<HeldTrace> Of(const RunId& trace_id, bool begins_here);
+
+  /// Takes a run that has ended, shortened before (ShortenHeld). False: its trace is kept, and the
+  /// record is to be sent.
+  bool Hold(HeldTrace& trace, RunRecord&& record);
+
+  /// Marks a trace as kept, from now on for as long as it is remembered, and gives what is held of
+  /// it, oldest first; nothing if that was done before.
+  std::list<RunRecord> Promote(HeldTrace& trace);
+
+  struct Counts {
+    std::uint64_t promoted = 0;  ///< Traces.
+    std::uint64_t evicted = 0;   ///< Runs.
+    std::size_t bytes = 0;       ///< Held now.
+  };
+  Counts counts() const noexcept;
+
+ private:
+  friend class HeldTrace;
+
+  void Forget(HeldTrace& trace) noexcept;
+  HeldTrace*& BucketOf(const RunId& id) noexcept;
+  void AddToBucket(HeldTrace& trace) noexcept;
+  void ListAsNewest(HeldTrace& trace) noexcept;
+  void Unlist(HeldTrace& trace) noexcept;
+  /// Makes room, one trace at a time, so that each is destroyed outside of the lock.
+  void Evict() noexcept;
+
+  const std::size_t limit_;
+  const ForkMark fork_mark_;
+  mutable std::mutex mutex_;
+  std::vector<HeldTrace*> buckets_;  // A power of two.
+  HeldTrace* oldest_ = nullptr;
+  HeldTrace* newest_ = nullptr;
+  std::size_t bytes_ = 0;
+  std::uint64_t promoted_ = 0;
+  std::uint64_t evicted_ = 0;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
