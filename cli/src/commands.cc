@@ -56,7 +56,7 @@ constexpr std::array kCommands = {
             [](Args args, const Style&, const Streams& streams) {
               return ExecCommand(args, streams.out, streams.err);
             }},
-    Command{"headers", "read and write the headers that carry a trace",
+    Command{"headers", "explain, read and write the headers that carry a trace",
             [](Args args, const Style&, const Streams& streams) {
               return HeadersCommand(args, streams.in, streams.out, streams.err);
             }},

@@ -34,33 +34,6 @@ std::string Hex(std::span<const std::uint8_t> bytes) {
   return out;
 }
 
-struct Received {
-  TraceHeaders headers;
-  JsonArray problems;
-};
-
-Received ReadReceived(std::string_view line) {
-  Received received;
-  const std::optional<Json> json = ParseJson(line);
-  if (!json || !json->is_object()) {
-    received.problems.emplace_back("bad-input: the line is no JSON object");
-    return received;
-  }
-  for (const auto& header : json->get_object()) {
-    const std::string_view name(header.key().data(), header.key().size());
-    const Json& value = header.value();
-    if (value.is_string()) {
-      received.headers.Add(name, View(value.get_string()));
-    } else if (IsListOfStrings(value)) {
-      for (const Json& one : value.get_array()) received.headers.Add(name, View(one.get_string()));
-    } else if (TraceHeaders().Add(name, "")) {
-      received.problems.emplace_back("bad-header-value: header `" + std::string(name) +
-                                     "` is neither a string nor a list of strings");
-    }
-  }
-  return received;
-}
-
 // What `langsmith-trace` said; a parent known by `traceparent` is shown under that name only.
 void WriteParent(const ParsedHeaders& parsed, JsonObject& out) {
   const bool known = parsed.parent && !parsed.parent_is_traceparent;
@@ -166,18 +139,47 @@ void AddTraceparent(ContextReader& reader, JsonObject& out) {
 
 }  // namespace
 
-std::string DecodeHeadersLine(std::string_view line) {
-  Received received = ReadReceived(line);
-  // People debug headers that no server would take; the interceptors have the limits.
-  const ParsedHeaders parsed = received.headers.Parse(std::numeric_limits<std::size_t>::max());
+HeaderFields ReadHeadersLine(std::string_view line, JsonArray& problems) {
+  HeaderFields fields;
+  const std::optional<Json> json = ParseJson(line);
+  if (!json || !json->is_object()) {
+    problems.emplace_back("bad-input: the line is no JSON object");
+    return fields;
+  }
+  for (const auto& header : json->get_object()) {
+    const std::string name(header.key().data(), header.key().size());
+    const Json& value = header.value();
+    if (value.is_string()) {
+      fields.emplace_back(name, View(value.get_string()));
+    } else if (IsListOfStrings(value)) {
+      for (const Json& one : value.get_array()) fields.emplace_back(name, View(one.get_string()));
+    } else if (TraceHeaders().Add(name, "")) {
+      problems.emplace_back("bad-header-value: header `" + name +
+                            "` is neither a string nor a list of strings");
+    }
+  }
+  return fields;
+}
+
+JsonObject DescribeHeaders(const ParsedHeaders& parsed) {
   JsonObject out;
   WriteParent(parsed, out);
   WriteBaggage(*parsed.baggage, out);
   WriteTraceparent(parsed, out);
+  return out;
+}
+
+std::string DecodeHeadersLine(std::string_view line) {
+  JsonArray problems;
+  TraceHeaders headers;
+  for (const auto& [name, value] : ReadHeadersLine(line, problems)) headers.Add(name, value);
+  // People debug headers that no server would take; the interceptors have the limits.
+  const ParsedHeaders parsed = headers.Parse(std::numeric_limits<std::size_t>::max());
+  JsonObject out = DescribeHeaders(parsed);
   for (const HeaderProblem& problem : parsed.problems) {
-    received.problems.emplace_back(problem.code + ": " + problem.text);
+    problems.emplace_back(problem.code + ": " + problem.text);
   }
-  out["problems"] = std::move(received.problems);
+  out["problems"] = std::move(problems);
   return boost::json::serialize(out);
 }
 

@@ -7,11 +7,14 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weft/tracing/run_id.h>
 #include <weft/tracing/sampling.h>
+#include <weft/tracing/trace_headers.h>
 
+#include "headers_check.h"
 #include "headers_codec.h"
 #include "options.h"
 #include "text.h"
@@ -19,10 +22,12 @@
 namespace weft::cli {
 namespace {
 
-constexpr std::string_view kHelp = R"(Usage: weft headers decode | encode | sample --rate R
+constexpr std::string_view kHelp = R"(Usage: weft headers check | decode | encode | sample --rate R
 
-Reads and writes the headers that carry a run across a process border, one line at a time.
+Reads and writes the headers that carry a run across a process border.
 
+  check   explains received headers in words: what they say, what is wrong with them, and what
+          LangSmith's SDKs and weft make of them
   decode  received headers to what they say
   encode  a run's context to the headers to send
   sample  trace ids to whether they are in the sample
@@ -51,6 +56,21 @@ constexpr std::string_view kSampleHelp = R"(Usage: weft headers sample --rate R
 
 Reads a trace id per line and prints true or false: whether it is kept at the rate R (0 to 1).
 LangSmith's SDKs decide the same way. Other text than UUIDs is hashed as it is.
+)";
+
+constexpr std::string_view kCheckHelp =
+    R"(Usage: weft headers check [--json] [--environment | HEADER...]
+
+Explains the headers of one call: `langsmith-trace`, `baggage`, `traceparent`, `tracestate`.
+
+  HEADER         'name: value' or name=value; text without a name is a langsmith-trace
+  --environment  the variables LANGSMITH_TRACE, BAGGAGE, TRACEPARENT and TRACESTATE instead
+  --json         JSON instead of words
+
+Without both, they are read from stdin: a header per line, as curl -v prints them, or a JSON object
+per line, as `weft headers decode` takes it; each of those is a call of its own.
+
+Status 0: nothing is wrong. Status 1: there is a problem, or an SDK does not find the caller.
 )";
 
 using LineFunction = std::function<std::string(std::string_view)>;
@@ -100,30 +120,137 @@ int Sample(const std::string& rate_text, std::istream& in, std::ostream& out, st
   });
 }
 
+// `name: value` or `name=value`, maybe with the mark of curl -v before it; or a langsmith-trace
+// alone. Nothing for what is no header, such as the first line of a request.
+std::optional<std::pair<std::string, std::string>> ReadField(std::string_view text) {
+  if (text.starts_with("< ") || text.starts_with("> ")) text.remove_prefix(2);
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  const std::size_t end = text.find_first_of(":=");
+  if (end == text.npos) {
+    if (text.empty() || text.find(' ') != text.npos) return std::nullopt;
+    return std::pair("langsmith-trace", std::string(text));
+  }
+  std::string_view value = text.substr(end + 1);
+  if (text[end] == ':' && value.starts_with(' ')) value.remove_prefix(1);
+  return std::pair(std::string(text.substr(0, end)), std::string(value));
+}
+
+HeaderFields ReadEnvironment() {
+  const TraceHeaders headers = TraceHeaders::FromEnvironment();
+  HeaderFields fields;
+  const auto add = [&fields](std::string_view name, const std::string& value) {
+    if (!value.empty()) fields.emplace_back(name, value);
+  };
+  add("langsmith-trace", headers.langsmith_trace);
+  add("baggage", headers.baggage);
+  add("traceparent", headers.traceparent);
+  add("tracestate", headers.tracestate);
+  return fields;
+}
+
+/// Checks one call after the other and remembers whether all were good.
+class Checker {
+ public:
+  Checker(bool json, std::ostream& out) : json_(json), out_(out) {}
+
+  void Check(const HeaderFields& headers, JsonArray problems = {}) {
+    const HeadersCheck check = CheckHeaders(headers, std::move(problems));
+    if (!json_ && any_) out_ << "\n";
+    any_ = true;
+    good_ = good_ && check.good;
+    out_ << (json_ ? boost::json::serialize(check.facts) + "\n" : ExplainHeaders(check));
+  }
+
+  void CheckLines(std::istream& in) {
+    HeaderFields fields;
+    bool objects = false;
+    for (std::string line; std::getline(in, line);) {
+      if (line.starts_with('{')) {
+        objects = true;
+        JsonArray problems;
+        const HeaderFields received = ReadHeadersLine(line, problems);
+        Check(received, std::move(problems));
+      } else if (line.find_first_not_of(" \t\r") != line.npos) {
+        if (auto field = ReadField(line)) fields.push_back(*std::move(field));
+      }
+    }
+    if (!fields.empty() || !objects) Check(fields);
+  }
+
+  int Finish() {
+    out_.flush();
+    return good_ && out_ ? kDone : kFailed;
+  }
+
+ private:
+  const bool json_;
+  std::ostream& out_;
+  bool any_ = false;
+  bool good_ = true;
+};
+
+int Check(Args args, std::istream& in, std::ostream& out, std::ostream& err) {
+  bool json = false;
+  bool environment = false;
+  HeaderFields fields;
+  for (const std::string_view argument : args) {
+    if (argument == "--json") {
+      json = true;
+    } else if (argument == "--environment") {
+      environment = true;
+    } else if (argument.starts_with("-")) {
+      return WrongUse("headers check",
+                      absl::InvalidArgumentError("unknown option " + EscapeControls(argument)),
+                      err);
+    } else if (auto field = ReadField(argument)) {
+      fields.push_back(*std::move(field));
+    } else {
+      return WrongUse("headers check",
+                      absl::InvalidArgumentError("'" + EscapeControls(argument) + "' is no header"),
+                      err);
+    }
+  }
+  if (environment && !fields.empty()) {
+    return WrongUse("headers check",
+                    absl::InvalidArgumentError("--environment takes no headers besides"), err);
+  }
+  Checker checker(json, out);
+  if (environment) {
+    checker.Check(ReadEnvironment());
+  } else if (!fields.empty()) {
+    checker.Check(fields);
+  } else {
+    checker.CheckLines(in);
+  }
+  return checker.Finish();
+}
+
 }  // namespace
 
 int HeadersCommand(std::span<const std::string_view> args, std::istream& in, std::ostream& out,
                    std::ostream& err) {
   const std::string_view action = args.empty() ? std::string_view() : args[0];
+  const bool check = action == "check";
   const bool decode = action == "decode";
   const bool encode = action == "encode";
   const bool sample = action == "sample";
-  if (!decode && !encode && !sample) {
+  if (!check && !decode && !encode && !sample) {
     if (WantsHelp(args)) {
       out << kHelp;
       return kDone;
     }
     return WrongUse("headers",
-                    absl::InvalidArgumentError(action.empty() ? "needs decode, encode or sample"
-                                                              : "unknown action '" +
-                                                                    EscapeControls(action) + "'"),
+                    absl::InvalidArgumentError(
+                        action.empty() ? "needs check, decode, encode or sample"
+                                       : "unknown action '" + EscapeControls(action) + "'"),
                     err);
   }
   const Args options = args.subspan(1);
   if (WantsHelp(options)) {
-    out << (decode ? kDecodeHelp : encode ? kEncodeHelp : kSampleHelp);
+    out << (check ? kCheckHelp : decode ? kDecodeHelp : encode ? kEncodeHelp : kSampleHelp);
     return kDone;
   }
+  if (check) return Check(options, in, out, err);
   std::string rate;
   Options accepted;
   if (sample) accepted.Value("--rate", &rate);
