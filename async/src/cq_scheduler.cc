@@ -8,6 +8,7 @@
 #include <weft/context/inheriting.h>
 
 #include "cq_algorithm.h"
+#include "server_shutdown.h"
 
 namespace weft {
 inline namespace v0 {
@@ -51,12 +52,13 @@ CqScheduler::~CqScheduler() {
 }
 
 void ShutdownServer(grpc::Server& server, std::chrono::system_clock::time_point deadline) {
-  FiberOperation shutdown;
+  internal::ServerShutdown shutdown(server);  // here, where no fiber of the thread asks for a call
+  FiberOperation finished;
   const std::jthread thread([&] {
-    server.Shutdown(deadline);
-    shutdown.Complete(true);
+    shutdown.Finish(deadline);
+    finished.Complete(true);
   });
-  shutdown.Await();
+  finished.Await();
 }
 
 }  // namespace v0

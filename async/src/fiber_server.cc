@@ -20,6 +20,7 @@
 #include <weft/async/internal/call_sentinel.h>
 #include <weft/context/context_scope.h>
 
+#include "server_shutdown.h"
 #include "stack_pool.h"
 
 namespace weft {
@@ -61,6 +62,10 @@ class FiberLoop {
     idle_.clear();
     shut_down_.Await();
   }
+
+  // From another thread: holds this one up where it asks for no call.
+  void StartHalt() { halt_.Start(queue_); }
+  Halt& halt() noexcept { return halt_; }
 
   // gRPC will start no more calls. From another thread, and by an event of the queue: Boost wakes a
   // fiber of another thread in two steps, and the scheduler may be gone before the second.
@@ -199,6 +204,7 @@ class FiberLoop {
   boost::fibers::promise<void> drained_;
   FiberOperation shut_down_;
   grpc::Alarm alarm_;
+  Halt halt_;
   StackPool stacks_;
 };
 
@@ -230,6 +236,17 @@ absl::Status Check(const FiberServerOptions& options) {
 }  // namespace
 
 struct FiberServer::Threads {
+  // Holds them up where none asks for a call. One that does not come there within a second is in a
+  // handler, which may wait for what only the shutdown ends.
+  void Halt() {
+    for (const auto& loop : loops) loop->StartHalt();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    for (const auto& loop : loops) loop->halt().Await(until);
+  }
+  void Resume() {
+    for (const auto& loop : loops) loop->halt().End();
+  }
+
   std::vector<std::unique_ptr<internal::FiberLoop>> loops;
   std::vector<std::jthread> threads;
 };
@@ -270,7 +287,10 @@ void FiberServer::Shutdown(std::chrono::system_clock::time_point deadline) {
                stderr);
     std::abort();
   }
-  server_->Shutdown(deadline);
+  threads_->Halt();
+  internal::ServerShutdown shutdown(*server_);
+  threads_->Resume();
+  shutdown.Finish(deadline);
   for (const auto& loop : threads_->loops) loop->ServerHasShutDown();
   threads_->threads.clear();  // joins
   threads_.reset();

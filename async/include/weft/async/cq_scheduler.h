@@ -30,9 +30,9 @@ class CqAlgorithm;
 ///
 /// Lifetime: made and destroyed on the thread whose fibers it runs, around all their work. The
 ///   destructor shuts the queue down and drains it; nobody else may do either. To end a server:
-///   call `ShutdownServer` in a fiber, or `Server::Shutdown` on another thread; let each fiber
-///   whose request operation yields false end without another request; join the fibers; destroy
-///   the scheduler once the shutdown has returned, then the server. A scheduler that is destroyed
+///   call `ShutdownServer` in a fiber of the thread that asks for its calls; let each fiber whose
+///   request operation yields false end without another request; join the fibers; destroy the
+///   scheduler once the shutdown has returned, then the server. A scheduler that is destroyed
 ///   earlier waits for the shutdown, and what a call that arrives meanwhile does with the queue
 ///   ends the process. A server that is destroyed earlier leaves tags behind that refer to it.
 /// Ownership: the queue stays the caller's, and outlives the scheduler.
@@ -67,7 +67,10 @@ class CqScheduler final {
 /// `server.Shutdown(deadline)` for a fiber: blocks it, but not its thread, on which the calls may
 /// be that the server waits for.
 ///
-/// Threads: any; outside fibers it blocks the thread.
+/// Threads: any; outside fibers it blocks the thread. No other thread may ask for a call of the
+///   server while it begins: gRPC 1.51 may lose a request that runs into a shutdown, and its
+///   operation never ends. The same holds for `Server::Shutdown`. `FiberServer::Shutdown` sees to
+///   it by itself.
 void ShutdownServer(grpc::Server& server, std::chrono::system_clock::time_point deadline);
 
 }  // namespace v0
