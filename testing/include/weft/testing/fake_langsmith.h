@@ -34,7 +34,7 @@ class FakeLangSmith {
  public:
   struct Reply {
     int status = 202;
-    std::optional<std::chrono::seconds> retry_after;
+    std::optional<std::chrono::seconds> retry_after{};
     std::string body = "{}";
     std::string content_type = "application/json";
     bool reset = false;  ///< The connection is reset after the request was read; no answer.

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <absl/status/status.h>
+#include <absl/strings/str_cat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <weft/tracing/internal/http_client.h>
+
+#include "otlp_answer.h"
+#include "otlp_transport.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+constexpr char kDefaultUrl[] = "http://localhost:4318/v1/traces";
+
+/// `body` in gzip's format; empty: zlib has no memory.
+std::string Gzip(std::string_view body) {
+  constexpr int kGzipWindow = 15 + 16;
+  constexpr int kMemory = 8;
+  z_stream stream{};
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, kGzipWindow, kMemory, Z_DEFAULT_STRATEGY) !=
+      Z_OK) {
+    return {};
+  }
+  std::string out(deflateBound(&stream, body.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));
+  stream.avail_in = static_cast<uInt>(body.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const bool done = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+  out.resize(done ? stream.total_out : 0);
+  deflateEnd(&stream);
+  return out;
+}
+
+class HttpTransport final : public OtlpTransport {
+ public:
+  explicit HttpTransport(const OtlpExporterOptions& options)
+      : gzip_(options.compression == OtlpCompression::kGzip) {
+    request_.url = options.endpoint.empty() ? kDefaultUrl : options.endpoint;
+    // Of libcurl, too, zero means that there is no limit.
+    request_.timeout = options.timeout;
+    request_.tls = {.ca_file = options.certificate,
+                    .certificate_file = options.client_certificate,
+                    .key_file = options.client_key};
+    request_.headers.emplace_back("Content-Type: application/x-protobuf");
+    for (const auto& [name, value] : options.headers) {
+      // In libcurl's words, `Name;` is a header without a value.
+      request_.headers.push_back(value.empty() ? name + ";" : name + ": " + value);
+    }
+  }
+
+  SendResult Send(std::string body, std::size_t spans, const std::atomic<bool>& abort) override {
+    OutgoingRequest request = request_;
+    if (gzip_) {
+      if (std::string packed = Gzip(body); !packed.empty()) {
+        body = std::move(packed);
+        request.headers.emplace_back("Content-Encoding: gzip");
+      }
+    }
+    request.body = body;
+    return ReadOtlpReply(client_.Send(request, abort), spans);
+  }
+
+ private:
+  const bool gzip_;
+  OutgoingRequest request_;
+  HttpClient client_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeOtlpHttp(const OtlpExporterOptions& options) {
+  const std::string& url = options.endpoint;
+  if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("endpoint: \"", url, "\" is no http:// or https:// URL"));
+  }
+  const std::pair<const char*, const std::string*> files[] = {
+      {"certificate", &options.certificate},
+      {"client_certificate", &options.client_certificate},
+      {"client_key", &options.client_key}};
+  for (const auto& [name, path] : files) {
+    if (!path->empty() && access(path->c_str(), R_OK) != 0) {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": \"", *path, "\" cannot be read"));
+    }
+  }
+  return std::make_unique<HttpTransport>(options);
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
