@@ -2,7 +2,6 @@
 #include "collector_sender.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <iterator>
 #include <utility>
 
@@ -25,7 +24,6 @@ constexpr std::chrono::seconds kAnswerTimeout{30};
 // within two seconds.
 constexpr milliseconds kFirstBackoff{100};
 constexpr milliseconds kMaxBackoff{800};
-constexpr std::chrono::minutes kReportInterval{1};
 // How often answers are looked for when nobody waits for them, and, when there is nothing to send,
 // whether the collector wants to end the stream.
 constexpr milliseconds kAnswerLook{10};
@@ -35,11 +33,7 @@ constexpr std::chrono::hours kForever{1};
 constexpr std::size_t kMostKept = 4096;
 
 std::string Describe(int code, const std::string& message) {
-  std::string text(absl::StatusCodeToString(static_cast<absl::StatusCode>(code)));
-  if (!message.empty()) text += ": " + message.substr(0, 200);
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c < 0x20 || c == 0x7f; }, '?');
-  return text;
+  return OneLine(absl::StatusCodeToString(static_cast<absl::StatusCode>(code)), message);
 }
 
 bool InvitesRetry(int code) {
@@ -77,6 +71,7 @@ CollectorSender::CollectorSender(const CollectorExporterOptions& options,
       wait_(*wait),
       stream_(std::move(channel), wait->completions(), options.api_key),
       window_(kFirstWindow),
+      loss_("the collector " + options.target),
       random_(std::random_device{}()) {}
 
 void CollectorSender::Loop() {
@@ -94,7 +89,7 @@ void CollectorSender::Loop() {
     OpenIfNeeded(now);
     WriteWhatIsDue(now, orders.flush_below);
     Settle();
-    if (now >= report_after_ && ReportLoss()) report_after_ = now + kReportInterval;
+    if (loss_.IsDue(now)) loss_.Say(queue_.Stats(), now);
 
     const auto longest = NextLook(now) - now;
     const SenderWait::Event event =
@@ -149,7 +144,7 @@ void CollectorSender::CancelIfStalled(Clock::time_point now) {
     return entry.second.in_flight && entry.second.written + kAnswerTimeout <= now;
   });
   if (!stalled) return;
-  last_error_ = "no answer in time";
+  loss_.set_last_answer("no answer in time");
   stream_.Cancel();
 }
 
@@ -241,14 +236,14 @@ void CollectorSender::HandleResult(Batches::iterator batch,
     const std::size_t rejected =
         std::min<std::size_t>(static_cast<std::size_t>(result.rejected_size()), answered.runs);
     if (rejected > 0) {
-      last_error_ = Describe(static_cast<int>(absl::StatusCode::kInvalidArgument),
-                             result.rejected(0).reason());
+      loss_.set_last_answer(Describe(static_cast<int>(absl::StatusCode::kInvalidArgument),
+                                     result.rejected(0).reason()));
       queue_.Resolve(Outcome::kRejected, rejected, 0);
       answered.runs -= rejected;
     }
     return Forget(batch, Outcome::kAcknowledged);
   }
-  last_error_ = Describe(result.code(), result.message());
+  loss_.set_last_answer(Describe(result.code(), result.message()));
   if (!InvitesRetry(result.code())) return Forget(batch, Outcome::kRejected);
   answered.in_flight = false;
   --in_flight_;
@@ -263,7 +258,7 @@ void CollectorSender::HandleResult(Batches::iterator batch,
 void CollectorSender::HandleClosed(const grpc::Status& status) {
   // Cancelled by us: the reason is there already.
   const bool by_peer = !status.ok() && status.error_code() != grpc::StatusCode::CANCELLED;
-  if (by_peer) last_error_ = Describe(status.error_code(), status.error_message());
+  if (by_peer) loss_.set_last_answer(Describe(status.error_code(), status.error_message()));
   if (BlamesABatch(status.error_code()) && in_flight_ > 0) {
     // With one batch unanswered it is the one to blame; with more, the next streams find out.
     if (in_flight_ == 1) {
@@ -290,21 +285,6 @@ void CollectorSender::Settle() {
   queue_.Settle(!batches_.empty()   ? batches_.begin()->second.first
                 : !backlog_.empty() ? backlog_.front().first + backlog_.front().next
                                     : taken_);
-}
-
-bool CollectorSender::ReportLoss() {
-  const ExporterStats stats = queue_.Stats();
-  if (stats.dropped() == reported_loss_) return false;
-  reported_loss_ = stats.dropped();
-  std::fprintf(stderr,
-               "weft: runs lost on the way to the collector %s so far: %llu (queue full %llu, "
-               "rejected %llu, expired %llu)%s%s\n",
-               options_.target.c_str(), static_cast<unsigned long long>(stats.dropped()),
-               static_cast<unsigned long long>(stats.dropped_queue_full),
-               static_cast<unsigned long long>(stats.dropped_rejected),
-               static_cast<unsigned long long>(stats.dropped_expired),
-               last_error_.empty() ? "" : "; last answer: ", last_error_.c_str());
-  return true;
 }
 
 CollectorSender::Clock::time_point CollectorSender::NextLook(Clock::time_point now) const {
@@ -350,7 +330,7 @@ void CollectorSender::SayGoodbye(Clock::time_point until) {
   while (!batches_.empty()) Forget(batches_.begin(), Outcome::kExpired);
   while (!backlog_.empty()) DropFirstChunk();
   Settle();
-  ReportLoss();
+  loss_.Say(queue_.Stats(), Clock::now());
 }
 
 }  // namespace internal

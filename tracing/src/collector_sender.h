@@ -18,6 +18,7 @@
 
 #include "collector_stream.h"
 #include "export_queue.h"
+#include "loss_report.h"
 #include "run_batch_writer.h"
 #include "sender_wait.h"
 
@@ -77,8 +78,6 @@ class CollectorSender {
   void HandleResult(Batches::iterator batch, const collector::v1::BatchResult& result);
   void HandleClosed(const grpc::Status& status);
   void Settle();
-  // False: nothing was lost since the last time.
-  bool ReportLoss();
   Clock::duration Backoff(int failures);
   Clock::time_point NextLook(Clock::time_point now) const;
   void SayGoodbye(Clock::time_point until);
@@ -104,9 +103,7 @@ class CollectorSender {
   Clock::time_point open_after_;
   bool quiet_ = false;   // Nothing happened during the last wait.
   bool asleep_ = false;  // The queue was told to wake us.
-  std::string last_error_;
-  std::uint64_t reported_loss_ = 0;
-  Clock::time_point report_after_;
+  LossReport loss_;
   std::minstd_rand random_;
 };
 

@@ -66,18 +66,23 @@ void ExportQueue::WakeUnlocked(std::unique_lock<std::mutex>& lock) {
 }
 
 void ExportQueue::Push(RunRecord&& record) noexcept {
+  if (TryPush(record)) return;
+  const std::lock_guard lock(mutex_);
+  ++stats_.queued;
+  ++stats_.dropped_queue_full;
+}
+
+bool ExportQueue::TryPush(RunRecord& record) noexcept {
   const std::size_t size = EstimateSize(record);
   std::optional<RunRecord> spent;  // Destroyed without the lock.
   std::unique_lock lock(mutex_);
-  ++stats_.queued;
   if (stop_) {
+    ++stats_.queued;
     ++stats_.dropped_expired;
-    return;
+    return true;
   }
-  if (held_bytes_ + size > limits_.bytes) {
-    ++stats_.dropped_queue_full;
-    return;
-  }
+  if (held_bytes_ + size > limits_.bytes) return false;
+  ++stats_.queued;
   held_bytes_ += size;
   incoming_bytes_ += size;
   ++accepted_;
@@ -93,6 +98,7 @@ void ExportQueue::Push(RunRecord&& record) noexcept {
   if (asleep_ || filled_ >= limits_.batch_runs || incoming_bytes_ >= limits_.batch_bytes) {
     WakeUnlocked(lock);
   }
+  return true;
 }
 
 ExportQueue::Orders ExportQueue::Take(std::vector<QueuedRun> spare, Waiting waiting) {
@@ -121,6 +127,9 @@ void ExportQueue::Resolve(Outcome outcome, std::size_t runs, std::size_t bytes) 
   switch (outcome) {
     case Outcome::kAcknowledged:
       stats_.acknowledged += runs;
+      break;
+    case Outcome::kSpilled:
+      stats_.spilled += runs;
       break;
     case Outcome::kRejected:
       stats_.dropped_rejected += runs;
@@ -160,7 +169,7 @@ void ExportQueue::Stop(Clock::time_point until) {
 ExporterStats ExportQueue::Stats() const {
   const std::lock_guard lock(mutex_);
   ExporterStats stats = stats_;
-  stats.pending = stats.queued - stats.acknowledged - stats.dropped();
+  stats.pending = stats.queued - stats.acknowledged - stats.spilled - stats.dropped();
   return stats;
 }
 

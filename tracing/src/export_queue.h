@@ -47,6 +47,8 @@ class ExportQueue {
   ExportQueue(Limits limits, std::function<void()> wake);
 
   void Push(RunRecord&& record) noexcept;
+  /// False: the queue is full; the record is as it was, and not counted.
+  bool TryPush(RunRecord& record) noexcept;
 
   struct Orders {
     std::vector<QueuedRun> runs;
@@ -68,7 +70,7 @@ class ExportQueue {
   /// through the allocator's locks.
   Orders Take(std::vector<QueuedRun> spare, Waiting waiting);
 
-  enum class Outcome { kAcknowledged, kRejected, kExpired };
+  enum class Outcome { kAcknowledged, kSpilled, kRejected, kExpired };
   void Sent(std::size_t runs);
   void Resolve(Outcome outcome, std::size_t runs, std::size_t bytes);
   /// Everything below `number` is resolved.

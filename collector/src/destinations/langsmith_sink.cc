@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include <weft/tracing/internal/http_client.h>
 #include <boost/json.hpp>
 
-#include "destinations/http_client.h"
 #include "destinations/langsmith_body.h"
 #include "destinations/run_json.h"
 #include "http/content_coding.h"
@@ -18,6 +18,9 @@ namespace weft::collector {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using internal::HttpClient;
+using internal::IncomingReply;
+using internal::OutgoingRequest;
 using std::chrono::milliseconds;
 
 constexpr std::chrono::minutes kInfoLasts{10};

@@ -46,12 +46,7 @@ void RetryGate::WaitForPause(std::unique_lock<std::mutex>& lock) {
 }
 
 std::chrono::milliseconds RetryGate::Pause(const SendResult& result) {
-  if (result.retry_after) return std::min(*result.retry_after, options_.max_retry_after);
-  const auto limit = result.unreachable ? options_.probe_interval : options_.max_backoff;
-  const auto doubled = options_.first_backoff * (1 << std::min(failures_ - 1, 16));
-  const auto most = std::min<std::chrono::milliseconds>(limit, doubled);
-  return std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(
-      1, std::max<std::int64_t>(most.count(), 1))(random_));
+  return internal::RetryPause(options_, result, failures_, random_);
 }
 
 void RetryGate::Succeeded() {

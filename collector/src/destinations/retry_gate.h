@@ -11,12 +11,8 @@
 
 namespace weft::collector {
 
-struct RetryGateOptions {
-  std::chrono::milliseconds first_backoff{200};
-  std::chrono::milliseconds max_backoff{60'000};
-  std::chrono::milliseconds max_retry_after{300'000};
-  /// The longest wait for a target that cannot be reached, and between probes of one that can.
-  std::chrono::milliseconds probe_interval{2'000};
+/// `probe_interval` is the time between probes of a target that can be reached, too.
+struct RetryGateOptions : internal::RetryPauses {
   /// Whether the target looks alive; asked while a long pause lasts.
   std::function<bool()> probe;
 };

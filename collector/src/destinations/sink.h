@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include <weft/collector/config.h>
 #include <weft/collector/record.h>
+#include <weft/tracing/internal/delivery.h>
 
 namespace weft::collector {
 
@@ -27,22 +27,8 @@ struct OutgoingOp {
   std::string_view Text(const Part& part) const { return payload.substr(part.offset, part.length); }
 };
 
-/// What a target made of a batch.
-enum class Verdict {
-  kSent,
-  kRetry,     ///< The target cannot now: the same batch again, later.
-  kTooLarge,  ///< In smaller batches.
-  kRefused,   ///< Something in it is wrong.
-  kDenied,    ///< The key is wrong.
-};
-
-struct SendResult {
-  Verdict verdict = Verdict::kSent;
-  std::string code;    ///< `503`, `connection`.
-  std::string reason;  ///< What the target said, shortened.
-  std::optional<std::chrono::milliseconds> retry_after;
-  bool unreachable = false;  ///< Not even an answer came.
-};
+using internal::SendResult;
+using internal::Verdict;
 
 struct BatchLimits {
   std::size_t operations = 100;

@@ -10,7 +10,7 @@ namespace weft {
 inline namespace v0 {
 
 /// What became of the runs that an exporter was given.
-/// `queued` = `acknowledged` + the three `dropped_...` + `pending` at any moment.
+/// `queued` = `acknowledged` + `spilled` + the three `dropped_...` + `pending` at any moment.
 struct ExporterStats {
   std::uint64_t queued = 0;        ///< Given to Export.
   std::uint64_t sent = 0;          ///< Put on the wire at least once.
@@ -19,6 +19,7 @@ struct ExporterStats {
   std::uint64_t dropped_rejected = 0;  ///< The receiver said they are invalid.
   std::uint64_t dropped_expired = 0;   ///< Retried for too long, or left over at shutdown.
   std::uint64_t pending = 0;
+  std::uint64_t spilled = 0;  ///< Left on disk, to be sent later.
 
   std::uint64_t dropped() const noexcept {
     return dropped_queue_full + dropped_rejected + dropped_expired;
@@ -54,6 +55,9 @@ class Exporter {
   /// True: this exporter calls FinishRecord itself, on the thread that sends. Else that is done for
   /// it on the thread that ends the run.
   virtual bool finishes_records() const noexcept { return false; }
+
+  /// True: who gets the runs knows them by the ids of `traceparent`, so calls carry it, too.
+  virtual bool speaks_opentelemetry() const noexcept { return false; }
 };
 
 }  // namespace v0

@@ -9,7 +9,16 @@
 #include <string_view>
 #include <vector>
 
-namespace weft::collector {
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// Files in PEM; empty: the system's certificates, and none of one's own.
+struct TlsFiles {
+  std::string ca_file{};
+  std::string certificate_file{};
+  std::string key_file{};
+};
 
 struct OutgoingRequest {
   std::string method = "POST";
@@ -17,6 +26,7 @@ struct OutgoingRequest {
   std::vector<std::string> headers;  ///< `Name: value`
   std::string_view body;
   std::chrono::milliseconds timeout{60'000};
+  TlsFiles tls{};
 };
 
 struct IncomingReply {
@@ -30,7 +40,7 @@ struct IncomingReply {
 /// Sends requests by libcurl and keeps connections for the next ones. Follows no redirect, so that
 /// a key goes nowhere but where it was meant to go.
 ///
-/// Threads: any; Send blocks. `abort` breaks it off within a second.
+/// Threads: any; Send blocks. `abort` breaks it off within a tenth of a second.
 class HttpClient {
  public:
   HttpClient();
@@ -41,11 +51,15 @@ class HttpClient {
   IncomingReply Send(const OutgoingRequest& request, const std::atomic<bool>& abort);
 
  private:
-  void* Take();
-  void Give(void* handle);
+  struct Handle;  ///< A transfer with its connections.
+
+  Handle* Take();
+  void Give(Handle* handle);
 
   std::mutex mutex_;
-  std::vector<void*> idle_;  ///< CURL handles with their connections.
+  std::vector<Handle*> idle_;
 };
 
-}  // namespace weft::collector
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
