@@ -34,6 +34,7 @@ constexpr Attempt kAttempts[] = {
     {.name = "one without the key", .key = "guessed"},
     {.name = "one too late", .key = "s3cret", .timeout = 900ms},
     {.name = "another good call", .key = "s3cret"},
+    {.name = "one that the handler breaks on", .key = "s3cret", .task = ""},
     {.name = "one too many", .key = "s3cret"},
 };
 

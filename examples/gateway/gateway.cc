@@ -2,6 +2,7 @@
 // A gateway: everything it does about a call is a list of middlewares; its service passes calls on.
 #include "gateway.h"
 
+#include <cctype>
 #include <chrono>
 #include <iostream>
 #include <string_view>
@@ -20,11 +21,19 @@
 #include <weft/interceptors/logging.h>
 #include <weft/interceptors/metrics.h>
 #include <weft/interceptors/rate_limit.h>
+#include <weft/interceptors/recovery.h>
 
 namespace planning {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// The task as the retriever wants it. Throws for one without text: at() has no first letter.
+Task Capitalized(Task task) {
+  char& first = task.mutable_text()->at(0);
+  first = static_cast<char>(std::toupper(static_cast<unsigned char>(first)));
+  return task;
+}
 
 /// Asks the backend, for as long as the caller waits and never more than two seconds.
 class Forwarder final : public Retriever::Service {
@@ -35,7 +44,7 @@ class Forwarder final : public Retriever::Service {
   grpc::Status Find(grpc::ServerContext*, const Task* task, Notes* notes) override {
     grpc::ClientContext context;
     weft::SetDeadline(context, {.timeout = 2s});
-    return backend_->Find(&context, *task, notes);
+    return backend_->Find(&context, Capitalized(*task), notes);
   }
 
  private:
@@ -67,7 +76,8 @@ absl::Status Gateway::Start(const std::string& backend) {
           weft::Metrics(registry_), weft::Logging(Log),
           weft::Deadline({.least = 1s}),  // sooner than that no answer is found
           weft::Auth(caller, {.record = true}),
-          weft::RateLimit({.per_second = 0.01, .burst = 2, .key = weft::RateLimitKey::kIdentity})}};
+          weft::RateLimit({.per_second = 0.01, .burst = 3, .key = weft::RateLimitKey::kIdentity}),
+          weft::Recovery()}};
   if (auto status = weft::InterceptServer(builder, std::move(options)); !status.ok()) return status;
   // In the place of builder.RegisterService: keeps the handlers of rejected calls from running.
   if (auto status = weft::RegisterService(builder, service_.get()); !status.ok()) return status;

@@ -6,6 +6,8 @@
 
 #include <grpcpp/support/time.h>
 
+#include <weft/async/internal/thrown.h>
+
 #include "message_content.h"
 #include "stats.h"
 
@@ -173,7 +175,13 @@ void CallData::Message(MessageView::Direction direction, MessageContent* content
 }
 
 void CallData::Status(grpc::Status& status) noexcept {
+  if (status.error_code() == grpc::StatusCode::INTERNAL) NoteThrown();
   Outwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnStatus(call, status); });
+}
+
+void CallData::NoteThrown() noexcept {
+  if (method.info->description.side == CallSide::kClient || thrown != nullptr) return;
+  if (const std::exception_ptr* known = Context::View().Find(kThrownKey)) thrown = *known;
 }
 
 void CallData::End(CallReport report) noexcept {
@@ -223,6 +231,8 @@ std::shared_ptr<HeldCall> Call::Hold(std::chrono::system_clock::time_point until
   return data_.hold;
 }
 void Call::Reject(Verdict verdict) { data_.Reject(std::move(verdict), middleware_); }
+ServerApi Call::api() const noexcept { return data_.api; }
+const std::exception_ptr& Call::exception() const noexcept { return data_.thrown; }
 int Call::previous_attempts() const noexcept { return data_.previous_attempts; }
 const Context& Call::context() const noexcept { return data_.context; }
 void Call::SetContext(Context context) noexcept { data_.context = std::move(context); }

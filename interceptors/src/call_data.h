@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 
@@ -90,6 +91,7 @@ struct CallData {
   /// A message that `batch` is about to send.
   void SendMessage(grpc::experimental::InterceptorBatchMethods& batch) noexcept;
   void ReceiveMessage(void* message) noexcept;
+  /// `status` may change. On a server, on the stack that sends it.
   void Status(grpc::Status& status) noexcept;
   /// Ends the call unless it has ended; fills in the counts and the rejection.
   void End(CallReport report) noexcept;
@@ -117,6 +119,8 @@ struct CallData {
   std::optional<std::chrono::system_clock::time_point> deadline;
   Context context;
   const grpc::ServerContextBase* server_context = nullptr;  // while its headers are worked on
+  std::exception_ptr thrown;  // by a server's handler, as far as it is known
+  ServerApi api = ServerApi::kNone;
   int previous_attempts = 0;
   bool generic = false;  // the application has messages as grpc::ByteBuffer; see WantsMessages
   RejectionSlot rejection;
@@ -124,6 +128,7 @@ struct CallData {
   std::size_t asked = 0;       // how many middlewares, whether the call may be sent
 
  private:
+  void NoteThrown() noexcept;
   /// `content`: null where nobody wants messages.
   void Message(MessageView::Direction direction, MessageContent* content) noexcept;
   const google::protobuf::Message* Prototype(MessageView::Direction direction) const noexcept;

@@ -2,6 +2,7 @@
 // All that knows how gRPC keeps the handlers of a service is in this file.
 #include <weft/interceptors/guard.h>
 
+#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/support/method_handler.h>
 
+#include <weft/async/internal/thrown.h>
 #include <weft/async/rejected.h>
 
 #include "handled_call.h"
@@ -31,6 +33,20 @@ struct HandlerTag {
 };
 template struct PrivateMember<&grpc::Service::methods_, MethodsTag>;
 template struct PrivateMember<&grpc::internal::RpcServiceMethod::handler_, HandlerTag>;
+
+// The last message of a stream, which a synchronous handler may leave to be sent with the status.
+struct HasPendingTag {
+  friend constexpr auto Get(HasPendingTag);
+};
+struct PendingTag {
+  friend constexpr auto Get(PendingTag);
+};
+struct PluckTag {
+  friend constexpr auto Get(PluckTag);
+};
+template struct PrivateMember<&grpc::ServerContextBase::has_pending_ops_, HasPendingTag>;
+template struct PrivateMember<&grpc::ServerContextBase::pending_ops_, PendingTag>;
+template struct PrivateMember<&grpc::CompletionQueue::Pluck, PluckTag>;
 
 }  // namespace internal
 
@@ -77,14 +93,48 @@ class GuardedHandler final : public Handler {
   void RunUnlessRejected(const HandlerParameter& call) {
     const grpc::Status* const rejected = Rejected(*call.server_context);
     // A call whose request could not be read reaches no handler of the application either.
-    if (rejected == nullptr || !call.status.ok()) return inner_->RunHandler(call);
+    if (rejected == nullptr || !call.status.ok()) return RunInner(call);
     // Copied: the call may end before the handler returns.
     const grpc::Status status = *rejected;
     if (callback_) return RunWithoutHandler(call, status);
     if (!has_request_) return EndCall(call);
-    // RpcMethodHandler destroys a request only where its handler has run.
-    static_cast<google::protobuf::MessageLite*>(call.request)->~MessageLite();
+    DestroyRequest(call);
     RunWithoutHandler(call, status);
+  }
+
+  // gRPC itself catches what its handlers throw, unless their generated code was compiled with
+  // GRPC_ALLOW_EXCEPTIONS=0. Then nothing was sent yet.
+  void RunInner(const HandlerParameter& call) {
+    if (callback_) return inner_->RunHandler(call);
+    std::exception_ptr thrown;
+    try {
+      return inner_->RunHandler(call);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    if (has_request_ && call.request != nullptr) DestroyRequest(call);
+    internal::FinishWith(std::move(thrown), [&](const grpc::Status&) { EndThrown(call); });
+  }
+
+  // Synchronous handlers destroy a request only where the application's part has returned.
+  static void DestroyRequest(const HandlerParameter& call) {
+    static_cast<google::protobuf::MessageLite*>(call.request)->~MessageLite();
+  }
+
+  // As gRPC's handlers for streams of responses do.
+  static void EndThrown(const HandlerParameter& call) {
+    grpc::internal::CallOpSet<grpc::internal::CallOpSendInitialMetadata,
+                              grpc::internal::CallOpServerSendStatus>
+        ops;
+    grpc::internal::ErrorMethodHandler<grpc::StatusCode::INTERNAL>::FillOps(
+        call.server_context, internal::kThrownText, &ops);
+    call.call->PerformOps(&ops);
+    const auto wait = [&](grpc::internal::CompletionQueueTag& tag) {
+      (call.call->cq()->*Get(internal::PluckTag()))(&tag);
+    };
+    grpc::ServerContextBase& context = *call.server_context;
+    if (context.*Get(internal::HasPendingTag())) wait(context.*Get(internal::PendingTag()));
+    wait(ops);
   }
 
   // With a status gRPC's handlers take the request for unreadable, and answer themselves.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <weft/interceptors/real_peer.h>
+#include <weft/interceptors/recovery.h>
 
 #include "call_run.h"
 #include "stats.h"
@@ -102,6 +103,9 @@ class LoggingMiddleware final : public Middleware {
     if (!report.rejected_by.empty()) AppendField(line, "rejected_by", report.rejected_by);
     const std::string error = report.status.error_message();
     if (!error.empty()) AppendField(line, "grpc.error", error);
+    if (call.exception() != nullptr) {
+      AppendField(line, "exception", ExceptionText(call.exception()));
+    }
     return line;
   }
 

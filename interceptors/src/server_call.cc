@@ -41,7 +41,7 @@ ServerCall::~ServerCall() {
 }
 
 void ServerCall::Begin(ReceivedMetadata& metadata, ServerApi api) noexcept {
-  api_ = api;
+  data_.api = api;
   data_.start = data_.method.chain->Now();
   data_.deadline = ToDeadline(context_->raw_deadline());
   data_.previous_attempts = PreviousAttempts(MetadataView(metadata));
@@ -69,7 +69,8 @@ void ServerCall::Received(void* message) noexcept {
 // cannot be kept from running, the peer at least need not wait for it.
 void ServerCall::Reject() noexcept {
   data_.context = data_.context.With(kRejectionKey, data_.rejection->verdict.status);
-  if (data_.method.info->guarded || (api_ != ServerApi::kCallback && ThisThreadRejects())) return;
+  if (data_.method.info->guarded) return;
+  if (data_.api != ServerApi::kCallback && ThisThreadRejects()) return;
   data_.method.chain->guards().WarnOf(method().service);
   CancelRejected();
 }
@@ -117,7 +118,7 @@ void ServerCall::PeerClosed(bool cancelled) noexcept {
 // Who ends it after the verdict, and how, says nothing more about the call.
 void ServerCall::EndRejected() noexcept {
   if (!data_.Is(CallData::kStatusSent)) status_ = data_.rejection->verdict.status;
-  data_.End({.status = status_, .api = api_, .end = end_});
+  data_.End({.status = status_, .api = data_.api, .end = end_});
 }
 
 void ServerCall::End() noexcept {
@@ -139,7 +140,7 @@ void ServerCall::End() noexcept {
                                      "the caller went away before the reply");
   }
   data_.End({.status = status_,
-             .api = api_,
+             .api = data_.api,
              .cancelled = cancelled,
              .deadline_exceeded = expired,
              .abandoned = abandoned,

@@ -52,8 +52,8 @@ class ServerCall {
   bool Is(CallData::Flag flag) const noexcept { return data_.Is(flag); }
 
   grpc::ServerContextBase* server_context() const noexcept { return context_; }
-  ServerApi api() const noexcept { return api_; }
-  void set_api(ServerApi api) noexcept { api_ = api; }
+  ServerApi api() const noexcept { return data_.api; }
+  void set_api(ServerApi api) noexcept { data_.api = api; }
 
  private:
   void Reject() noexcept;
@@ -62,7 +62,6 @@ class ServerCall {
 
   CallData data_;
   grpc::ServerContextBase* context_;
-  ServerApi api_ = ServerApi::kCompletionQueue;
   // Written before kStatusSent and kPeerClosed are set, read after.
   grpc::Status status_;
   std::chrono::system_clock::time_point end_;

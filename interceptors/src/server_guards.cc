@@ -2,6 +2,7 @@
 #include "server_guards.h"
 
 #include <cstdio>
+#include <exception>
 #include <map>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include <grpcpp/impl/server_initializer.h>
 
 #include <weft/async/internal/call_sentinel.h>
+#include <weft/async/internal/thrown.h>
 #include <weft/async/rejected.h>
 
 #include "registered_methods.h"
@@ -95,8 +97,12 @@ class GuardedGenericService final : public grpc::CallbackGenericService {
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
-    const grpc::Status* const rejected = Rejected(*context);
-    return rejected == nullptr ? service_->CreateReactor(context) : new Rejection(*rejected);
+    if (const grpc::Status* const rejected = Rejected(*context)) return new Rejection(*rejected);
+    try {
+      return service_->CreateReactor(context);
+    } catch (...) {
+      return new Failure(std::current_exception());
+    }
   }
 
  private:
@@ -104,6 +110,21 @@ class GuardedGenericService final : public grpc::CallbackGenericService {
    public:
     explicit Rejection(const grpc::Status& status) { Finish(status); }
     void OnDone() override { delete this; }
+  };
+
+  // A reactor that gRPC does not know yet cannot say what was thrown: its status waits in it.
+  class Failure final : public grpc::ServerGenericBidiReactor {
+   public:
+    explicit Failure(std::exception_ptr thrown) noexcept : thrown_(std::move(thrown)) {
+      StartSendInitialMetadata();
+    }
+    void OnSendInitialMetadataDone(bool /*ok*/) override {
+      FinishWith(std::move(thrown_), [this](const grpc::Status& status) { Finish(status); });
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    std::exception_ptr thrown_;
   };
 
   grpc::CallbackGenericService* service_;

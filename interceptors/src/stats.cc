@@ -42,6 +42,7 @@ struct Counters {
   CodeCounts header_problems;
   CodeCounts dropped_headers;
   std::atomic<std::uint64_t> hook_failures{0};
+  std::atomic<std::uint64_t> handler_exceptions{0};
 };
 
 Counters& Get() noexcept {
@@ -72,6 +73,9 @@ void CountEnded(CallSide side) noexcept {
 void CountHeaderProblem(std::string_view code) noexcept { Get().header_problems.Add(code); }
 void CountDroppedHeader(std::string_view reason) noexcept { Get().dropped_headers.Add(reason); }
 void CountHookFailure() noexcept { Get().hook_failures.fetch_add(1, std::memory_order_relaxed); }
+void CountHandlerException() noexcept {
+  Get().handler_exceptions.fetch_add(1, std::memory_order_relaxed);
+}
 
 }  // namespace internal
 
@@ -90,6 +94,7 @@ InterceptorStats GetInterceptorStats() {
   stats.header_problems = counters.header_problems.Read();
   stats.dropped_headers = counters.dropped_headers.Read();
   stats.hook_failures = counters.hook_failures.load(std::memory_order_relaxed);
+  stats.handler_exceptions = counters.handler_exceptions.load(std::memory_order_relaxed);
   return stats;
 }
 

@@ -15,6 +15,7 @@ void CountEnded(CallSide side) noexcept;
 void CountHeaderProblem(std::string_view code) noexcept;
 void CountDroppedHeader(std::string_view reason) noexcept;
 void CountHookFailure() noexcept;
+void CountHandlerException() noexcept;
 
 }  // namespace internal
 }  // namespace v0

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <weft/context/context_scope.h>
+#include <weft/interceptors/recovery.h>
 #include <weft/tracing/tracing_context.h>
 
 #include "captured_call.h"
@@ -371,13 +372,19 @@ class TracingMiddleware final : public Middleware {
     }
     if (call.side() == CallSide::kClient ? code != grpc::StatusCode::OK
                                          : report.abandoned || IsServerError(code)) {
-      run.SetError(StatusText(report.status));
+      run.SetError(ErrorText(call, report.status));
     }
   }
 
   std::shared_ptr<Tracer> tracer_;
   TracingOptions options_;
 };
+  static std::string ErrorText(const Call& call, const grpc::Status& status) {
+    std::string text = StatusText(status);
+    if (call.exception() != nullptr) text.append(": ").append(ExceptionText(call.exception()));
+    return text;
+  }
+
 
 }  // namespace
 
@@ -387,3 +394,6 @@ std::shared_ptr<Middleware> Tracing(std::shared_ptr<Tracer> tracer, TracingOptio
 
 }  // namespace v0
 }  // namespace weft
+    if (call.exception() != nullptr) {
+      run.AddAttribute("exception.message", ExceptionText(call.exception()));
+    }

@@ -273,9 +273,6 @@ class Trial {
   std::vector<std::string> problems_;
 };
 
-bool IsQueue(ServerFlavour flavour) {
-  return flavour == ServerFlavour::kCq || flavour == ServerFlavour::kGenericCq;
-}
 bool IsGeneric(ServerFlavour flavour) {
   return flavour == ServerFlavour::kGenericCq || flavour == ServerFlavour::kGenericCallback;
 }
@@ -283,7 +280,7 @@ bool IsGeneric(ServerFlavour flavour) {
 bool IsPossible(const MiddlewareCase& one) {
   switch (one.ending) {
     case CallEnding::kThrow:
-      return !IsQueue(one.flavour) && (kFibersMayThrow || one.flavour != ServerFlavour::kFiber);
+      return kFibersMayThrow || one.flavour != ServerFlavour::kFiber;
     case CallEnding::kDropped:
       return one.kind != RpcKind::kUnary;
     case CallEnding::kUnknownMethod:  // A generic service has every method.

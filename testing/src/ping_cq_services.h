@@ -11,6 +11,7 @@
 #include <grpcpp/generic/async_generic_service.h>
 
 #include <weft/async/context_of.h>
+#include <weft/async/finish_thrown.h>
 #include <weft/async/rejected.h>
 #include <weft/context/context_scope.h>
 
@@ -96,7 +97,14 @@ bool ServeOne(ServerQueue& queue, ServerContext& context, Request request, Handl
     status = *rejected;
   } else {
     const ContextScope scope(ContextOf(context));
-    status = handle([&] { Await(queue, closed); });
+    try {
+      status = handle([&] { Await(queue, closed); });
+    } catch (...) {
+      FinishThrown(
+          [&](const grpc::Status& thrown) { Do(queue, [&](Tag* tag) { finish(thrown, tag); }); });
+      Await(queue, closed);
+      return true;
+    }
     if (BehaviourOf(context) == behaviour::kForget) return true;
   }
   Do(queue, [&](Tag* tag) { finish(status, tag); });

@@ -111,7 +111,8 @@ struct FiberServerOptions {
 ///   the next.
 /// Threads: a call stays on its thread. A handler that blocks the thread (a file, a std::mutex held
 ///   long) holds up the thread's other calls.
-/// Errors: an exception of a handler ends its call with INTERNAL.
+/// Errors: an exception of a handler ends its call with INTERNAL. The caller is not told its text,
+///   the run of the call has it; see FinishThrown.
 class FiberServer final {
  public:
   explicit FiberServer(FiberServerOptions options = {});

@@ -21,8 +21,8 @@ inline namespace v0 {
 ///
 /// Lifetime: as `Reactor`; it may delete itself in `OnDone`. It keeps the context while it exists.
 /// Errors: gRPC swallows an exception of a reaction and the call hangs. Here an exception of one of
-///   a server finishes the call with INTERNAL; hence none may leave a reaction after `Finish` was
-///   called. OnCancel, OnDone and the reactions of clients are left as they are.
+///   a server finishes the call as FinishThrown does; hence none may leave a reaction after
+///   `Finish` was called. OnCancel, OnDone and the reactions of clients are left as they are.
 /// Cost: one scope with a copy of the context for each reaction.
 template <typename Reactor>
 class WithContext final : public internal::ReactorWithContext<Reactor>::Type {

@@ -27,6 +27,9 @@ struct InterceptorStats {
 
   /// Functions given to weft that threw; what they were asked for was skipped.
   std::uint64_t hook_failures = 0;
+
+  /// Handlers that threw, in calls that Recovery saw.
+  std::uint64_t handler_exceptions = 0;
 };
 
 InterceptorStats GetInterceptorStats();

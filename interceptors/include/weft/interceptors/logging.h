@@ -40,10 +40,11 @@ struct LoggingOptions {
 ///     level=info grpc.component=server grpc.service=shop.Cart grpc.method=Add
 ///     grpc.method_type=unary grpc.code=OK grpc.time_ms=1.25 trace_id=019b7a... run_id=019b7a...
 ///
-/// (in one line; `peer.address` where RealPeer found it), then `rejected_by` and `grpc.error` where
-/// there is one. `run_id` is on a server the call's run, on a client the run that made the call. A
-/// value with blanks or the like is quoted; what is not printable ASCII is written as `\xNN`, so
-/// that no peer forges a line or talks to a terminal. Values longer than 512 bytes are cut.
+/// (in one line; `peer.address` where RealPeer found it), then `rejected_by`, `grpc.error` and
+/// `exception` where there is one. `run_id` is on a server the call's run, on a client the run that
+/// made the call. A value with blanks or the like is quoted; what is not printable ASCII is written
+/// as `\xNN`, so that no peer forges a line or talks to a terminal. Values longer than 512 bytes
+/// are cut.
 ///
 /// An empty sink gives null. Errors: a sink or level function that throws is counted as a hook
 ///   failure.

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
 #include <new>
@@ -182,6 +183,11 @@ class Call {
   std::vector<std::string> tls_identities() const;
   /// How often gRPC tried this call before (`grpc-previous-rpc-attempts`); servers only.
   int previous_attempts() const noexcept;
+  /// What handles the call; for certain from OnStatus on. Servers only.
+  ServerApi api() const noexcept;
+  /// What the handler threw; in OnStatus and OnEnd, null when nothing or when gRPC keeps it to
+  /// itself (see Recovery). Servers only.
+  const std::exception_ptr& exception() const noexcept;
 
   /// Client: the context of the code that made the call. Server: the context of the handler.
   const Context& context() const noexcept;

@@ -56,8 +56,7 @@ struct MiddlewareCase {
   std::string Name() const;
 };
 
-/// All that gRPC can do: there is no throwing through a loop of a completion queue, and no letting
-/// go of a unary call.
+/// All that gRPC can do: there is no letting go of a unary call.
 std::vector<MiddlewareCase> MiddlewareCases();
 
 /// Tries one case with a traced server and client, with the middleware around their calls. Returns

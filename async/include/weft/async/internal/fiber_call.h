@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -15,6 +14,7 @@
 
 #include <weft/async/fiber_operation.h>
 #include <weft/async/internal/call_sentinel.h>
+#include <weft/async/internal/thrown.h>
 #include <weft/context/context.h>
 #include <weft/context/context_scope.h>
 
@@ -50,16 +50,13 @@ class FiberCall : public CompletionHandler {
 
  protected:
   template <typename Handler>
-  static grpc::Status CallHandler(Handler handler) {
-    std::string thrown;
+  grpc::Status CallHandler(Handler handler) {
     try {
       return handler();
-    } catch (const std::exception& error) {
-      thrown = error.what();
     } catch (...) {
-      thrown = "no std::exception";
+      thrown_ = std::current_exception();
     }
-    return {grpc::StatusCode::INTERNAL, "the handler threw: " + thrown};
+    return ThrownStatus();
   }
 
   /// Does not wait: the fiber may end while its status is on the way.
@@ -67,7 +64,9 @@ class FiberCall : public CompletionHandler {
   void Finish(Start start) {
     ++references_;
     if (!intercepted_) return start(done_.tag());
-    const ContextScope scope(Context::Current().With(kFiberCallKey, &context_));
+    Context context = Context::Current().With(kFiberCallKey, &context_);
+    if (thrown_ != nullptr) context = context.With(kThrownKey, thrown_);
+    const ContextScope scope(std::move(context));
     start(done_.tag());
   }
 
@@ -95,6 +94,7 @@ class FiberCall : public CompletionHandler {
   std::size_t method_ = 0;
   int references_ = 1;
   bool intercepted_ = false;  // by an interceptor of ours
+  std::exception_ptr thrown_;
 };
 
 template <typename Request>

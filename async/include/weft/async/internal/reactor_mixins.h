@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <exception>
 #include <type_traits>
 #include <utility>
 
 #include <grpcpp/support/client_callback.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <weft/async/internal/thrown.h>
 #include <weft/context/context.h>
 #include <weft/context/context_scope.h>
 
@@ -54,13 +56,15 @@ class ReactorRoot : protected CapturedContext, public Reactor {
   void React(Reaction reaction) {
     ContextScope scope(captured_context_);
     if constexpr (decltype(KindOf(static_cast<Reactor*>(nullptr)))::kIsServer) {
+      std::exception_ptr thrown;
       try {
         reaction();
         return;
       } catch (...) {
         // Left before anything else is done: see below.
+        thrown = std::current_exception();
       }
-      this->Finish(grpc::Status(grpc::StatusCode::INTERNAL, "Unexpected error in RPC handling"));
+      FinishWith(std::move(thrown), [this](const grpc::Status& status) { this->Finish(status); });
     } else {
       reaction();
     }
