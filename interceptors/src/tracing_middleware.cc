@@ -346,6 +346,12 @@ class TracingMiddleware final : public Middleware {
         .append(status.error_message());
   }
 
+  static std::string ErrorText(const Call& call, const grpc::Status& status) {
+    std::string text = StatusText(status);
+    if (call.exception() != nullptr) text.append(": ").append(ExceptionText(call.exception()));
+    return text;
+  }
+
   static bool EndedWell(const Call& call, const CallReport& report) noexcept {
     return report.status.ok() && call.kind() == RpcKind::kUnary && !report.cancelled &&
            !report.abandoned && !report.deadline_exceeded && report.rejected_by.empty();
@@ -370,6 +376,9 @@ class TracingMiddleware final : public Middleware {
           std::chrono::duration_cast<std::chrono::microseconds>(report.rejected_after).count());
       run.AddAttribute("weft.verdict", StatusText(report.status));
     }
+    if (call.exception() != nullptr) {
+      run.AddAttribute("exception.message", ExceptionText(call.exception()));
+    }
     if (call.side() == CallSide::kClient ? code != grpc::StatusCode::OK
                                          : report.abandoned || IsServerError(code)) {
       run.SetError(ErrorText(call, report.status));
@@ -379,12 +388,6 @@ class TracingMiddleware final : public Middleware {
   std::shared_ptr<Tracer> tracer_;
   TracingOptions options_;
 };
-  static std::string ErrorText(const Call& call, const grpc::Status& status) {
-    std::string text = StatusText(status);
-    if (call.exception() != nullptr) text.append(": ").append(ExceptionText(call.exception()));
-    return text;
-  }
-
 
 }  // namespace
 
@@ -394,6 +397,3 @@ std::shared_ptr<Middleware> Tracing(std::shared_ptr<Tracer> tracer, TracingOptio
 
 }  // namespace v0
 }  // namespace weft
-    if (call.exception() != nullptr) {
-      run.AddAttribute("exception.message", ExceptionText(call.exception()));
-    }
