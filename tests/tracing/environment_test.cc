@@ -125,8 +125,6 @@ TEST(EnvironmentTest, SaysWhatToSetInsteadOfWhatItCannotReach) {
                             {"LANGSMITH_ENDPOINT", "https://api.example"}};
   EXPECT_THAT(Refusal(direct), AllOf(HasSubstr("LANGSMITH_ENDPOINT: \"https://api.example\""),
                                      HasSubstr("WEFT_COLLECTOR")));
-  EXPECT_THAT(Refusal({{"LANGSMITH_TRACING", "true"}, {"LANGSMITH_OTEL_ENABLED", "true"}}),
-              AllOf(HasSubstr("LANGSMITH_OTEL_ENABLED"), HasSubstr("WEFT_COLLECTOR")));
   Variables both = direct;
   both["WEFT_COLLECTOR"] = "here:1";
   EXPECT_TRUE(Read(both).ok());

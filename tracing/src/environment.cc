@@ -12,7 +12,6 @@
 #include <absl/strings/str_cat.h>
 
 #include "environment_variables.h"
-#include "percent.h"
 #include "text.h"
 
 namespace weft {
@@ -51,7 +50,8 @@ absl::Status ReadDestination(const Environment& environment, EnvironmentSettings
     return absl::OkStatus();
   }
   const auto endpoint = environment.FindSdk("ENDPOINT");
-  if (!endpoint || !settings.tracer.enabled) return absl::OkStatus();
+  const bool elsewhere = settings.otlp && settings.otlp->only;
+  if (!endpoint || !settings.tracer.enabled || elsewhere) return absl::OkStatus();
   return Unusable(*endpoint,
                   "cannot be sent to directly: set WEFT_COLLECTOR to the HOST:PORT of a collector "
                   "that forwards to it (weft collect --forward langsmith=URL)");
@@ -93,27 +93,16 @@ absl::Status ReadSampling(const Environment& environment, TracerOptions& options
   return absl::OkStatus();
 }
 
-absl::Status ReadServiceName(const Environment& environment, TracerOptions& options) {
-  if (const auto name = environment.Find("OTEL_SERVICE_NAME")) {
-    options.service_name = name->value;
-    return absl::OkStatus();
+absl::Status ReadOpenTelemetry(const Environment& environment, EnvironmentSettings& settings) {
+  absl::StatusOr<JsonObject> resource = ReadResourceAttributes(environment);
+  if (!resource.ok()) return resource.status();
+  if (const Json* const name = resource->if_contains("service.name")) {
+    settings.tracer.service_name = std::string(name->as_string().data(), name->as_string().size());
   }
-  const auto attributes = environment.Find("OTEL_RESOURCE_ATTRIBUTES");
-  if (!attributes) return absl::OkStatus();
-  std::string_view rest = attributes->value;
-  while (!rest.empty()) {
-    const std::size_t comma = std::min(rest.find(','), rest.size());
-    const std::string_view member = TrimBlanks(rest.substr(0, comma));
-    rest.remove_prefix(std::min(comma + 1, rest.size()));
-    const std::size_t equals = member.find('=');
-    if (member.empty()) continue;
-    if (equals == std::string_view::npos) {
-      return Unusable(*attributes, "is no list of key=value");
-    }
-    if (TrimBlanks(member.substr(0, equals)) == "service.name") {
-      options.service_name = PercentDecode(TrimBlanks(member.substr(equals + 1))).text;
-    }
-  }
+  absl::StatusOr<std::optional<OtlpSettings>> otlp =
+      ReadOtlpEnvironment(environment, *std::move(resource));
+  if (!otlp.ok()) return otlp.status();
+  if (settings.tracer.enabled) settings.otlp = *std::move(otlp);
   return absl::OkStatus();
 }
 
@@ -134,16 +123,6 @@ absl::Status ReadFlags(const Environment& environment, TracerOptions& options) {
   }
   const auto otel_off = environment.Find("OTEL_SDK_DISABLED");
   if (otel_off && AsciiLower(otel_off->value) == "true") options.enabled = false;
-  for (const char* const name : {"OTEL_ENABLED", "OTEL_ONLY"}) {
-    const auto variable = environment.FindSdk(name);
-    const absl::StatusOr<bool> value = environment.Flag(variable);
-    if (!value.ok()) return value.status();
-    if (*value && options.enabled) {
-      return Unusable(*variable,
-                      "asks for export over OTLP: let a collector do that (weft collect --forward "
-                      "otlp=ADDRESS) and set WEFT_COLLECTOR");
-    }
-  }
   return absl::OkStatus();
 }
 
@@ -153,9 +132,9 @@ absl::StatusOr<EnvironmentSettings> ReadEnvironment(const GetVariable& get) {
   const Environment environment(get);
   EnvironmentSettings settings;
   for (const absl::Status& status :
-       {ReadFlags(environment, settings.tracer), ReadDestination(environment, settings),
-        ReadProject(environment, settings.tracer), ReadSampling(environment, settings.tracer),
-        ReadServiceName(environment, settings.tracer)}) {
+       {ReadFlags(environment, settings.tracer), ReadOpenTelemetry(environment, settings),
+        ReadDestination(environment, settings), ReadProject(environment, settings.tracer),
+        ReadSampling(environment, settings.tracer)}) {
     if (!status.ok()) return status;
   }
   return settings;
@@ -167,8 +146,14 @@ absl::StatusOr<std::shared_ptr<Tracer>> Tracer::FromEnvironment() {
   absl::StatusOr<internal::EnvironmentSettings> settings =
       internal::ReadEnvironment([](const char* name) { return std::getenv(name); });
   if (!settings.ok()) return settings.status();
-  if (settings->tracer.enabled) {
+  const bool otlp_only = settings->otlp && settings->otlp->only;
+  if (settings->tracer.enabled && !otlp_only) {
     auto exporter = CollectorExporter::Create(std::move(settings->collector));
+    if (!exporter.ok()) return exporter.status();
+    settings->tracer.exporters.push_back(*std::move(exporter));
+  }
+  if (settings->otlp) {
+    auto exporter = OtlpExporter::Create(std::move(settings->otlp->exporter));
     if (!exporter.ok()) return exporter.status();
     settings->tracer.exporters.push_back(*std::move(exporter));
   }

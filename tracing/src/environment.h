@@ -11,6 +11,7 @@
 #include <weft/tracing/tracer.h>
 
 #include "environment_variables.h"
+#include "otlp_environment.h"
 
 namespace weft {
 inline namespace v0 {
@@ -21,6 +22,8 @@ struct EnvironmentSettings {
   TracerOptions tracer;
   /// Where runs go when tracing is on.
   CollectorExporterOptions collector;
+  /// Absent: nothing is sent as spans.
+  std::optional<OtlpSettings> otlp;
 };
 
 /// Errors: InvalidArgument with the variable's name and value; the value of a key is masked.
