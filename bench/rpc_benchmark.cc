@@ -18,9 +18,9 @@
 //
 // Words: stream (100 messages each way in the place of one call), sync or callback (another server
 // than one of a completion queue), guarded (its service is registered with weft::RegisterService),
-// key (the client sends an API key), timed (with a deadline), server:NAME and client:NAME (a
-// further middleware there: auth, concurrency, deadline, forward, logging, metrics, rate-limit,
-// real-peer).
+// hooks (with guard_services = false: interceptors of gRPC for all calls), key (the client sends an
+// API key), timed (with a deadline), server:NAME and client:NAME (a further middleware there: auth,
+// concurrency, deadline, forward, logging, metrics, rate-limit, real-peer).
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -122,10 +122,9 @@ std::vector<std::unique_ptr<TcpRow>> TcpRows(const std::string& collector) {
                                                       {"null"},
                                                       {"exported"},
                                                       {"sent"},
-                                                      {"sent", "guarded"},
                                                       {"bare", "callback"},
                                                       {"sent", "callback"},
-                                                      {"sent", "guarded", "callback"}};
+                                                      {"sent", "hooks", "callback"}};
   std::vector<std::unique_ptr<TcpRow>> made;
   for (const auto& words : rows) {
     made.push_back(std::make_unique<TcpRow>(Joined(words), Setup::Parse(words).value(), collector));

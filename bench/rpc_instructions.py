@@ -19,10 +19,11 @@ CLIENT_MIDDLEWARES = ["concurrency", "forward", "logging", "metrics", "rate-limi
 
 ROWS = [
     "bare", "floor", "hand", "filtered", "off", "unsampled", "headers", "null", "exported", "unpacked",
-    "null guarded", "exported guarded",
-    "bare sync", "null sync", "null guarded sync", "bare callback", "null callback", "null guarded callback",
+    "unsampled hooks", "headers hooks",
+    *(f"{mode} {api}" for api in ("sync", "callback")
+      for mode in ("bare", "floor", "filtered", "off", "unsampled", "headers", "null", "exported", "null hooks")),
     "bare stream", "floor stream", "hand stream", "off stream", "unsampled stream", "headers stream",
-    "null stream", "exported stream", "headers guarded stream", "null guarded stream",
+    "null stream", "exported stream", "headers hooks stream",
     # Each further middleware, on one side of traced calls.
     "null key timed guarded",
     *(f"null key timed guarded server:{name}" for name in MIDDLEWARES),

@@ -126,6 +126,7 @@ bool ParseWord(std::string_view word, Setup& setup) {
       {"sync", [&] { setup.api = Setup::Api::kSync; }},
       {"callback", [&] { setup.api = Setup::Api::kCallback; }},
       {"guarded", [&] { setup.guarded = true; }},
+      {"hooks", [&] { setup.hooks = true; }},
       {"key", [&] { setup.key = true; }},
       {"timed", [&] { setup.timed = true; }},
   };
@@ -173,7 +174,8 @@ Instruments::Instruments(Setup setup, const std::string& collector) : setup_(std
 
 weft::InterceptorOptions Instruments::Options(
     const std::vector<weft::ChainLink>& middlewares) const {
-  weft::InterceptorOptions options{.tracer = tracer_, .middlewares = middlewares};
+  weft::InterceptorOptions options{
+      .tracer = tracer_, .middlewares = middlewares, .guard_services = !setup_.hooks};
   if (setup_.mode == Mode::kFiltered) options.selector = weft::Selector("/nothing/*");
   if (setup_.mode == Mode::kHeaders) {
     options.tracing.headers_only = weft::Selector();

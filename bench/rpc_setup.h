@@ -42,6 +42,7 @@ struct Setup {
   Api api = Api::kQueue;
   bool stream = false;
   bool guarded = false;
+  bool hooks = false;
   bool key = false;
   bool timed = false;
   std::vector<weft::ChainLink> server_middlewares;

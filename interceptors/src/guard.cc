@@ -31,8 +31,12 @@ struct MethodsTag {
 struct HandlerTag {
   friend constexpr auto Get(HandlerTag);
 };
+struct GenericServiceTag {
+  friend constexpr auto Get(GenericServiceTag);
+};
 template struct PrivateMember<&grpc::Service::methods_, MethodsTag>;
 template struct PrivateMember<&grpc::internal::RpcServiceMethod::handler_, HandlerTag>;
+template struct PrivateMember<&grpc::ServerBuilder::callback_generic_service_, GenericServiceTag>;
 
 // The last message of a stream, which a synchronous handler may leave to be sent with the status.
 struct HasPendingTag {
@@ -181,7 +185,32 @@ void Guard(Method& method) {
                                              HasRequestMessage(method));
 }
 
+// Protected in gRPC: a class that derives from the builder may name the function, and the name is
+// of the base.
+struct BuilderAccess : grpc::ServerBuilder {
+  static auto ServicesOf(grpc::ServerBuilder& builder) {
+    return (builder.*(&BuilderAccess::services))();
+  }
+};
+
 }  // namespace
+
+namespace internal {
+
+void GuardServices(grpc::ServerBuilder& builder, ServerGuards& guards) {
+  for (const auto* named : BuilderAccess::ServicesOf(builder)) {
+    for (const auto& method : MethodsOf(*named->service)) {
+      if (method == nullptr || !KnowsRequest(*method)) continue;
+      Guard(*method);
+      const ServedBy served_by = WhatServes(*method);
+      guards.AddMethod(method->name(), served_by, /*guarded=*/served_by != ServedBy::kQueue);
+    }
+  }
+  grpc::CallbackGenericService*& generic = builder.*Get(GenericServiceTag());
+  if (generic != nullptr) generic = guards.Decorate(generic);
+}
+
+}  // namespace internal
 
 absl::Status RegisterService(grpc::ServerBuilder& builder, grpc::Service* service) {
   if (service == nullptr) return absl::InvalidArgumentError("the service is null");
@@ -194,7 +223,7 @@ absl::Status RegisterService(grpc::ServerBuilder& builder, grpc::Service* servic
   for (const auto& method : MethodsOf(*service)) {
     if (method == nullptr) continue;  // left to a generic service
     Guard(*method);
-    guards->AddMethod(method->name(), WhatServes(*method));
+    guards->AddMethod(method->name(), WhatServes(*method), /*guarded=*/true);
   }
   builder.RegisterService(service);
   return absl::OkStatus();
@@ -204,7 +233,6 @@ absl::Status RegisterCallbackGenericService(grpc::ServerBuilder& builder,
                                             grpc::CallbackGenericService* service) {
   if (service == nullptr) return absl::InvalidArgumentError("the service is null");
   const std::shared_ptr<internal::ServerGuards> guards = internal::ServerGuards::Of(builder);
-  guards->AddGeneric();
   builder.RegisterCallbackGenericService(guards->Decorate(service));
   return absl::OkStatus();
 }

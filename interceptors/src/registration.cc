@@ -36,6 +36,7 @@ absl::Status InterceptServer(
   for (const auto& other : others) null_other = null_other || other == nullptr;
   if (absl::Status status = Check(options, others.size(), null_other); !status.ok()) return status;
   const std::shared_ptr<internal::ServerGuards> guards = internal::ServerGuards::Of(builder);
+  const bool guards_all = options.guard_services;
   const auto chain = std::make_shared<internal::Chain>(CallSide::kServer, std::move(options),
                                                        std::string(), guards);
   const auto rejector = [chain = std::weak_ptr(chain)](std::string_view service) {
@@ -46,6 +47,7 @@ absl::Status InterceptServer(
     return absl::FailedPreconditionError(
         "InterceptServer was called before on this ServerBuilder; give it all middlewares at once");
   }
+  guards->SetGuardsAll(guards_all);
   // gRPC runs the last factory first for what is received: ours is to be around all others, and the
   // first of the others around the rest.
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;

@@ -59,6 +59,9 @@ class Plugin final : public grpc::ServerBuilderPlugin {
   explicit Plugin(std::shared_ptr<ServerGuards> guards) noexcept : guards_(std::move(guards)) {}
 
   std::string name() override { return "weft"; }
+  void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    if (guards_->guards_all()) GuardServices(*builder, *guards_);
+  }
   void InitServer(grpc::ServerInitializer* server) override {
     server->RegisterService(std::make_shared<Keeper>(guards_));
   }
@@ -145,6 +148,8 @@ bool ServerGuards::SetRejector(Rejector rejector) {
 }
 
 grpc::CallbackGenericService* ServerGuards::Decorate(grpc::CallbackGenericService* service) {
+  if (service == decorated_.get()) return service;
+  generic_ = true;
   decorated_ = std::make_unique<GuardedGenericService>(service);
   return decorated_.get();
 }
@@ -167,12 +172,17 @@ void ServerGuards::WarnAtStart(const std::vector<std::string>& services) {
 
 bool ServerGuards::GuardsService(std::string_view service) const noexcept {
   const std::string prefix = std::string("/").append(service).append("/");
-  const auto method = methods_.lower_bound(prefix);
-  return method != methods_.end() && method->first.starts_with(prefix);
+  const auto of_service = [&](const auto& entry) { return entry->first.starts_with(prefix); };
+  auto method = methods_.lower_bound(prefix);
+  if (method == methods_.end() || !of_service(method)) return false;
+  while (method != methods_.end() && of_service(method) && method->second.guarded) ++method;
+  return method == methods_.end() || !of_service(method);
 }
 
 bool ServerGuards::Guards(std::string_view full_method, std::string_view service) const noexcept {
-  return methods_.contains(full_method) || (generic_ && !unguarded_.contains(service));
+  const auto method = methods_.find(full_method);
+  if (method != methods_.end()) return method->second.guarded;
+  return generic_ && !unguarded_.contains(service);
 }
 
 void ServerGuards::WarnOf(std::string_view service) noexcept {

@@ -18,7 +18,7 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-/// What handles the calls of a method, as far as RegisterService was told.
+/// What handles the calls of a method, as far as the builder was told.
 enum class ServedBy : std::uint8_t {
   kUnknown,
   kQueue,          ///< A loop over a completion queue.
@@ -37,9 +37,14 @@ class ServerGuards {
   using Rejector = std::function<std::string(std::string_view service)>;
   bool SetRejector(Rejector rejector);
 
-  void AddMethod(const std::string& full_method, ServedBy served_by) {
-    methods_.emplace(full_method, served_by);
+  /// `guarded`: what serves the method does not get calls that were rejected, or asks. What is
+  /// known of a method stays.
+  void AddMethod(const std::string& full_method, ServedBy served_by, bool guarded) {
+    methods_.try_emplace(full_method, Method{served_by, guarded});
   }
+  /// Whether all services of the builder are to be guarded when it builds.
+  void SetGuardsAll(bool guards_all) noexcept { guards_all_ = guards_all; }
+  bool guards_all() const noexcept { return guards_all_; }
   void AddGeneric() noexcept { generic_ = true; }
   /// A generic service that asks before it passes a call on to `service`.
   grpc::CallbackGenericService* Decorate(grpc::CallbackGenericService* service);
@@ -50,15 +55,21 @@ class ServerGuards {
   bool Guards(std::string_view full_method, std::string_view service) const noexcept;
   ServedBy WhatServes(std::string_view full_method) const noexcept {
     const auto method = methods_.find(full_method);
-    return method == methods_.end() ? ServedBy::kUnknown : method->second;
+    return method == methods_.end() ? ServedBy::kUnknown : method->second.served_by;
   }
   /// Says once of each service that it handled a rejected call.
   void WarnOf(std::string_view service) noexcept;
 
  private:
+  struct Method {
+    ServedBy served_by;
+    bool guarded;
+  };
+
   bool GuardsService(std::string_view service) const noexcept;
 
-  std::map<std::string, ServedBy, std::less<>> methods_;
+  std::map<std::string, Method, std::less<>> methods_;
+  bool guards_all_ = false;
   bool generic_ = false;
   std::unique_ptr<grpc::CallbackGenericService> decorated_;
   Rejector rejector_;
@@ -66,6 +77,10 @@ class ServerGuards {
   std::mutex mutex_;
   std::set<std::string, std::less<>> warned_;
 };
+
+/// Guards every service that `builder` was given and that can be guarded from outside: not the
+/// loops of completion queues, nor synchronous methods whose messages are not of protobuf.
+void GuardServices(grpc::ServerBuilder& builder, ServerGuards& guards);
 
 }  // namespace internal
 }  // namespace v0

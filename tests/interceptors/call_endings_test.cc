@@ -144,6 +144,7 @@ class CallEndings : public EchoTest, public ::testing::WithParamInterface<Case> 
   void ServeTraced() {
     InterceptorOptions server{.tracer = tracer_, .middlewares = {balance_}};
     InterceptorOptions client = server;
+    server.guard_services = guarded();
     if (ending() == Ending::kRejected) {
       server.middlewares.emplace_back(std::make_shared<RejectAll>());
     }

@@ -123,7 +123,10 @@ class RejectedStreams : public EchoTest, public ::testing::WithParamInterface<Fl
 
 TEST_P(RejectedStreams, DoNotKeepTheServerFromShuttingDown) {
   for (const bool guarded : {true, false}) {
-    Serve(GetParam(), {.tracer = tracer_, .middlewares = {std::make_shared<RejectAll>()}},
+    Serve(GetParam(),
+          {.tracer = tracer_,
+           .middlewares = {std::make_shared<RejectAll>()},
+           .guard_services = guarded},
           {.tracer = tracer_}, 1, guarded);
     grpc::ClientContext context;
     const auto stub = ::echo::Echo::NewStub(channel_);
@@ -144,10 +147,31 @@ INSTANTIATE_TEST_SUITE_P(All, RejectedStreams,
                            return name.str();
                          });
 
+// Services that only the builder was given.
+TEST_P(RejectedStreams, DoNotReachHandlersOfServicesThatTheBuilderRegistered) {
+  ::testing::internal::CaptureStderr();
+  Serve(GetParam(), {.tracer = tracer_, .middlewares = {std::make_shared<RejectSome>()}},
+        {.tracer = tracer_}, 1, /*guarded=*/false);
+  const bool queue = GetParam() == Flavour::kCq || GetParam() == Flavour::kGenericCq;
+  grpc::ClientContext rejected;
+  rejected.AddMetadata(kBehaviour, "reject");
+  const grpc::Status status = CallSync(RpcKind::kBidiStream, channel_, rejected);
+  EXPECT_EQ(status.error_code(), RejectAll::kCode);
+  EXPECT_EQ(status.error_message(), RejectAll::kText);
+  EXPECT_EQ(rejected.GetServerTrailingMetadata().count("retry-after"), queue ? 0U : 1U);
+  EXPECT_EQ(server_->progress().handled, 0);  // the queues of these tests ask
+  grpc::ClientContext context;
+  EXPECT_TRUE(CallSync(RpcKind::kBidiStream, channel_, context).ok());
+  server_->Shutdown();
+  const std::string warnings = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(warnings.empty(), !queue) << warnings;
+}
+
 class Guard : public EchoTest {
  protected:
   std::string ServeAndCapture(InterceptorOptions options, bool guarded) {
     ::testing::internal::CaptureStderr();
+    options.guard_services = guarded;
     Serve(Flavour::kSync, std::move(options), {}, 1, guarded);
     return ::testing::internal::GetCapturedStderr();
   }

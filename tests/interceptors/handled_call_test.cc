@@ -198,6 +198,7 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
 
   struct Setup {
     bool guarded = true;
+    bool registered = true;  ///< With RegisterService.
     bool others = false;
     bool allocator = false;
     bool server_runs = true;
@@ -213,7 +214,7 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-    if (setup.guarded) {
+    if (setup.guarded && setup.registered) {
       ASSERT_TRUE(RegisterService(builder, service_.get()).ok());
     } else {
       builder.RegisterService(service_.get());
@@ -222,6 +223,7 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
       builder.SetContextAllocator(std::make_unique<Allocator>(contexts_));
     }
     InterceptorOptions options{.tracer = tracer_, .tracing = {.server_runs = setup.server_runs}};
+    options.guard_services = setup.guarded;
     if (setup.middleware != nullptr) options.middlewares.emplace_back(setup.middleware);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> others;
     if (setup.others) others.push_back(std::make_unique<PassThrough>());
@@ -304,6 +306,15 @@ TEST_P(HandledCallTest, HasAnInterceptorInAServiceThatIsNotGuarded) {
   Start({.guarded = false});
   EXPECT_TRUE(Call(Kind::kUnary).ok());
   EXPECT_EQ(seen_.interceptors, 1U);
+}
+
+TEST_P(HandledCallTest, HasNoInterceptorInAServiceThatTheBuilderRegistered) {
+  Start({.registered = false});
+  for (const Kind kind : {Kind::kUnary, Kind::kServerStream}) EXPECT_TRUE(Call(kind).ok());
+  EXPECT_EQ(seen_.interceptors, 0U);
+  EXPECT_TRUE(seen_.current);
+  Stop();
+  EXPECT_EQ(exporter_->Runs().size(), 2U);
 }
 
 TEST_P(HandledCallTest, KeepsItsPlaceAroundOtherInterceptors) {

@@ -161,11 +161,22 @@ TEST_F(HeadersOnly, AParentThatTheApplicationNamesMayBeInTheSample) {
   EXPECT_EQ(Finish().FindRuns("echo.Echo/Unary").size(), 2u);
 }
 
-class HeadersOnlyFlavours : public HeadersOnly, public ::testing::WithParamInterface<Flavour> {};
+class HeadersOnlyFlavours : public HeadersOnly, public ::testing::WithParamInterface<Flavour> {
+ protected:
+  void ExpectNoHooks() {
+    const bool generic =
+        GetParam() == Flavour::kGenericCq || GetParam() == Flavour::kGenericCallback;
+    const std::uint64_t before = GetInterceptorStats().server_started;
+    EXPECT_TRUE(Call({{"langsmith-trace", kTheirParent}}).ok());
+    EXPECT_EQ(GetInterceptorStats().server_started, generic ? before + 1 : before);
+    EXPECT_TRUE(exporter_->Runs().empty());
+  }
+};
 
 TEST_P(HeadersOnlyFlavours, AServerWithTracingOffSeesOnlyCallsThatHaveHeaders) {
   auto off = Tracer::Create({.enabled = false}).value();
-  Serve(GetParam(), {.tracer = off}, {.tracer = off}, 1, /*guarded=*/false);
+  Serve(GetParam(), {.tracer = off, .guard_services = false}, {.tracer = off}, 1,
+        /*guarded=*/false);
   const std::uint64_t before = GetInterceptorStats().server_started;
   EXPECT_TRUE(Call().ok());
   EXPECT_EQ(GetInterceptorStats().server_started, before);
@@ -173,14 +184,12 @@ TEST_P(HeadersOnlyFlavours, AServerWithTracingOffSeesOnlyCallsThatHaveHeaders) {
   EXPECT_EQ(GetInterceptorStats().server_started, before + 1);
 }
 
-TEST_P(HeadersOnlyFlavours, AServerThatRecordsNothingNeedsNoHooksForAGuardedService) {
+TEST_P(HeadersOnlyFlavours, AServerThatRecordsNothingNeedsNoHooks) {
   auto none = Tracer::Create({.sampling_rate = 0.0, .exporters = {exporter_}}).value();
-  Serve(GetParam(), {.tracer = none}, {.tracer = none});
-  const bool generic = GetParam() == Flavour::kGenericCq || GetParam() == Flavour::kGenericCallback;
-  const std::uint64_t before = GetInterceptorStats().server_started;
-  EXPECT_TRUE(Call({{"langsmith-trace", kTheirParent}}).ok());
-  EXPECT_EQ(GetInterceptorStats().server_started, generic ? before + 1 : before);
-  EXPECT_TRUE(exporter_->Runs().empty());
+  for (const bool guarded : {true, false}) {
+    Serve(GetParam(), {.tracer = none}, {.tracer = none}, 1, guarded);
+    ExpectNoHooks();
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, HeadersOnlyFlavours,

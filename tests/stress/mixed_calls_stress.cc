@@ -94,10 +94,11 @@ class Stage {
 
   /// Serves until `calls` more have been counted, or all have.
   void Play(Flavour flavour, bool guarded, long calls) {
-    EchoServer server(
-        flavour,
-        {.tracer = tracer_, .middlewares = {balance, greedy_, std::make_shared<RejectSome>()}},
-        /*workers=*/kThreads, guarded);
+    EchoServer server(flavour,
+                      {.tracer = tracer_,
+                       .middlewares = {balance, greedy_, std::make_shared<RejectSome>()},
+                       .guard_services = guarded},
+                      /*workers=*/kThreads, guarded);
     {
       std::unique_lock lock(mutex_);
       channel_ = CreateChannel(server.address(), grpc::InsecureChannelCredentials(),

@@ -18,8 +18,8 @@ inline namespace v0 {
 ///       Answer();
 ///     }
 ///
-/// Handlers of FiberServer, and of services registered with `RegisterService`, need not ask: they
-/// do not run for a rejected call.
+/// Other handlers than those of completion queues need not ask: they do not run for a rejected
+/// call.
 ///
 /// Lifetime: valid as long as `context`.
 /// Threads: any.

@@ -40,13 +40,12 @@ struct AuthOptions {
 ///
 ///     auto check = weft::ApiKey({{"s3cret", {.name = "billing"}}});
 ///     weft::InterceptServer(builder, {.tracer = tracer, .middlewares = {weft::Auth(check)}});
-///     weft::RegisterService(builder, &cart);
+///     builder.RegisterService(&cart);
 ///     ...
 ///     if (const weft::Identity* who = weft::CurrentIdentity()) Log(who->name);   // in a handler
 ///
 /// Services that are to be left out, such as health checks, are said by the selector of its place
-/// in the list. An empty check gives null. Register services with RegisterService: else a rejected
-/// call's handler runs all the same.
+/// in the list. An empty check gives null.
 ///
 /// Errors: fails closed: a check that throws rejects the call with INTERNAL, and is counted as a
 ///   hook failure.

@@ -25,7 +25,7 @@ struct ConcurrencyOptions {
 ///                           {.tracer = tracer,
 ///                            .middlewares = {{weft::Concurrency({.limit = 64}),
 ///                            "/shop.Search/*"}}});
-///     weft::RegisterService(builder, &search);
+///     builder.RegisterService(&search);
 ///
 /// On a client: bounds how many calls are under way. One more waits `max_wait` at most, in the
 /// order of arrival, then it ends with RESOURCE_EXHAUSTED; nothing of it was sent.

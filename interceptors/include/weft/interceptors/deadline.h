@@ -22,7 +22,7 @@ struct DeadlineOptions {
 ///
 ///     weft::InterceptServer(builder, {.tracer = tracer, .middlewares = {weft::Deadline()}});
 ///
-/// Register services with RegisterService, so that the handlers of refused calls do not run.
+/// Handlers of refused calls do not run (see InterceptServer).
 std::shared_ptr<Middleware> Deadline(DeadlineOptions options = {});
 
 /// When the call that the calling stack handles must be done; absent: at no known time.

@@ -50,8 +50,7 @@ struct FaultOptions {
 /// For tests: it works only where the environment has WEFT_ALLOW_FAULTS=1, or in a weft that was
 /// built with the CMake option WEFT_FAULT_INJECTION.
 ///
-/// On a server register services with RegisterService, so that the handlers of aborted calls do not
-/// run.
+/// On a server the handlers of aborted calls do not run (see InterceptServer).
 ///
 /// Threads: a client's delay blocks nobody but a synchronous caller. A server's blocks the thread
 ///   that would run the handler: with callbacks one of gRPC's, with a completion queue its loop.

@@ -24,9 +24,15 @@ inline namespace v0 {
 /// that runs elsewhere (a completion-queue loop, a reactor's callbacks) gets it with
 /// `ContextOf(server_context)`.
 ///
+/// What a middleware rejects does not reach the handlers of synchronous and callback services, and
+/// their unary and server-streaming calls have no interceptor of gRPC's, only a handler around
+/// theirs (InterceptorOptions::guard_services). Loops over completion queues have to ask: see
+/// RegisterService.
+///
 /// `others` are interceptors of your own: a builder has one list, which this function sets. They
 /// run inside weft's, in the given order for what is received.
 ///
+/// Lifetime: message allocators of callback services are to be set before the builder builds.
 /// Errors: FailedPrecondition for a second call on one builder; InvalidArgument names what is
 ///   wrong in the options.
 absl::Status InterceptServer(

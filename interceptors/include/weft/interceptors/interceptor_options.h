@@ -37,6 +37,11 @@ struct InterceptorOptions {
   /// through a GenericStub, or serves with `WithRawMethod_...`. Generic services need not be named.
   /// A middleware that wants messages sees those of other methods only as generated classes.
   std::optional<Selector> byte_buffers{};
+  /// Of a server: when the builder builds, a handler is put around those of its synchronous,
+  /// callback and callback generic services. They do not run for calls that a middleware rejected,
+  /// and most calls need no hook of gRPC. False: services stay as the generator made them, and
+  /// theirs run for rejected calls unless RegisterService was used.
+  bool guard_services = true;
   /// Calls that it does not select cost nothing and are seen by nobody.
   Selector selector = ApplicationCalls();
 };

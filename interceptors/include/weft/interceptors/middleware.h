@@ -332,9 +332,9 @@ class Middleware {
   }
 
   /// Server only, before all else: whether OnReceiveMetadata is all that this middleware does about
-  /// the call. When all of a chain say so and the service is registered with RegisterService, it
-  /// comes at once and nothing else: no OnStart, no call_state, no OnEnd. The call, be it a stream,
-  /// has no hooks then; `peer()` is empty.
+  /// the call. When all of a chain say so and the builder was given the service, it comes at once
+  /// and nothing else: no OnStart, no call_state, no OnEnd. The call, be it a stream, has no hooks
+  /// then; `peer()` is empty.
   virtual bool OnlyReceives(const MethodDescription& /*method*/, void* /*method_state*/,
                             const MetadataView& /*metadata*/) noexcept {
     return false;
@@ -344,10 +344,10 @@ class Middleware {
   virtual void OnStart(Call& /*call*/) noexcept {}
 
   /// Server only, before the handler and before OnReceiveMetadata: whether the call may go on. What
-  /// enforces a rejection: see RegisterService.
+  /// enforces a rejection: see InterceptServer.
   virtual Verdict Admit(Call& /*call*/, const MetadataView& /*metadata*/) noexcept { return {}; }
-  /// To be true where Admit is overridden: a server then names, when it starts, the services that
-  /// are not registered with RegisterService.
+  /// To be true where Admit is overridden: a server then names, when it starts, the services whose
+  /// handlers run for rejected calls.
   virtual bool may_reject() const noexcept { return false; }
   /// Server only, when all middlewares have admitted the call or one has rejected it: who calls is
   /// known then, as far as it ever is. The last place for SetContext, just before the handler.

@@ -40,7 +40,7 @@ struct RateLimitOptions {
 ///                                            weft::RateLimit({.per_second = 5,
 ///                                                             .key =
 ///                                                             weft::RateLimitKey::kIdentity})}});
-///     weft::RegisterService(builder, &cart);
+///     builder.RegisterService(&cart);
 ///
 /// Where it stands in the list decides what it counts: after Auth only calls that were let in.
 ///

@@ -46,13 +46,14 @@ MessageCheck CheckMessage(F check) {
 ///       if (request.count() <= 0) violations.push_back({"count", "must be positive"});
 ///       return violations;
 ///     });
-///     weft::InterceptServer(builder, {.tracer = tracer, .middlewares =
-///     {weft::Validation({add})}}); weft::RegisterService(builder, &cart);
+///     builder.RegisterService(&cart);
+///     weft::InterceptServer(builder,
+///                           {.tracer = tracer, .middlewares = {weft::Validation({add})}});
 ///
 /// The message of the status is `count: must be positive; ...` (1 KiB at most); its details are a
 /// `google.rpc.Status` with a `google.rpc.BadRequest`, which the clients of other languages read.
 ///
-/// A single request is rejected before the handler runs; register services with RegisterService.
+/// A single request is rejected before the handler runs (see InterceptServer).
 /// A message of a stream ends the call, without details; its handler may still read it, but nobody
 /// gets its replies.
 ///
