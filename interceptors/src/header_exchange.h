@@ -19,12 +19,17 @@ inline constexpr std::string_view kTraceHeader = "langsmith-trace";
 inline constexpr std::string_view kBaggageHeader = "baggage";
 inline constexpr std::string_view kTraceparentHeader = "traceparent";
 inline constexpr std::string_view kTracestateHeader = "tracestate";
+/// Says that the trace is to be kept: with a request to the services below, in the trailers of a
+/// reply to those above.
+inline constexpr std::string_view kKeepHeader = "weft-keep";
+inline constexpr std::string_view kKeepValue = "1";
 
 /// What headers a call gets.
 struct HeaderPolicy {
   Propagation propagation = Propagation::kLangSmith;
   std::size_t budget = 0;
   Disclosure disclosure = Disclosure::kAll;
+  bool keep = false;  ///< The trace is kept: who is told everything is told so, too.
 };
 
 /// Adds the headers that make `run` the parent of the called server's run, within the budget.

@@ -168,6 +168,11 @@ class HeaderWriter {
   HeaderWriter(std::size_t budget, MetadataWriter& metadata) noexcept
       : metadata_(metadata), room_(std::min(budget, metadata.Room())) {}
 
+  /// Before all others: it has room then.
+  void AddKeep() {
+    if (metadata_.Add(kKeepHeader, kKeepValue)) Spend(Cost(kKeepHeader, kKeepValue));
+  }
+
   /// Whatever the budget is: without it there is no tree.
   void AddTrace(std::string_view dotted_order) {
     std::string shortened;
@@ -261,6 +266,7 @@ std::string WriteTraceHeaders(const RunContext& run, const HeaderPolicy& policy,
   }
   if (policy.disclosure == Disclosure::kNone) return {};
   HeaderWriter writer(policy.budget, metadata);
+  if (policy.keep && all) writer.AddKeep();
   if (Uses(policy.propagation, Propagation::kLangSmith)) writer.AddTrace(run.dotted_order());
   if (Uses(policy.propagation, Propagation::kW3c)) {
     const TraceHeaders headers = TraceHeaders::Of(run);

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/interceptors/rate_limit.h>
 
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <list>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include <weft/interceptors/auth.h>
@@ -16,97 +10,24 @@
 
 #include "registered_methods.h"
 #include "stats.h"
+#include "token_buckets.h"
 
 namespace weft {
 inline namespace v0 {
 namespace {
 
-using Nanoseconds = std::int64_t;
-
-constexpr double kSecond = 1e9;
-// Keeps sums of times far from overflow.
-constexpr double kLongest = 3600 * 24 * 365 * kSecond;
-
-Nanoseconds Now() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-struct Rate {
-  Nanoseconds interval;  // between calls
-  Nanoseconds ahead;     // how far calls may run ahead of that
-};
-
-Rate RateOf(const RateLimitOptions& options) noexcept {
-  const double burst = options.burst >= 1 ? options.burst : std::max(options.per_second, 1.0);
-  const double interval =
-      options.per_second > 0 ? std::min(kSecond / options.per_second, kLongest) : kLongest;
-  return {.interval = static_cast<Nanoseconds>(interval),
-          .ahead = static_cast<Nanoseconds>(std::min(interval * burst, kLongest))};
-}
-
-/// A token bucket in one number: when it will be full again.
-class Bucket {
- public:
-  /// 0: taken. Else how long until there is a token.
-  Nanoseconds Take(const Rate& rate, Nanoseconds now) noexcept {
-    Nanoseconds full = full_.load(std::memory_order_relaxed);
-    for (;;) {
-      const Nanoseconds next = std::max(full, now) + rate.interval;
-      if (next - now > rate.ahead) return next - now - rate.ahead;
-      if (full_.compare_exchange_weak(full, next, std::memory_order_relaxed)) return 0;
-    }
-  }
-
- private:
-  std::atomic<Nanoseconds> full_{0};
-};
-
-/// A bucket for each of the keys used last.
-class Buckets {
- public:
-  explicit Buckets(std::size_t most) : most_(std::max<std::size_t>(most, 1)) {}
-
-  Nanoseconds Take(std::string_view key, const Rate& rate, Nanoseconds now) {
-    const std::lock_guard lock(mutex_);
-    const auto found = by_key_.find(key);
-    if (found != by_key_.end()) {
-      used_.splice(used_.begin(), used_, found->second);
-      return used_.front().bucket.Take(rate, now);
-    }
-    if (used_.size() >= most_) {
-      by_key_.erase(used_.back().key);
-      used_.pop_back();
-    }
-    used_.emplace_front(key);
-    by_key_.emplace(used_.front().key, used_.begin());
-    return used_.front().bucket.Take(rate, now);
-  }
-
- private:
-  struct Entry {
-    explicit Entry(std::string_view name) : key(name) {}
-    const std::string key;
-    Bucket bucket;
-  };
-
-  std::size_t most_;
-  std::mutex mutex_;
-  std::list<Entry> used_;                                                    // the last one first
-  std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;  // views of the keys
-};
-
-/// `ipv4:127.0.0.1:1234` and `ipv6:[::1]:1234` without the port; the rest as it is.
-std::string WithoutPort(std::string peer) {
-  if (peer.starts_with("ipv4:") || peer.starts_with("ipv6:")) peer.resize(peer.rfind(':'));
-  return peer;
-}
+using internal::Bucket;
+using internal::Buckets;
+using internal::kSecond;
+using internal::Nanoseconds;
+using internal::Rate;
 
 class RateLimitMiddleware final : public Middleware {
  public:
   explicit RateLimitMiddleware(RateLimitOptions options)
-      : options_(options), rate_(RateOf(options)), buckets_(options.max_keys) {}
+      : options_(options),
+        rate_(Rate::Of(options.per_second, options.burst)),
+        buckets_(options.max_keys) {}
 
   std::string_view name() const noexcept override { return "rate_limit"; }
   bool may_reject() const noexcept override { return true; }
@@ -140,21 +61,22 @@ class RateLimitMiddleware final : public Middleware {
         return TakeOfPeer(call);
       case RateLimitKey::kIdentity: {
         const Identity* const identity = IdentityOf(call.context());
-        return identity == nullptr ? shared_->Take(rate_, Now())
-                                   : buckets_.Take(identity->name, rate_, Now());
+        return identity == nullptr ? shared_->Take(rate_, internal::SteadyNow())
+                                   : buckets_.Take(identity->name, rate_, internal::SteadyNow());
       }
       default:
-        return call.method_state<Bucket>().Take(rate_, Now());
+        return call.method_state<Bucket>().Take(rate_, internal::SteadyNow());
     }
   }
 
   Nanoseconds TakeOfPeer(const Call& call) {
     if (call.side() == CallSide::kClient) {
-      return buckets_.Take(call.method().target, rate_, Now());
+      return buckets_.Take(call.method().target, rate_, internal::SteadyNow());
     }
     const std::string_view real = RealPeerOf(call.context());
-    return real.empty() ? buckets_.Take(WithoutPort(call.peer()), rate_, Now())
-                        : buckets_.Take(real, rate_, Now());
+    return real.empty()
+               ? buckets_.Take(internal::WithoutPort(call.peer()), rate_, internal::SteadyNow())
+               : buckets_.Take(real, rate_, internal::SteadyNow());
   }
 
   static Verdict Rejected(Nanoseconds wait) {

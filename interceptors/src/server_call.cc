@@ -92,12 +92,12 @@ void ServerCall::Send(Batch& batch) noexcept {
 }
 
 void ServerCall::SendStatus(Batch& batch) noexcept {
-  data_.SendTrailers(*batch.GetSendTrailingMetadata());
   status_ = batch.GetSendStatus();
   const grpc::StatusCode code = status_.error_code();
   const std::string message = status_.error_message();
   if (data_.rejection != nullptr) status_ = data_.rejection->verdict.status;
   data_.Status(status_);
+  data_.SendTrailers(*batch.GetSendTrailingMetadata());
   if (status_.error_code() != code || status_.error_message() != message) {
     batch.ModifySendStatus(status_);
   }

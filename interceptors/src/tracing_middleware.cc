@@ -11,6 +11,7 @@
 
 #include "captured_call.h"
 #include "header_exchange.h"
+#include "keep_signals.h"
 #include "message_envelope.h"
 #include "message_runs.h"
 #include "stats.h"
@@ -41,6 +42,7 @@ struct CallTracing {
   Run run;
   std::shared_ptr<internal::CapturedCall> captured;  // with messages that are captured
   std::shared_ptr<internal::MessageRuns> messages;   // with a run for each message
+  bool tells_caller = false;                         // that the trace is kept; on a server
 };
 
 // What is the server's fault rather than an answer (as OpenTelemetry's instrumentation has it).
@@ -61,7 +63,9 @@ bool IsServerError(grpc::StatusCode code) noexcept {
 class TracingMiddleware final : public Middleware {
  public:
   TracingMiddleware(std::shared_ptr<Tracer> tracer, TracingOptions options)
-      : tracer_(std::move(tracer)), options_(std::move(options)) {
+      : tracer_(std::move(tracer)),
+        options_(std::move(options)),
+        keep_signals_(options_.keep_signals_per_second) {
     options_.capture.headers = internal::WithoutSecrets(std::move(options_.capture.headers));
   }
 
@@ -117,11 +121,13 @@ class TracingMiddleware final : public Middleware {
   bool OnlyReceives(const MethodDescription& /*method*/, void* method_state,
                     const MetadataView& /*metadata*/) noexcept override {
     if (!static_cast<const MethodTracing*>(method_state)->trust.trusts_all()) return false;
-    return !options_.server_runs || (tracer_ != nullptr && !RecordsAny(*tracer_));
+    return !options_.server_runs || (tracer_ != nullptr && !internal::RecordsAny(*tracer_));
   }
 
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
     if (call.side() == CallSide::kServer) return AnswerEnvelopes(call, metadata);
+    // An application may send on what it received.
+    if (!metadata.map().empty()) metadata.Remove(internal::kKeepHeader);
     ParsedHeaders own;
     if (internal::HasOwnParent(metadata)) own = internal::ReadOwnHeaders(metadata);
     if (call.only_headers()) {  // on the caller's stack
@@ -132,12 +138,13 @@ class TracingMiddleware final : public Middleware {
     const ContextScope scope(call.context());
     if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
     Begin(call, own.parent ? Parent(std::move(own)) : Parent());
+    Capture(call);
     const auto disclosure = call.method_state<MethodTracing>().headers.disclosure;
     TraceMessages(call, disclosure != Disclosure::kNone);
     AskForEnvelopes(call, metadata);
     CaptureHeaders(call, metadata.map());
     Run& run = call.state<CallTracing>().run;
-    std::string dropped = Write(call, run.context(), metadata);
+    std::string dropped = Write(call, run.context(), run.kept(), metadata);
     if (!dropped.empty()) run.AddAttribute(kHeadersDropped, std::move(dropped));
   }
 
@@ -148,6 +155,26 @@ class TracingMiddleware final : public Middleware {
 
   void OnVerdict(Call& call, const MetadataView& metadata) noexcept override {
     if (call.method_state<MethodTracing>().trust.needs_identity()) Receive(call, metadata);
+  }
+
+  // Just before the trailers go out, and the last to see it.
+  void OnStatus(Call& call, grpc::Status& status) noexcept override {
+    if (call.side() == CallSide::kClient || !IsServerError(status.error_code())) return;
+    call.state<CallTracing>().run.Keep();
+  }
+
+  void OnSendTrailers(Call& call, MetadataWriter& metadata) noexcept override {
+    if (!metadata.map().empty()) metadata.Remove(internal::kKeepHeader);
+    const CallTracing& state = call.state<CallTracing>();
+    if (!state.tells_caller || !state.run.kept()) return;
+    metadata.Add(internal::kKeepHeader, internal::kKeepValue);
+  }
+
+  // Whom we do not tell everything about our trace, we do not believe about it either.
+  void OnReceiveTrailers(Call& call, const MetadataView& metadata) noexcept override {
+    const auto disclosure = call.method_state<MethodTracing>().headers.disclosure;
+    keep_signals_.Receive(call.state<CallTracing>().run, metadata, disclosure == Disclosure::kAll,
+                          [&] { return std::string(call.method().target); });
   }
 
   bool wants_messages(const MethodDescription& method) const noexcept override {
@@ -171,7 +198,7 @@ class TracingMiddleware final : public Middleware {
       const auto& good = call.method_state<MethodTracing>().good;
       return run.End(report.end, good[static_cast<std::size_t>(report.api)]);
     }
-    if (run) Describe(call, report, run);
+    if (run.recording()) Describe(call, report, run);
     if (const auto& messages = call.state<CallTracing>().messages) {
       JsonObject links = messages->End(report.end);
       if (!links.empty()) run.AddMetadata(std::move(links));
@@ -180,10 +207,6 @@ class TracingMiddleware final : public Middleware {
   }
 
  private:
-  static bool RecordsAny(const Tracer& tracer) noexcept {
-    return tracer.enabled() && tracer.options().sampling_rate.value_or(1.0) > 0.0;
-  }
-
   static Json Text(std::string_view text) { return Json(boost::json::string(text)); }
 
   RunType TypeOf(const MethodDescription& method) const noexcept try {
@@ -235,15 +258,17 @@ class TracingMiddleware final : public Middleware {
   // For a call without a client run. The current run's context is the call's.
   void Hand(const Call& call, const RunContext& own_parent,
             MetadataWriter& metadata) const noexcept {
+    const bool kept = !own_parent && CurrentRun().kept();
     const std::string dropped =
-        Write(call, own_parent ? own_parent : CurrentRun().context(), metadata);
+        Write(call, own_parent ? own_parent : CurrentRun().context(), kept, metadata);
     if (!dropped.empty()) CurrentRun().AddMetadata({{kHeadersDropped, dropped}});
   }
 
   // Returns what was left out, for people.
-  static std::string Write(const Call& call, const RunContext& parent,
+  static std::string Write(const Call& call, const RunContext& parent, bool kept,
                            MetadataWriter& metadata) noexcept {
-    const internal::HeaderPolicy& policy = call.method_state<MethodTracing>().headers;
+    internal::HeaderPolicy policy = call.method_state<MethodTracing>().headers;
+    policy.keep = kept;
     if (parent) return internal::WriteTraceHeaders(parent, policy, metadata);
     // Members of `baggage` travel without a run, too.
     return internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, policy, metadata);
@@ -264,7 +289,10 @@ class TracingMiddleware final : public Middleware {
     Begin(call, trusted ? Parent(std::move(headers)) : Parent(kNoParent));
     Run& run = call.state<CallTracing>().run;
     call.SetContext(WithRun(call.context(), run));
-    if (!run) return;
+    if (!run.recording()) return;
+    call.state<CallTracing>().tells_caller = trusted;
+    keep_signals_.Receive(run, metadata, trusted, [&] { return call.peer(); });
+    Capture(call);
     TraceMessages(call, trust != CallerTrust::kIgnore);
     NoteEnvelopes(call, metadata);
     if (!trusted) {
@@ -272,6 +300,7 @@ class TracingMiddleware final : public Middleware {
                        std::string_view(trust == CallerTrust::kLink ? "link" : "ignore"));
       if (headers.parent) LinkTo(call, headers);
     }
+    if (!run) return;
     CaptureHeaders(call, metadata.map());
     run.AddAttribute("network.peer.address", call.peer());
     if (call.previous_attempts() > 0) {
@@ -285,6 +314,10 @@ class TracingMiddleware final : public Middleware {
                                                         .start = call.start(),
                                                         .tracer = tracer_,
                                                         .make_current = false});
+  }
+
+  void Capture(Call& call) const noexcept {
+    Run& run = call.state<CallTracing>().run;
     const auto& capture = call.method_state<MethodTracing>().capture;
     if (capture == nullptr || !run) return;
     auto captured = std::make_shared<internal::CapturedCall>(capture);
@@ -330,7 +363,7 @@ class TracingMiddleware final : public Middleware {
 
   template <typename Map>
   void CaptureHeaders(Call& call, const Map& headers) const noexcept {
-    if (options_.capture.headers.empty()) return;
+    if (options_.capture.headers.empty() || !call.state<CallTracing>().run) return;
     JsonObject metadata = internal::CaptureHeaders(options_.capture, headers);
     if (!metadata.empty()) call.state<CallTracing>().run.AddMetadata(std::move(metadata));
   }
@@ -387,6 +420,7 @@ class TracingMiddleware final : public Middleware {
 
   std::shared_ptr<Tracer> tracer_;
   TracingOptions options_;
+  internal::KeepSignals keep_signals_;
 };
 
 }  // namespace

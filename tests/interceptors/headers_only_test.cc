@@ -136,7 +136,9 @@ TEST_F(HeadersOnly, AMiddlewareThatWantsMoreGetsIt) {
 }
 
 TEST_F(HeadersOnly, IsWhatARunOutsideOfTheSampleNeeds) {
-  auto unsampled = Tracer::Create({.sampling_rate = 0.0, .exporters = {exporter_}}).value();
+  auto unsampled =
+      Tracer::Create({.sampling_rate = 0.0, .error_promotion = false, .exporters = {exporter_}})
+          .value();
   Serve(Flavour::kSync, {.tracer = unsampled, .middlewares = {received_}}, {.tracer = unsampled});
   EXPECT_TRUE(Call().ok());
   {
@@ -185,7 +187,9 @@ TEST_P(HeadersOnlyFlavours, AServerWithTracingOffSeesOnlyCallsThatHaveHeaders) {
 }
 
 TEST_P(HeadersOnlyFlavours, AServerThatRecordsNothingNeedsNoHooks) {
-  auto none = Tracer::Create({.sampling_rate = 0.0, .exporters = {exporter_}}).value();
+  auto none =
+      Tracer::Create({.sampling_rate = 0.0, .error_promotion = false, .exporters = {exporter_}})
+          .value();
   for (const bool guarded : {true, false}) {
     Serve(GetParam(), {.tracer = none}, {.tracer = none}, 1, guarded);
     ExpectNoHooks();

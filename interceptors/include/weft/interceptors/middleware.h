@@ -362,7 +362,7 @@ class Middleware {
 
   /// Client: request headers. Server: the reply's initial metadata.
   virtual void OnSendMetadata(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}
-  /// Server only, just before OnStatus.
+  /// Server only, just after OnStatus.
   virtual void OnSendTrailers(Call& /*call*/, MetadataWriter& /*metadata*/) noexcept {}
   /// Server: request headers. Client: the reply's initial metadata.
   virtual void OnReceiveMetadata(Call& /*call*/, const MetadataView& /*metadata*/) noexcept {}

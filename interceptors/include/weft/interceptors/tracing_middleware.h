@@ -75,6 +75,11 @@ struct TracingOptions {
   /// metadata values go first, largest first, then tags, foreign baggage and the project; never
   /// `langsmith-trace`. A gRPC server refuses calls with more than 8 KiB of metadata in all.
   std::size_t header_budget = 6 * 1024;
+
+  /// How often one peer may have a trace kept that is out of the sample (`weft-keep`): a caller
+  /// that `trust` trusts, or a server that `disclosure` tells everything. Others may never; that
+  /// and what is beyond the rate is counted (TracerStats). Traces that are kept already are free.
+  double keep_signals_per_second = 10;
 };
 
 /// The middleware that makes a run of every call, moves its identity across the wire and makes it

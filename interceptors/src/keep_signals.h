@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include <absl/functional/function_ref.h>
+
+#include <weft/interceptors/middleware.h>
+#include <weft/tracing/run.h>
+
+#include "token_buckets.h"
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// Takes what peers say with `weft-keep`, as far as it is believed.
+///
+/// Threads: any.
+class KeepSignals {
+ public:
+  explicit KeepSignals(double per_second);
+
+  /// Looks whether a peer wants the trace of `run` kept; `peer` is asked for its name if it does.
+  void Receive(Run& run, const MetadataView& metadata, bool trusted,
+               absl::FunctionRef<std::string()> peer) noexcept;
+
+ private:
+  const double per_second_;
+  const Rate rate_;
+  Buckets buckets_;
+};
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
