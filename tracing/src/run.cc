@@ -6,6 +6,7 @@
 
 #include <boost/core/demangle.hpp>
 
+#include "context_loss.h"
 #include "run_state.h"
 #include "start_run.h"
 #include "tracer_impl.h"
@@ -112,12 +113,17 @@ RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
 
 Run::Run() noexcept = default;
 
-Run::Run(std::string_view name) noexcept { Begin(name, nullptr, nullptr); }
+Run::Run(std::string_view name, SourceLocation where) noexcept {
+  Begin(name, nullptr, nullptr, where);
+}
 
-Run::Run(std::string_view name, RunOptions options) noexcept { Begin(name, nullptr, &options); }
+Run::Run(std::string_view name, RunOptions options, SourceLocation where) noexcept {
+  Begin(name, nullptr, &options, where);
+}
 
-Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options) noexcept {
-  Begin({}, std::move(kind), &options);
+Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
+         SourceLocation where) noexcept {
+  Begin({}, std::move(kind), &options, where);
 }
 
 Run::Run(Run&& other) noexcept
@@ -133,8 +139,8 @@ Run& Run::operator=(Run&& other) noexcept {
 
 Run::~Run() { Finish(); }
 
-void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
-                RunOptions* options) noexcept {
+void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, RunOptions* options,
+                SourceLocation where) noexcept {
   const ContextView view = Context::View();
   const internal::Surroundings surroundings = internal::Surroundings::Of(view);
   std::shared_ptr<Tracer> tracer =
@@ -149,7 +155,10 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
     node_ = internal::ResolveParent(options->parent, surroundings.run);
     return;
   }
+  const bool lost =
+      tracer->impl().detects_context_loss && internal::LacksContext(view, surroundings, options);
   std::shared_ptr<RunState> state = internal::StartRun(std::move(tracer), surroundings, options);
+  if (lost) internal::MarkContextLoss(*state, where);
   RunRecord& record = state->unshared_record();
   record.name = name;
   if (kind) record.type = kind->type;

@@ -31,9 +31,11 @@ JsonObject Apply(const std::function<JsonObject(JsonObject)>& change, JsonObject
 
 }  // namespace
 
-TraceableState::TraceableState(std::string name, TraceableOptions traceable_options)
+TraceableState::TraceableState(std::string name, TraceableOptions traceable_options,
+                               SourceLocation location)
     : options(std::move(traceable_options)),
-      kind(std::make_shared<const RunTemplate>(std::move(name), options.run_type)) {}
+      kind(std::make_shared<const RunTemplate>(std::move(name), options.run_type)),
+      where(location) {}
 
 RunOptions TraceableState::OptionsFor(CallOptions* call) const {
   RunOptions run;

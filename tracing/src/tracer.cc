@@ -26,6 +26,12 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kShutdownTimeout{2};
 
+#ifdef NDEBUG
+constexpr bool kDebugBuild = false;
+#else
+constexpr bool kDebugBuild = true;
+#endif
+
 std::shared_ptr<const RunEnvironment> EnvironmentOf(
     const TracerOptions& options, std::shared_ptr<const internal::Redactor> redactor,
     bool promoted) {
@@ -78,6 +84,7 @@ steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
 Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor)
     : options(std::move(tracer_options)),
       baggage(BaggageOf(options)),
+      detects_context_loss(options.detect_context_loss.value_or(kDebugBuild)),
       environment(EnvironmentOf(options, redactor, /*promoted=*/false)),
       promoted_environment(EnvironmentOf(options, std::move(redactor), /*promoted=*/true)) {
   if (options.exporters.empty()) return;
@@ -201,6 +208,7 @@ TracerStats Tracer::Stats() const noexcept {
     stats.ended += counts.removed;
   }
   stats.setter_after_end = impl_->setter_after_end.load(std::memory_order_relaxed);
+  stats.context_lost = impl_->context_lost.load(std::memory_order_relaxed);
   stats.promoted = impl_->promoted.load(std::memory_order_relaxed);
   stats.keeps_received = impl_->keeps_received.load(std::memory_order_relaxed);
   stats.keeps_ignored = impl_->keeps_ignored.load(std::memory_order_relaxed);

@@ -23,6 +23,7 @@ struct Tracer::Impl {
   TracerOptions options;
   /// Of a root that nobody says anything about.
   std::shared_ptr<const TraceBaggage> baggage;
+  const bool detects_context_loss;
   std::shared_ptr<const RunEnvironment> environment;
   /// Of runs that are sent though they are out of the sample.
   std::shared_ptr<const RunEnvironment> promoted_environment;
@@ -36,6 +37,7 @@ struct Tracer::Impl {
   std::atomic<std::uint64_t> sampled_out{0};
   std::atomic<std::uint64_t> ended{0};
   std::atomic<std::uint64_t> setter_after_end{0};
+  std::atomic<std::uint64_t> context_lost{0};
   std::atomic<std::uint64_t> promoted{0};
   std::atomic<std::uint64_t> keeps_received{0};
   std::atomic<std::uint64_t> keeps_ignored{0};

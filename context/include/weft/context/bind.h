@@ -81,11 +81,18 @@ auto Bind(Function&& function) {
   return Bind(Context::Current(), std::forward<Function>(function));
 }
 
+namespace internal {
+/// A context that holds nothing, for work that is meant to have none.
+const Context& DetachedContext() noexcept;
+/// Whether work has no context because Detached, and nobody since, said so.
+bool IsDetached(ContextView context) noexcept;
+}  // namespace internal
+
 /// Returns a callable that runs `function` without a context: for timers, caches, connection
 /// watchers and whatever else outlives the work that happened to start it.
 template <typename Function>
 auto Detached(Function&& function) {
-  return Bind(Context(), std::forward<Function>(function));
+  return Bind(internal::DetachedContext(), std::forward<Function>(function));
 }
 
 }  // namespace v0

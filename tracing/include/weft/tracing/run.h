@@ -17,6 +17,7 @@
 #include <weft/tracing/json.h>
 #include <weft/tracing/run_context.h>
 #include <weft/tracing/run_record.h>
+#include <weft/tracing/source_location.h>
 #include <weft/tracing/trace_headers.h>
 #include <weft/tracing/tracer.h>
 
@@ -84,10 +85,13 @@ struct Usage {
 class [[nodiscard]] Run {
  public:
   Run() noexcept;
-  explicit Run(std::string_view name) noexcept;
-  Run(std::string_view name, RunOptions options) noexcept;
+  /// `where` is said of a run without a parent, see TracerOptions::detect_context_loss.
+  explicit Run(std::string_view name, SourceLocation where = SourceLocation::Current()) noexcept;
+  Run(std::string_view name, RunOptions options,
+      SourceLocation where = SourceLocation::Current()) noexcept;
   /// A run of a kind; name and type are the kind's, `options.run_type` is not looked at.
-  Run(std::shared_ptr<const RunTemplate> kind, RunOptions options) noexcept;
+  Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
+      SourceLocation where = SourceLocation::Unknown()) noexcept;
   Run(Run&& other) noexcept;
   Run& operator=(Run&& other) noexcept;
   /// Ends the run; as failed when an exception is leaving the block.
@@ -148,8 +152,8 @@ class [[nodiscard]] Run {
   friend void internal::TakeKeepSignal(Run& run, internal::KeepSignal signal) noexcept;
   friend bool internal::HearsKeepSignals(const Run& run) noexcept;
 
-  void Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind,
-             RunOptions* options) noexcept;
+  void Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, RunOptions* options,
+             SourceLocation where) noexcept;
   void Finish() noexcept;
 
   // The run that this handle stands for; without `state_`, somebody else's or none.

@@ -46,7 +46,7 @@ namespace internal {
 
 /// What the calls of one Traceable share.
 struct TraceableState : std::enable_shared_from_this<TraceableState> {
-  TraceableState(std::string name, TraceableOptions traceable_options);
+  TraceableState(std::string name, TraceableOptions traceable_options, SourceLocation location);
 
   RunOptions OptionsFor(CallOptions* call) const;
   void SetInputs(Run& run, JsonArray arguments) const noexcept;
@@ -56,6 +56,7 @@ struct TraceableState : std::enable_shared_from_this<TraceableState> {
 
   TraceableOptions options;
   std::shared_ptr<const RunTemplate> kind;
+  SourceLocation where;  ///< Of the Traceable.
 };
 
 /// Marks what could not be shown: a conversion of the user's that throws must not end the call.
@@ -118,7 +119,7 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
   using Result = std::invoke_result_t<F&, Args...>;
   RunOptions options = state.OptionsFor(call);
   options.make_current = !kIsFuture<std::decay_t<Result>>;
-  Run run(state.kind, std::move(options));
+  Run run(state.kind, std::move(options), state.where);
   if (run.recording()) RecordInputs<std::remove_const_t<F>>(state, run, args...);
   try {
     if constexpr (kIsFuture<std::decay_t<Result>>) {
@@ -171,9 +172,10 @@ struct TraceableCall {
 template <typename F>
 class TraceableFunction {
  public:
-  TraceableFunction(std::string name, TraceableOptions options, F function)
-      : state_(
-            std::make_shared<const internal::TraceableState>(std::move(name), std::move(options))),
+  TraceableFunction(std::string name, TraceableOptions options, F function,
+                    SourceLocation where = SourceLocation::Current())
+      : state_(std::make_shared<const internal::TraceableState>(std::move(name), std::move(options),
+                                                                where)),
         function_(std::move(function)) {}
 
   template <typename... Args>
@@ -214,13 +216,14 @@ class TraceableFunction {
 /// Errors: exceptions of `function` pass through. Nothing that goes wrong in the tracing does.
 /// Cost: bench/tracing_benchmark.cc. With tracing off nothing is converted.
 template <typename F>
-auto Traceable(std::string name, TraceableOptions options, F function) {
-  return TraceableFunction<F>(std::move(name), std::move(options), std::move(function));
+auto Traceable(std::string name, TraceableOptions options, F function,
+               SourceLocation where = SourceLocation::Current()) {
+  return TraceableFunction<F>(std::move(name), std::move(options), std::move(function), where);
 }
 
 template <typename F>
-auto Traceable(std::string name, F function) {
-  return TraceableFunction<F>(std::move(name), TraceableOptions(), std::move(function));
+auto Traceable(std::string name, F function, SourceLocation where = SourceLocation::Current()) {
+  return TraceableFunction<F>(std::move(name), TraceableOptions(), std::move(function), where);
 }
 
 }  // namespace v0

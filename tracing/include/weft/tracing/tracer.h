@@ -48,6 +48,12 @@ struct TracerOptions {
   bool error_promotion = true;
   /// For the runs that are held back: over it the oldest trace is forgotten.
   std::size_t promotion_buffer_bytes = std::size_t{16} << 20;
+  /// Marks runs that lost their parent: those that start without a context while a server of this
+  /// process handles a call, and were not asked to be roots (kNoParent, Detached). Such a run has
+  /// the metadata `weft_context_lost`, with `method` (what was handled then; it may be another call
+  /// than the run's) and `source`, where the run was started. Absent: on where weft itself was
+  /// built for debugging, without NDEBUG.
+  std::optional<bool> detect_context_loss{};
   /// Becomes metadata `service.name` of every run.
   std::string service_name{};
   /// Sent as `{}` instead. Hidden metadata is not handed to descendants or headers either; what
@@ -79,6 +85,7 @@ struct TracerStats {
   std::uint64_t keeps_limited = 0;
   std::uint64_t ended = 0;
   std::uint64_t setter_after_end = 0;
+  std::uint64_t context_lost = 0;  ///< See TracerOptions::detect_context_loss.
   /// What redaction found, by rule; `failed`: what was masked because it could not be redacted.
   /// Empty without redaction.
   std::map<std::string, std::uint64_t> redacted;
