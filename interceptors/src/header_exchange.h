@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,7 +27,8 @@ inline constexpr std::string_view kKeepValue = "1";
 
 /// What headers a call gets.
 struct HeaderPolicy {
-  Propagation propagation = Propagation::kLangSmith;
+  /// Absent: LangSmith's, and W3C's below a call that came with them.
+  std::optional<Propagation> propagation{};
   std::size_t budget = 0;
   Disclosure disclosure = Disclosure::kAll;
   bool keep = false;  ///< The trace is kept: who is told everything is told so, too.

@@ -267,8 +267,10 @@ std::string WriteTraceHeaders(const RunContext& run, const HeaderPolicy& policy,
   if (policy.disclosure == Disclosure::kNone) return {};
   HeaderWriter writer(policy.budget, metadata);
   if (policy.keep && all) writer.AddKeep();
-  if (Uses(policy.propagation, Propagation::kLangSmith)) writer.AddTrace(run.dotted_order());
-  if (Uses(policy.propagation, Propagation::kW3c)) {
+  const Propagation propagation = policy.propagation.value_or(
+      run.baggage().w3c_caller ? Propagation::kBoth : Propagation::kLangSmith);
+  if (Uses(propagation, Propagation::kLangSmith)) writer.AddTrace(run.dotted_order());
+  if (Uses(propagation, Propagation::kW3c)) {
     const TraceHeaders headers = TraceHeaders::Of(run);
     writer.AddIds(kTraceparentHeader, headers.traceparent);
     if (all) writer.AddTracestate(headers.tracestate);

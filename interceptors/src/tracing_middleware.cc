@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/interceptors/tracing_middleware.h>
 
+#include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include <weft/context/context_scope.h>
 #include <weft/interceptors/recovery.h>
+#include <weft/tracing/internal/call_in_flight.h>
 #include <weft/tracing/tracing_context.h>
 
 #include "captured_call.h"
@@ -40,6 +43,7 @@ struct MethodTracing {
 
 struct CallTracing {
   Run run;
+  internal::CallInFlight in_flight;                  // on a server
   std::shared_ptr<internal::CapturedCall> captured;  // with messages that are captured
   std::shared_ptr<internal::MessageRuns> messages;   // with a run for each message
   bool tells_caller = false;                         // that the trace is kept; on a server
@@ -84,7 +88,7 @@ class TracingMiddleware final : public Middleware {
     tracing->client_run =
         options_.client_runs &&
         !(options_.headers_only && options_.headers_only->Selects(method.full_method));
-    tracing->headers = {.propagation = options_.propagation,
+    tracing->headers = {.propagation = PropagationOf(method.side),
                         .budget = options_.header_budget,
                         .disclosure = internal::DisclosureTo(method.target, options_.disclosure)};
     tracing->trust = internal::TrustPolicy(options_.trust, method.full_method);
@@ -194,6 +198,7 @@ class TracingMiddleware final : public Middleware {
 
   void OnEnd(Call& call, const CallReport& report) noexcept override {
     Run& run = call.state<CallTracing>().run;
+    call.state<CallTracing>().in_flight = {};
     if (EndedWell(call, report)) {
       const auto& good = call.method_state<MethodTracing>().good;
       return run.End(report.end, good[static_cast<std::size_t>(report.api)]);
@@ -208,6 +213,18 @@ class TracingMiddleware final : public Middleware {
 
  private:
   static Json Text(std::string_view text) { return Json(boost::json::string(text)); }
+
+  // Where the runs are known as spans, the called server's are to find theirs.
+  std::optional<Propagation> PropagationOf(CallSide side) const noexcept {
+    if (options_.propagation || side == CallSide::kServer) return options_.propagation;
+    const std::shared_ptr<Tracer> tracer = tracer_ ? tracer_ : GlobalTracer();
+    if (tracer == nullptr) return std::nullopt;
+    const auto& exporters = tracer->options().exporters;
+    const bool opentelemetry =
+        std::any_of(exporters.begin(), exporters.end(),
+                    [](const auto& exporter) { return exporter->speaks_opentelemetry(); });
+    return opentelemetry ? std::optional(Propagation::kBoth) : std::nullopt;
+  }
 
   RunType TypeOf(const MethodDescription& method) const noexcept try {
     if (options_.run_type) return options_.run_type(method);
@@ -288,6 +305,10 @@ class TracingMiddleware final : public Middleware {
     const bool trusted = trust == CallerTrust::kTrusted;
     Begin(call, trusted ? Parent(std::move(headers)) : Parent(kNoParent));
     Run& run = call.state<CallTracing>().run;
+    if (internal::DetectsContextLoss()) {
+      call.state<CallTracing>().in_flight =
+          internal::CallInFlight(call.method_state<MethodTracing>().kind);
+    }
     call.SetContext(WithRun(call.context(), run));
     if (!run.recording()) return;
     call.state<CallTracing>().tells_caller = trusted;

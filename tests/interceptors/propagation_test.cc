@@ -213,6 +213,62 @@ TEST_F(Propagation, WritesW3cHeadersWhenAsked) {
   EXPECT_EQ(Side(tree, "SERVER")->context.parent_id(), Side(tree, "CLIENT")->context.id());
 }
 
+const std::multimap<std::string, std::string> kW3cCaller = {
+    {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+    {"tracestate", "vendor=x"}};
+
+TEST_F(Propagation, AnswersACallerThatKnowsOnlyW3cInItsOwnWords) {
+  Serve();  // the far end
+  EchoServer middle(Flavour::kSync, {.tracer = tracer_});
+  middle.progress().during_work = [&] { EXPECT_TRUE(Call().ok()); };
+  const auto plain = grpc::CreateChannel(middle.address(), grpc::InsecureChannelCredentials());
+  ASSERT_TRUE(CallOn(plain, kW3cCaller).ok());
+  ASSERT_THAT(received_->Last("traceparent"),
+              ElementsAre(HasSubstr("00-0af7651916cd43dd8448eb211c80319c-")));
+  EXPECT_THAT(received_->Last("tracestate"), ElementsAre("vendor=x"));
+  EXPECT_THAT(received_->Last("langsmith-trace"), SizeIs(1));
+  // The next caller has the same baggage, none, and is of another kind.
+  ASSERT_TRUE(CallOn(plain, {{"langsmith-trace",
+                              "20260101T000000000001Z019b7a00-0000-7000-8000-000000000001"}})
+                  .ok());
+  EXPECT_THAT(received_->Last("traceparent"), IsEmpty());
+  middle.Shutdown();
+  const RunTree tree = Finish();
+  std::size_t below = 0;
+  for (const RunInTree& run : tree.FindRuns(kUnaryRun)) {
+    below += run->context.parent_id() == RunId::Parse("00000000-0000-0000-b7ad-6b7169203331");
+  }
+  EXPECT_EQ(below, 1u) << tree;
+}
+
+TEST_F(Propagation, PassesW3cHeadersOnWithTracingOff) {
+  const auto off = Tracer::Create({.enabled = false}).value();
+  Serve({.tracer = tracer_}, {.tracer = off});
+  EchoServer middle(Flavour::kSync, {.tracer = off});
+  middle.progress().during_work = [&] { EXPECT_TRUE(Call().ok()); };
+  const auto plain = grpc::CreateChannel(middle.address(), grpc::InsecureChannelCredentials());
+  ASSERT_TRUE(CallOn(plain, kW3cCaller).ok());
+  EXPECT_THAT(received_->Last("traceparent"), ElementsAre(kW3cCaller.find("traceparent")->second));
+  EXPECT_THAT(received_->Last("tracestate"), ElementsAre("vendor=x"));
+  middle.Shutdown();
+}
+
+TEST_F(Propagation, WritesW3cHeadersWhereRunsAreSpans) {
+  struct SpanExporter final : weft::testing::InMemoryExporter {
+    bool speaks_opentelemetry() const noexcept override { return true; }
+  };
+  const auto spans = Tracer::Create({.exporters = {std::make_shared<SpanExporter>()}}).value();
+  Serve({.tracer = tracer_}, {.tracer = spans});
+  ASSERT_TRUE(Call().ok());
+  EXPECT_THAT(received_->Last("traceparent"), SizeIs(1));
+  EXPECT_THAT(received_->Last("langsmith-trace"), SizeIs(1));
+  channel_ =
+      CreateChannel(server_->address(), grpc::InsecureChannelCredentials(),
+                    {.tracer = spans, .tracing = {.propagation = weft::Propagation::kLangSmith}});
+  ASSERT_TRUE(Call().ok());
+  EXPECT_THAT(received_->Last("traceparent"), IsEmpty());
+}
+
 TEST_F(Propagation, KeepsTheTreeConnectedWithOneSideLeftOut) {
   Serve({.tracer = tracer_, .tracing = {.server_runs = false}},
         {.tracer = tracer_, .tracing = {.client_runs = false}});

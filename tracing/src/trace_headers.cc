@@ -107,22 +107,25 @@ class Parser {
     constexpr std::size_t kMostKept = 1024;
     struct Last {
       std::string text;
+      bool w3c_caller = false;
       std::shared_ptr<const TraceBaggage> baggage;
     };
     thread_local Last last;
     const bool plain = headers_.tracestate.empty() && headers_.baggage.size() <= kMostKept &&
                        headers_.baggage.size() <= left_;
-    if (plain && last.baggage && last.text == headers_.baggage) {
+    const bool w3c_caller = parsed_.traceparent.has_value();
+    if (plain && last.baggage && last.w3c_caller == w3c_caller && last.text == headers_.baggage) {
       parsed_.baggage = last.baggage;
       return;
     }
     auto baggage = std::make_shared<TraceBaggage>();
+    baggage->w3c_caller = w3c_caller;
     ReadTracestate(*baggage);
     const std::size_t problems = parsed_.problems.size();
     internal::ParseBaggage(LimitedBaggage(), *baggage, problems_);
     parsed_.baggage = std::move(baggage);
     if (plain && parsed_.problems.size() == problems) {
-      last = {std::string(headers_.baggage), parsed_.baggage};
+      last = {std::string(headers_.baggage), w3c_caller, parsed_.baggage};
     }
   }
 

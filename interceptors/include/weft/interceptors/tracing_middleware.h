@@ -64,7 +64,9 @@ struct TracingOptions {
   /// Absent: a stream is one run.
   std::optional<PerMessage> per_message{};
 
-  Propagation propagation = Propagation::kLangSmith;
+  /// Absent: kBoth if the call being handled came with `traceparent`, or if an exporter of the
+  /// tracer speaks OpenTelemetry; else kLangSmith. A header costs 3 to 5 thousand instructions.
+  std::optional<Propagation> propagation{};
 
   /// Which callers of a server are believed.
   TrustOptions trust{};

@@ -55,6 +55,7 @@ struct TraceBaggage {
   /// Members of `baggage` that are not LangSmith's, decoded; passed on.
   std::vector<std::pair<std::string, std::string>> foreign{};
   std::string tracestate{};  ///< W3C; passed on.
+  bool w3c_caller = false;   ///< The headers that it came in had a `traceparent`.
 
   internal::BaggageHeader rendered{};  ///< See RunContext::baggage_header().
 };
