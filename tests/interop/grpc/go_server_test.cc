@@ -1,51 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // gRPC's interop cases: intercepted clients against the server of grpc-go.
-#include <array>
 #include <chrono>
-#include <memory>
 #include <string>
-
-#include <grpcpp/client_context.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <weft/async/call.h>
 #include <weft/async/stream.h>
-#include <weft/interceptors/create_channel.h>
 #include <weft/testing/run_matchers.h>
-#include <weft/tracing/run.h>
 
-#include "go_peer.h"
-#include "grpc_testing.grpc.pb.h"
-#include "interop_test.h"
+#include "go_server_fixture.h"
 
 namespace weft::interop {
 namespace {
 
-namespace pb = ::grpc::testing;
 using Stub = pb::TestService::Stub;
-using ::testing::SizeIs;
 
-// The published cases' own numbers.
-constexpr std::array kRequestSizes = {27182, 8, 1828, 45904};
-constexpr std::array kResponseSizes = {31415, 9, 2653, 58979};
-constexpr int kLargeRequest = 271828;
-constexpr int kLargeResponse = 314159;
 constexpr char kSpecialMessage[] =
     "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n";
 constexpr char kInitialKey[] = "x-grpc-test-echo-initial";
 constexpr char kInitialValue[] = "test_initial_metadata_value";
 constexpr char kTrailingKey[] = "x-grpc-test-echo-trailing-bin";
 constexpr char kTrailingValue[] = "\x0a\x0b\x0a\x0b\x0a\x0b";
-
-std::string Zeros(int size) { return std::string(static_cast<std::size_t>(size), '\0'); }
-
-pb::StreamingOutputCallRequest OutputRequest(int request_size, int response_size) {
-  pb::StreamingOutputCallRequest request;
-  request.mutable_payload()->set_body(Zeros(request_size));
-  request.add_response_parameters()->set_size(response_size);
-  return request;
-}
 
 void AddMetadata(grpc::ClientContext& context) {
   context.AddMetadata(kInitialKey, kInitialValue);
@@ -61,37 +35,6 @@ void ExpectMetadata(const grpc::ClientContext& context) {
   expect(context.GetServerInitialMetadata(), kInitialKey, kInitialValue);
   expect(context.GetServerTrailingMetadata(), kTrailingKey, kTrailingValue);
 }
-
-/// The parameter says whether messages are compressed.
-class GoServerTest : public InteropTest, public ::testing::WithParamInterface<bool> {
- protected:
-  GoServerTest() {
-    grpc::ChannelArguments arguments;
-    if (GetParam()) arguments.SetCompressionAlgorithm(GRPC_COMPRESS_GZIP);
-    const auto channel =
-        CreateChannel(server_.ReadLine(), grpc::InsecureChannelCredentials(), Options(), arguments);
-    stub_ = pb::TestService::NewStub(channel);
-    unimplemented_ = pb::UnimplementedService::NewStub(channel);
-    caller_ = std::make_unique<weft::Run>("caller", RunOptions{.tracer = tracer_});
-  }
-
-  /// Ends all; what weft tells of the calls. Checks that the caller is the parent of each.
-  std::string Finish() {
-    caller_.reset();
-    const auto tree = exporter_->Tree();
-    EXPECT_THAT(tree.Roots(), SizeIs(1));
-    EXPECT_THAT(tree.FindRun("caller").Children(), SizeIs(tree.size() - 1));
-    return Calls();
-  }
-
-  std::unique_ptr<pb::TestService::Stub> stub_;
-  std::unique_ptr<pb::UnimplementedService::Stub> unimplemented_;
-  grpc::ClientContext context_;
-
- private:
-  GoPeer server_{{"server"}};
-  std::unique_ptr<weft::Run> caller_;
-};
 
 INSTANTIATE_TEST_SUITE_P(All, GoServerTest, ::testing::Bool(),
                          [](const auto& test) { return test.param ? "Gzip" : "Plain"; });
