@@ -181,6 +181,57 @@ TEST_F(RunTest, AddsUsageUp) {
                                                      {"input_cost", 0.75}}));
 }
 
+TEST_F(RunTest, AddsTheDetailsOfUsageUp) {
+  {
+    Run run("llm", {.tracer = tracer_});
+    run.AddUsage({.input_token_details = {{"cache_read", 5}, {"audio", 1.5}}});
+    run.AddUsage({.input_token_details = {{"cache_read", 7}, {"audio", "no number"}}});
+    run.AddUsage({.input_token_details = {{"audio", std::uint64_t{1} << 63}}, .total_cost = 0.5});
+  }
+  EXPECT_EQ(Only().metadata["usage_metadata"],
+            (Json{{"input_token_details", {{"cache_read", 12}, {"audio", std::uint64_t{1} << 63}}},
+                  {"total_cost", 0.5}}));
+}
+
+TEST_F(RunTest, NamesTheModelWhereLangSmithLooksForIt) {
+  {
+    Run run("llm", {.tracer = tracer_});
+    run.SetModel("openai", "gpt-4o-mini");
+  }
+  EXPECT_EQ(Only().metadata,
+            (JsonObject{{"ls_provider", "openai"}, {"ls_model_name", "gpt-4o-mini"}}));
+}
+
+TEST_F(RunTest, TakesTheTimeOfAnEventThatIsOver) {
+  const auto before = clock_->Now() - std::chrono::seconds(3);
+  {
+    Run run("run", {.tracer = tracer_});
+    run.AddEvent("cached", before, {{"key", "k"}});
+  }
+  ASSERT_EQ(Only().events.size(), 1u);
+  EXPECT_EQ(Only().events[0].time, before);
+  EXPECT_EQ(Only().events[0].kwargs, (JsonObject{{"key", "k"}}));
+}
+
+// What Run::SetError knows of a grpc::Status.
+struct RpcStatus {
+  int code = 0;
+  std::string message{};
+  int error_code() const { return code; }
+  std::string error_message() const { return message; }
+};
+
+TEST_F(RunTest, TakesTheStatusOfACallAsTheError) {
+  {
+    Run run("run", {.tracer = tracer_});
+    run.SetError(RpcStatus{});
+    EXPECT_TRUE(run.recording());
+    run.SetError(RpcStatus{5, "no such cart"});
+    run.SetError(RpcStatus{});
+  }
+  EXPECT_EQ(Only().error, "NOT_FOUND: no such cart");
+}
+
 TEST_F(RunTest, TakesItsDurationFromTheSteadyClock) {
   const auto start = clock_->Now();
   {

@@ -17,6 +17,19 @@ namespace {
 
 using internal::RunState;
 
+// Integers stay integers as long as they fit; what is no number replaces what was there.
+void AddNumber(Json& sum, const Json& amount) {
+  std::int64_t total = 0;
+  if (!sum.is_number() || !amount.is_number()) {
+    sum = amount;
+  } else if (sum.is_int64() && amount.is_int64() &&
+             !__builtin_add_overflow(sum.get_int64(), amount.get_int64(), &total)) {
+    sum = total;
+  } else {
+    sum = sum.to_number<double>() + amount.to_number<double>();
+  }
+}
+
 void AddUsageTo(JsonObject& metadata, const Usage& usage) {
   JsonObject& sum = [&]() -> JsonObject& {
     Json& value = metadata["usage_metadata"];
@@ -29,7 +42,10 @@ void AddUsageTo(JsonObject& metadata, const Usage& usage) {
     value = value.is_null() ? *amount : value.to_number<Number>() + *amount;
   };
   const auto add_details = [&sum](std::string_view key, const JsonObject& details) {
-    if (!details.empty()) sum[key] = details;
+    for (const auto& [name, amount] : details) {
+      JsonObject& sums = sum[key].is_object() ? sum[key].get_object() : sum[key].emplace_object();
+      AddNumber(sums[name], amount);
+    }
   };
   add("input_tokens", usage.input_tokens);
   add("output_tokens", usage.output_tokens);
@@ -80,12 +96,18 @@ void AddMetadataTo(RunState* state, JsonObject& metadata) noexcept {
   });
 }
 
-void AddEventTo(RunState* state, std::string_view name, JsonObject& kwargs) noexcept {
+void AddEventTo(RunState* state, std::string_view name,
+                std::optional<std::chrono::system_clock::time_point> time,
+                JsonObject& kwargs) noexcept {
   if (state == nullptr) return;
-  const auto now = state->tracer()->impl().Now();
+  const auto when = time ? *time : state->tracer()->impl().Now();
   state->Change([&](RunRecord& record) {
-    record.events.push_back({std::string(name), now, std::move(kwargs)});
+    record.events.push_back({std::string(name), when, std::move(kwargs)});
   });
+}
+
+JsonObject ModelMetadata(std::string_view provider, std::string_view name) {
+  return {{"ls_provider", Json(provider)}, {"ls_model_name", Json(name)}};
 }
 
 void AddUsageTo(RunState* state, const Usage& usage) noexcept {
@@ -233,7 +255,12 @@ void Run::AddAttribute(std::string_view static_key, RunAttribute::Value value) n
 }
 
 void Run::AddEvent(std::string_view name, JsonObject kwargs) noexcept {
-  AddEventTo(state_, name, kwargs);
+  AddEventTo(state_, name, std::nullopt, kwargs);
+}
+
+void Run::AddEvent(std::string_view name, std::chrono::system_clock::time_point time,
+                   JsonObject kwargs) noexcept {
+  AddEventTo(state_, name, time, kwargs);
 }
 
 void Run::AddUsage(const Usage& usage) noexcept { AddUsageTo(state_, usage); }
@@ -241,6 +268,10 @@ void Run::AddUsage(const Usage& usage) noexcept { AddUsageTo(state_, usage); }
 void Run::Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept {
   if (state_ == nullptr) return;
   state_->Change([&](RunRecord& record) {
+void Run::SetModel(std::string_view provider, std::string_view name) noexcept {
+  if (state_ != nullptr) AddMetadata(ModelMetadata(provider, name));
+}
+
     std::string plain(name);
     // An address is recognised by its dot: then the redactor replaces what is left of them.
     if (!record.environment || !record.environment->redactor) {
@@ -287,6 +318,8 @@ TraceHeaders Run::ToHeaders() const { return HeadersOf(node_); }
 RunRef::RunRef() noexcept = default;
 
 RunRef::RunRef(std::shared_ptr<internal::RunNode> node) noexcept : node_(std::move(node)) {}
+RunRef Run::Ref() const noexcept { return RunRef(node_); }
+
 
 RunContext RunRef::context() const noexcept { return node_ ? node_->context() : RunContext(); }
 
@@ -307,7 +340,7 @@ void RunRef::AddMetadata(JsonObject metadata) const noexcept {
 }
 
 void RunRef::AddEvent(std::string_view name, JsonObject kwargs) const noexcept {
-  AddEventTo(StateOf(node_), name, kwargs);
+  AddEventTo(StateOf(node_), name, std::nullopt, kwargs);
 }
 
 void RunRef::AddUsage(const Usage& usage) const noexcept { AddUsageTo(StateOf(node_), usage); }
@@ -315,6 +348,15 @@ void RunRef::AddUsage(const Usage& usage) const noexcept { AddUsageTo(StateOf(no
 void RunRef::Keep() const noexcept {
   if (RunState* const state = StateOf(node_)) state->Keep();
 }
+void RunRef::SetModel(std::string_view provider, std::string_view name) const noexcept {
+  if (StateOf(node_) != nullptr) AddMetadata(ModelMetadata(provider, name));
+}
+
+bool RunRef::recording() const noexcept {
+  const RunState* const state = StateOf(node_);
+  return state != nullptr && state->recording();
+}
+
 
 bool RunRef::kept() const noexcept {
   const RunState* const state = StateOf(node_);

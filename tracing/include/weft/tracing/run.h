@@ -73,6 +73,8 @@ struct Usage {
   std::optional<double> total_cost{};
 };
 
+class RunRef;
+
 /// A run in progress. Ends when destroyed.
 ///
 ///     weft::Run run("rerank", {.run_type = weft::RunType::kTool, .inputs = {{"k", 8}}});
@@ -107,8 +109,13 @@ class [[nodiscard]] Run {
   /// The cheap way for instrumentation; see RunAttribute. The key must have static storage.
   void AddAttribute(std::string_view static_key, RunAttribute::Value value) noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) noexcept;
-  /// Adds up when called again.
+  /// Of something that happened at `time`.
+  void AddEvent(std::string_view name, std::chrono::system_clock::time_point time,
+                JsonObject kwargs = {}) noexcept;
+  /// Adds up when called again, the details too.
   void AddUsage(const Usage& usage) noexcept;
+  /// Which model was asked, as LangSmith looks it up for costs: `openai`, `gpt-4o-mini`.
+  void SetModel(std::string_view provider, std::string_view name) noexcept;
   /// A `.` in the name becomes `_`.
   void Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept;
   /// What is to be rendered only when the run is sent; replaces the one from before.
@@ -119,6 +126,16 @@ class [[nodiscard]] Run {
   void SetError(const absl::Status& status) noexcept;
   void SetError(std::exception_ptr error) noexcept;
   void SetError(const char* text) noexcept { SetError(std::string_view(text)); }
+  /// A grpc::Status.
+  template <typename Status>
+  requires requires(const Status& status) {
+    status.error_code();
+    status.error_message();
+  }
+  void SetError(const Status& status) noexcept {
+    SetError(absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                          std::string(status.error_message())));
+  }
 
   /// Ends the run now, or at `time`. A second call does nothing.
   void End() noexcept;
@@ -147,6 +164,8 @@ class [[nodiscard]] Run {
   /// Headers for a call that this run makes; empty ones for an empty run.
   TraceHeaders ToHeaders() const;
 
+  /// What may outlive this handle.
+  RunRef Ref() const noexcept;
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
   friend void internal::TakeKeepSignal(Run& run, internal::KeepSignal signal) noexcept;
@@ -174,16 +193,20 @@ class RunRef {
   /// Whether there is a run, be it of another process.
   explicit operator bool() const noexcept;
 
+  /// Whether it takes what is said to it; see Run::recording.
+  bool recording() const noexcept;
   void SetOutputs(JsonObject outputs) const noexcept;
   void AddTags(std::vector<std::string> tags) const noexcept;
   void AddMetadata(JsonObject metadata) const noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) const noexcept;
   void AddUsage(const Usage& usage) const noexcept;
   void Keep() const noexcept;
+  void SetModel(std::string_view provider, std::string_view name) const noexcept;
   bool kept() const noexcept;
 
  private:
   friend RunRef CurrentRun() noexcept;
+  friend class Run;
   explicit RunRef(std::shared_ptr<internal::RunNode> node) noexcept;
 
   std::shared_ptr<internal::RunNode> node_;
