@@ -189,12 +189,12 @@ class FiberServer final {
   ///   Unavailable when gRPC could not start the server, as for an address in use.
   absl::Status Start(grpc::ServerBuilder& builder);
 
-  /// Null before Start.
+  /// Null before Start. To be shut down by Shutdown only.
   grpc::Server* server() noexcept { return server_.get(); }
 
   /// Accepts no more calls, lets those that run finish until `deadline`, then cancels them, and
   /// returns when all handlers have returned. From a handler, which would wait for itself, it ends
-  /// the process.
+  /// the process. A thread that a handler blocks delays it by up to a second.
   void Shutdown(std::chrono::system_clock::time_point deadline);
 
  private:
