@@ -18,11 +18,11 @@ MIDDLEWARES = ["auth", "concurrency", "deadline", "forward", "logging", "metrics
 CLIENT_MIDDLEWARES = ["concurrency", "forward", "logging", "metrics", "rate-limit"]
 
 ROWS = [
-    "bare", "floor", "hand", "filtered", "off", "unsampled", "headers", "null", "exported", "unpacked",
+    "bare", "floor", "hand", "filtered", "off", "unsampled", "held", "headers", "null", "exported", "unpacked",
     "unsampled hooks", "headers hooks",
     *(f"{mode} {api}" for api in ("sync", "callback")
       for mode in ("bare", "floor", "filtered", "off", "unsampled", "headers", "null", "exported", "null hooks")),
-    "bare stream", "floor stream", "hand stream", "off stream", "unsampled stream", "headers stream",
+    "bare stream", "floor stream", "hand stream", "off stream", "unsampled stream", "held stream", "headers stream",
     "null stream", "exported stream", "headers hooks stream",
     # Each further middleware, on one side of traced calls.
     "null key timed guarded",

@@ -89,10 +89,11 @@ constexpr char kKeyHeader[] = "x-api-key";
 constexpr char kKey[] = "bench-0123456789abcdef";
 
 const std::map<std::string, Mode, std::less<>> kModes = {
-    {"bare", Mode::kBare},         {"floor", Mode::kFloor}, {"hand", Mode::kHand},
-    {"filtered", Mode::kFiltered}, {"off", Mode::kOff},     {"unsampled", Mode::kUnsampled},
-    {"headers", Mode::kHeaders},   {"null", Mode::kNull},   {"exported", Mode::kExported},
-    {"unpacked", Mode::kUnpacked}, {"sent", Mode::kSent},   {"chain", Mode::kChain}};
+    {"bare", Mode::kBare},         {"floor", Mode::kFloor},       {"hand", Mode::kHand},
+    {"filtered", Mode::kFiltered}, {"off", Mode::kOff},           {"unsampled", Mode::kUnsampled},
+    {"held", Mode::kHeld},         {"headers", Mode::kHeaders},   {"null", Mode::kNull},
+    {"exported", Mode::kExported}, {"unpacked", Mode::kUnpacked}, {"sent", Mode::kSent},
+    {"chain", Mode::kChain}};
 
 using MakeMiddleware = std::shared_ptr<weft::Middleware> (*)();
 const std::map<std::string, MakeMiddleware, std::less<>> kMiddlewares = {
@@ -159,7 +160,10 @@ Instruments::Instruments(Setup setup, const std::string& collector) : setup_(std
     return;
   }
   weft::TracerOptions options{.enabled = mode != Mode::kOff};
-  if (mode == Mode::kUnsampled) options.sampling_rate = 0.0;
+  if (mode == Mode::kUnsampled || mode == Mode::kHeld) {
+    options.sampling_rate = 0.0;
+    options.error_promotion = mode == Mode::kHeld;
+  }
   if (mode == Mode::kExported || mode == Mode::kUnpacked) {
     collector_ = std::make_unique<AcknowledgingCollector>(mode == Mode::kUnpacked);
     options.exporters.push_back(

@@ -29,6 +29,7 @@ struct Setup {
     kFiltered,
     kOff,
     kUnsampled,
+    kHeld,  // out of the sample, but held in case that its trace fails
     kHeaders,
     kNull,
     kExported,

@@ -150,6 +150,18 @@ int main() {
     Print("Run, out of the sample", Measure(
                                         500'000, [] { Run run("step"); }, [] {}));
   }
+  for (const bool keeps_errors : {false, true}) {
+    const weft::TracingContext context(
+        {.tracer = Tracer::Create({.sampling_rate = 0,
+                                   .error_promotion = keeps_errors,
+                                   .exporters = {std::make_shared<NullExporter>()}})
+                       .value()});
+    const auto run = [] { Run run("step"); };
+    Print(keeps_errors ? "the same, held in case of an error" : "the same, with an exporter",
+          Measure(500'000, run, [] {}));
+    const Run parent("parent");
+    Print("    below another run", Measure(500'000, run, [] {}));
+  }
   MeasureWith("made, and thrown away", TracerWith(std::make_shared<NullExporter>()), 200'000);
 
   MeasureWith("sent to a collector in another process",

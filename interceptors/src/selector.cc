@@ -3,41 +3,15 @@
 #include <utility>
 
 #include <weft/interceptors/selector.h>
+#include <weft/tracing/internal/glob.h>
 
 #include "stats.h"
 
 namespace weft {
 inline namespace v0 {
-namespace {
-
-// Goes back to the last star only, so the time is at most glob times text.
-bool Matches(std::string_view glob, std::string_view text) noexcept {
-  std::size_t g = 0;
-  std::size_t t = 0;
-  std::size_t star = glob.npos;
-  std::size_t resume = 0;
-  while (t < text.size()) {
-    if (g < glob.size() && glob[g] == '*') {
-      star = g++;
-      resume = t;
-    } else if (g < glob.size() && (glob[g] == '?' || glob[g] == text[t])) {
-      ++g;
-      ++t;
-    } else if (star != glob.npos) {
-      g = star + 1;
-      t = ++resume;
-    } else {
-      return false;
-    }
-  }
-  return glob.find_first_not_of('*', g) == glob.npos;
-}
-
-}  // namespace
-
 Selector::Selector(std::string_view glob)
     : Selector(Matching([glob = std::string(glob)](std::string_view full_method) {
-        return Matches(glob, full_method);
+        return internal::MatchesGlob(glob, full_method);
       })) {}
 
 Selector Selector::Matching(Predicate predicate) {

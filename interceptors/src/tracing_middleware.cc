@@ -97,7 +97,11 @@ class TracingMiddleware final : public Middleware {
     const RunType type = TypeOf(method);
     const std::string name = NameOf(method);
     tracing->message_runs = internal::MethodMessageRuns::Of(options_.per_message, method, name);
-    const auto make = [&] { return std::make_shared<const RunTemplate>(name, type, metadata); };
+    const auto make = [&] {
+      auto kind = std::make_shared<RunTemplate>(name, type, metadata);
+      kind->rpc_method = method.full_method;
+      return kind;
+    };
     tracing->kind = make();
     metadata[kStatusCode] = std::int64_t{grpc::StatusCode::OK};
     for (std::size_t api = 0; api < kServerApis; ++api) {

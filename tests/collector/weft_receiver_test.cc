@@ -164,6 +164,7 @@ TEST_F(WeftReceiverTest, PutsOperationsIntoTheLogAsSlicesOfTheirTexts) {
   attachment->set_mime_type("image/png");
   attachment->set_content(std::string("\0\xff", 2));
   request.mutable_batch()->mutable_operations(0)->set_error("\"boom\"");
+  request.mutable_batch()->mutable_operations(0)->set_keep(true);
   v1::ExportResponse response;
   ASSERT_TRUE(Export(request, &response, "lsv2_key").ok());
   EXPECT_EQ(response.result().code(), 0);
@@ -177,6 +178,7 @@ TEST_F(WeftReceiverTest, PutsOperationsIntoTheLogAsSlicesOfTheirTexts) {
   EXPECT_EQ(op.trace_id, id);
   EXPECT_TRUE(op.is_root);
   EXPECT_TRUE(op.has_error);
+  EXPECT_TRUE(op.keep);
   EXPECT_EQ(op.project, "project");
   ASSERT_EQ(op.parts.size(), 4u);
   const auto text = [&](std::size_t i) {

@@ -313,6 +313,18 @@ TEST_F(Promotion, TheHeaderHasRoomInAFullBudget) {
   EXPECT_EQ(received_->Last("langsmith-trace").size(), 1u);
 }
 
+TEST_F(Promotion, ARuleMayNameTheMethodOfACall) {
+  far_ = Tracer::Create({.sampling_rate = 0.0,
+                         .sampling_rules = {{.method = "/echo.Echo/Un*"}},
+                         .exporters = {exporter_}})
+             .value();
+  Serve(Flavour::kSync, {.run_name = [](const MethodDescription&) { return "renamed"; }});
+  EXPECT_TRUE(Call(RpcKind::kUnary).ok());
+  EXPECT_TRUE(Call(RpcKind::kBidiStream).ok());
+  Finish();
+  EXPECT_EQ(FarTree(), "renamed\n  work\n");
+}
+
 TEST_F(Promotion, SwitchedOffNobodyIsToldOrHeard) {
   far_ = Tracer::Create({.sampling_rate = 1.0, .error_promotion = false, .exporters = {exporter_}})
              .value();

@@ -15,6 +15,7 @@
 
 #include <boost/fiber/future/future.hpp>
 
+#include <weft/collector/v1/collector.pb.h>
 #include <weft/context/async.h>
 #include <weft/context/bind.h>
 #include <weft/context/spawn.h>
@@ -22,6 +23,7 @@
 #include <weft/tracing/tracing_context.h>
 
 #include "promotion_buffer.h"
+#include "run_batch_writer.h"
 #include "tracing_fixture.h"
 
 namespace weft {
@@ -292,6 +294,96 @@ TEST_F(PromotionTest, SwitchedOffNothingIsHeld) {
   EXPECT_THAT(exporter_->Records(), IsEmpty());
   EXPECT_EQ(tracer->Stats().sampled_out, 2u);
   EXPECT_EQ(tracer->Stats().held_bytes, 0u);
+}
+
+TEST_F(PromotionTest, TellsTheCollectorByTheOperation) {
+  const auto tracer = Make();
+  {
+    Run bad("bad", {.tracer = tracer});
+    bad.SetError("broken");
+  }
+  internal::RunBatchWriter writer;
+  RunRecord record = Only();
+  writer.Append(record);
+  record.keep = false;
+  writer.Append(record);
+  collector::v1::RunBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(writer.Take()));
+  ASSERT_EQ(batch.operations_size(), 2);
+  EXPECT_TRUE(batch.operations(0).keep());
+  EXPECT_FALSE(batch.operations(1).keep());
+  EXPECT_EQ(batch.operations(0).extra(), batch.operations(1).extra());
+}
+
+TEST_F(PromotionTest, ARunOfWhichNothingIsHeldIsItsParentOverAgainForServicesBelow) {
+  const auto tracer = Make({.error_promotion = false});
+  const Run root("root", {.tracer = tracer});
+  {
+    const Run child("child");
+    EXPECT_EQ(child.context(), root.context());
+    EXPECT_EQ(child.ToHeaders().langsmith_trace, root.context().dotted_order());
+    const Run tagged("tagged", {.tags = {"canary"}});
+    EXPECT_EQ(tagged.context().parent_id(), root.context().id());
+  }
+  const TracingContext context({.tags = {"canary"}});
+  const Run below("below");
+  EXPECT_EQ(below.context().parent_id(), root.context().id());
+  EXPECT_EQ(tracer->Stats().created, 4u);
+  EXPECT_EQ(tracer->Stats().sampled_out, 4u);
+}
+
+// ---- other samples than one rate for all
+
+class OneName final : public Sampler {
+ public:
+  SamplingDecision Decide(const SamplingQuestion& asked) const noexcept override {
+    return {.sampled = asked.name == "chosen"};
+  }
+};
+
+TEST_F(PromotionTest, ASamplerOfOnesOwnDecidesWithTheRootForTheTrace) {
+  const auto tracer =
+      MakeTracer({.sampling_rate = 0.0, .sampler = std::make_shared<const OneName>()});
+  for (const char* const name : {"chosen", "other"}) {
+    Run root(name, {.tracer = tracer});
+    const Run below("below");
+  }
+  EXPECT_EQ(Tree().ToString(), "chosen\n  below\n");
+}
+
+TEST_F(PromotionTest, AnErrorIsKeptWhateverTheSamplerSays) {
+  const auto never = MakeTracer({.sampler = Never()});
+  const auto always = MakeTracer({.sampling_rate = 0.0, .sampler = Always()});
+  { Run good("good", {.tracer = never}); }
+  { Run good("sampled", {.tracer = always}); }
+  {
+    Run bad("bad", {.tracer = never});
+    bad.SetError("broken");
+  }
+  EXPECT_THAT(Sent(), ::testing::ElementsAre("sampled", "bad"));
+}
+
+TEST_F(PromotionTest, TheFirstRuleThatFitsGivesTheRate) {
+  const auto tracer = MakeTracer({.sampling_rate = 0.0,
+                                  .sampling_rules = {{.method = "/shop.Cart/*", .rate = 0},
+                                                     {.project = "canary", .rate = 1},
+                                                     {.name = "shop*", .rate = 1}}});
+  const auto kind = std::make_shared<RunTemplate>("shop.Cart/Add", RunType::kTool);
+  kind->rpc_method = "/shop.Cart/Add";
+  { Run by_method(kind, {.project = "canary", .tracer = tracer}); }
+  { Run by_project("a", {.project = "canary", .tracer = tracer}); }
+  { Run by_name("shopping", {.tracer = tracer}); }
+  { Run by_none("b", {.tracer = tracer}); }
+  EXPECT_THAT(Sent(), ::testing::ElementsAre("a", "shopping"));
+  for (const RunRecord& run : exporter_->Runs()) {
+    EXPECT_EQ(run.AllMetadata().at("ls_tracing_sample_rate"), Json(1.0));
+  }
+}
+
+TEST_F(PromotionTest, ARuleWithoutARateIsRefused) {
+  const auto tracer = Tracer::Create({.sampling_rules = {{}, {.rate = 2}}});
+  EXPECT_THAT(std::string(tracer.status().message()),
+              ::testing::HasSubstr("sampling_rules[1].rate: 2"));
 }
 
 TEST_F(PromotionTest, ATraceableConvertsOutputsOnlyOfWhatIsSent) {

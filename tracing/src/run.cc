@@ -179,12 +179,15 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
   }
   const bool lost =
       tracer->impl().detects_context_loss && internal::LacksContext(view, surroundings, options);
-  std::shared_ptr<RunState> state = internal::StartRun(std::move(tracer), surroundings, options);
+  if (internal::RepeatsParent(*tracer, surroundings, options)) {
+    tracer->impl().created.fetch_add(1, std::memory_order_relaxed);
+    tracer->impl().sampled_out.fetch_add(1, std::memory_order_relaxed);
+    node_ = *surroundings.run;
+    return;
+  }
+  std::shared_ptr<RunState> state =
+      internal::StartRun(std::move(tracer), surroundings, {name, std::move(kind)}, options);
   if (lost) internal::MarkContextLoss(*state, where);
-  RunRecord& record = state->unshared_record();
-  record.name = name;
-  if (kind) record.type = kind->type;
-  record.kind = std::move(kind);
   if (make_current) state->scope.emplace(Context(view).With(internal::kRunKey, state));
   state_ = state.get();
   node_ = std::move(state);
@@ -385,8 +388,7 @@ bool HearsKeepSignals(const Run& run) noexcept {
 }
 
 bool RecordsAny(Tracer& tracer) noexcept {
-  return tracer.enabled() &&
-         (tracer.impl().held || tracer.options().sampling_rate.value_or(1.0) > 0.0);
+  return tracer.enabled() && (tracer.impl().held || tracer.impl().MaySample());
 }
 
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
@@ -406,10 +408,10 @@ bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   if (applies->impl().held) return true;
   const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
   if (parent == nullptr || !parent->context()) {
-    return applies->options().sampling_rate.value_or(1.0) > 0.0;
+    return applies->impl().MaySample();
   }
   if (!parent->context().is_remote()) return parent->context().sampled();
-  return applies->impl().Samples(parent->context().trace_id());
+  return applies->impl().MaySample(parent->context().trace_id());
 }
 
 }  // namespace internal

@@ -169,15 +169,24 @@ Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* 
   return std::move(maker).Finish(std::move(options->tags));
 }
 
+/// `rate`: of the sample, if it is this run that decides and the sampler says it.
 RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggage& baggage,
-                       std::chrono::system_clock::time_point start) {
+                       std::chrono::system_clock::time_point start, const RunSubject& subject,
+                       std::optional<double>& rate) {
   const RunId id = tracer.NewId(start);
   const bool has_parent = parent != nullptr && parent->context();
   RunContext context = has_parent ? parent->context().Child(id, start, std::move(baggage.own))
                                   : RunContext::Root(id, start, std::move(baggage.own));
   if (has_parent && !parent->context().is_remote()) return context;
-  const bool sampled = tracer.Samples(context.trace_id());
-  if (sampled != context.sampled()) context = context.WithSampled(sampled);
+  SamplingQuestion question{.trace_id = context.trace_id()};
+  if (tracer.sampler) {
+    if (context.baggage().project) question.project = *context.baggage().project;
+    if (subject.kind) question.method = subject.kind->rpc_method;
+    question.name = subject.name.empty() && subject.kind ? subject.kind->name : subject.name;
+  }
+  const SamplingDecision decision = tracer.Decide(question);
+  rate = decision.rate;
+  if (decision.sampled != context.sampled()) context = context.WithSampled(decision.sampled);
   return context;
 }
 
@@ -259,8 +268,23 @@ std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBagga
   return changed ? std::move(changed) : std::move(base);
 }
 
+bool RepeatsParent(Tracer& tracer, const Surroundings& surroundings,
+                   const RunOptions* options) noexcept {
+  if (surroundings.run == nullptr || !*surroundings.run) return false;
+  const RunState* const parent = (*surroundings.run)->AsState();
+  if (parent == nullptr || parent->context().sampled() || tracer.impl().held ||
+      parent->tracer().get() != &tracer) {
+    return false;
+  }
+  const Ambient* const ambient =
+      surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
+  return ambient == parent->ambient().get() &&
+         (options == nullptr || (std::holds_alternative<std::monostate>(options->parent) &&
+                                 options->tags.empty() && options->metadata.empty()));
+}
+
 std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
-                                   RunOptions* options) {
+                                   RunSubject subject, RunOptions* options) {
   Tracer::Impl& impl = tracer->impl();
   // The current run's node is borrowed from the context; one of an explicit parent lives here.
   RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
@@ -275,7 +299,8 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   const auto start = options != nullptr && options->start ? *options->start : now;
   Baggage baggage =
       MakeBaggage(&impl, parent, ambient != nullptr ? ambient->get() : nullptr, options);
-  RunContext context = MakeContext(impl, parent, baggage, start);
+  std::optional<double> rate;
+  RunContext context = MakeContext(impl, parent, baggage, start, subject, rate);
 
   RunState::Origin origin;
   origin.steady_start = impl.Steady() - (now - start);
@@ -294,10 +319,16 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   record.start = start;
   const bool promoted = !state->context().sampled() && state->kept();
   record.environment = promoted ? impl.promoted_environment : impl.environment;
+  if (rate && state->context().sampled()) {
+    record.attributes.push_back({"ls_tracing_sample_rate", *rate});
+  }
+  record.name = subject.name;
   if (options != nullptr) {
     record.type = options->run_type;
     if (!options->inputs.empty()) record.inputs = std::move(options->inputs);
   }
+  if (subject.kind) record.type = subject.kind->type;
+  record.kind = std::move(subject.kind);
   return state;
 }
 

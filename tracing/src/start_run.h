@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include <weft/tracing/run.h>
 
@@ -34,9 +35,20 @@ std::shared_ptr<const TraceBaggage> InheritedBaggage(Tracer* tracer,
 std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBaggage> base,
                                                 const BaggageMembers& members);
 
+/// Whether a run there would be its parent over again: out of the sample, held by nobody, and with
+/// nothing to hand down that its parent does not. `options` may be null.
+bool RepeatsParent(Tracer& tracer, const Surroundings& surroundings,
+                   const RunOptions* options) noexcept;
+
+/// What a run is.
+struct RunSubject {
+  std::string_view name;  ///< Empty: the kind's.
+  std::shared_ptr<const RunTemplate> kind;
+};
+
 /// A run that is in progress from now on. `options` may be null.
 std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
-                                   RunOptions* options);
+                                   RunSubject subject, RunOptions* options);
 
 }  // namespace internal
 }  // namespace v0

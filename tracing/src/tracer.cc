@@ -32,6 +32,11 @@ constexpr bool kDebugBuild = false;
 constexpr bool kDebugBuild = true;
 #endif
 
+std::shared_ptr<const Sampler> SamplerOf(const TracerOptions& options) {
+  if (options.sampler || options.sampling_rules.empty()) return options.sampler;
+  return SampleByRules(options.sampling_rules, options.sampling_rate.value_or(1.0));
+}
+
 std::shared_ptr<const RunEnvironment> EnvironmentOf(
     const TracerOptions& options, std::shared_ptr<const internal::Redactor> redactor,
     bool promoted) {
@@ -40,7 +45,7 @@ std::shared_ptr<const RunEnvironment> EnvironmentOf(
   values["process.pid"] = static_cast<std::int64_t>(getpid());
   if (promoted) {
     values["weft_promoted"] = true;
-  } else if (options.sampling_rate) {
+  } else if (options.sampling_rate && SamplerOf(options) == nullptr) {
     values["ls_tracing_sample_rate"] = *options.sampling_rate;
   }
   auto environment = std::make_shared<RunEnvironment>(std::move(values));
@@ -57,10 +62,6 @@ std::shared_ptr<const TraceBaggage> BaggageOf(const TracerOptions& options) {
     baggage->project = options.project;
   }
   return baggage;
-}
-
-bool MayLeaveOut(const TracerOptions& options) noexcept {
-  return options.sampling_rate.value_or(1.0) < 1.0;
 }
 
 void SayForkedOnce() noexcept {
@@ -83,20 +84,32 @@ steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
 
 Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor)
     : options(std::move(tracer_options)),
+      sampler(SamplerOf(options)),
       baggage(BaggageOf(options)),
       detects_context_loss(options.detect_context_loss.value_or(kDebugBuild)),
       environment(EnvironmentOf(options, redactor, /*promoted=*/false)),
       promoted_environment(EnvironmentOf(options, std::move(redactor), /*promoted=*/true)) {
   if (options.exporters.empty()) return;
-  if (options.error_promotion && MayLeaveOut(options)) {
+  const bool may_leave_out = sampler != nullptr || options.sampling_rate.value_or(1.0) < 1.0;
+  if (options.error_promotion && may_leave_out) {
     held = std::make_unique<internal::PromotionBuffer>(options.promotion_buffer_bytes);
   }
   open_runs = std::make_shared<internal::OpenRuns>(options.open_run_delay, options.clock);
   open_runs->Start();
 }
 
-bool Tracer::Impl::Samples(const RunId& trace_id) const noexcept {
-  return !options.sampling_rate || SampledByTraceId(trace_id, *options.sampling_rate);
+SamplingDecision Tracer::Impl::Decide(const SamplingQuestion& asked) const noexcept {
+  if (sampler) return sampler->Decide(asked);
+  return {.sampled = MaySample(asked.trace_id)};
+}
+
+bool Tracer::Impl::MaySample() const noexcept {
+  return sampler != nullptr || options.sampling_rate.value_or(1.0) > 0.0;
+}
+
+bool Tracer::Impl::MaySample(const RunId& trace_id) const noexcept {
+  return sampler != nullptr || !options.sampling_rate ||
+         SampledByTraceId(trace_id, *options.sampling_rate);
 }
 
 void Tracer::Impl::Send(RunRecord&& record) noexcept {
@@ -141,6 +154,12 @@ absl::StatusOr<std::shared_ptr<Tracer>> Tracer::Create(TracerOptions options) {
   if (options.sampling_rate && !(*options.sampling_rate >= 0 && *options.sampling_rate <= 1)) {
     return absl::InvalidArgumentError(
         absl::StrCat("sampling_rate: ", *options.sampling_rate, " is not between 0 and 1"));
+  }
+  for (std::size_t i = 0; i < options.sampling_rules.size(); ++i) {
+    const double rate = options.sampling_rules[i].rate;
+    if (rate >= 0 && rate <= 1) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("sampling_rules[", i, "].rate: ", rate, " is not between 0 and 1"));
   }
   if (options.address && !NormalizeAgentAddress(*options.address)) {
     return absl::InvalidArgumentError(absl::StrCat(

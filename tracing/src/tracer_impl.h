@@ -21,6 +21,7 @@ struct Tracer::Impl {
   Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor);
 
   TracerOptions options;
+  std::shared_ptr<const Sampler> sampler;  ///< Null: the rate alone decides.
   /// Of a root that nobody says anything about.
   std::shared_ptr<const TraceBaggage> baggage;
   const bool detects_context_loss;
@@ -52,7 +53,10 @@ struct Tracer::Impl {
   RunId NewId(std::chrono::system_clock::time_point start) const noexcept {
     return options.ids ? options.ids->New(start) : RunId::New(start);
   }
-  bool Samples(const RunId& trace_id) const noexcept;
+  SamplingDecision Decide(const SamplingQuestion& asked) const noexcept;
+  /// False: surely none, whatever else is known of it.
+  bool MaySample() const noexcept;
+  bool MaySample(const RunId& trace_id) const noexcept;
   /// Gives the record to every exporter, hiding what the options hide.
   void Send(RunRecord&& record) noexcept;
   /// The same for a run out of the sample that has ended.

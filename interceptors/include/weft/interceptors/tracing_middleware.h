@@ -45,8 +45,8 @@ struct TracingOptions {
 
   /// Methods whose calls carry the caller's run to the server and make no client run, as all do
   /// without `client_runs`. A stream then costs nothing per message, and a call little more than
-  /// its header; calls with tracing off, or of runs that are not sampled, are made like that
-  /// anyway.
+  /// its header; calls with tracing off, or of runs that are neither in the sample nor held
+  /// (TracerOptions::error_promotion), are made like that anyway.
   std::optional<Selector> headers_only{};
 
   RunType client_run_type = RunType::kTool;

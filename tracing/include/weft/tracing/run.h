@@ -158,7 +158,8 @@ class [[nodiscard]] Run {
   /// fails (TracerOptions::error_promotion), and it has not ended.
   bool recording() const noexcept;
 
-  /// This run's identity. With tracing off: that of the run above it, which may have come from
+  /// This run's identity. With tracing off, and below a run that is neither sent nor held back, if
+  /// it hands down nothing of its own: that of the run above it, which may have come from
   /// another process, so that headers still pass through.
   RunContext context() const noexcept;
   /// Headers for a call that this run makes; empty ones for an empty run.

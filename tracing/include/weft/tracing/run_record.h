@@ -67,6 +67,7 @@ struct RunTemplate {
   std::string name;
   RunType type;
   SharedMetadata metadata;
+  std::string rpc_method{};  ///< `/package.Service/Method` if it is the kind of an RPC's runs.
 };
 
 /// A metadata entry of one run that instrumentation adds: no JSON object is built for it, and

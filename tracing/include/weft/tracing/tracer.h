@@ -15,6 +15,7 @@
 #include <weft/tracing/exporter.h>
 #include <weft/tracing/redaction.h>
 #include <weft/tracing/run_context.h>
+#include <weft/tracing/sampling.h>
 
 namespace weft {
 inline namespace v0 {
@@ -42,6 +43,10 @@ struct TracerOptions {
   std::optional<std::string> address{};
   /// Share of traces that are sent, 0 ... 1, by LangSmith's hash of the trace id; absent = all.
   std::optional<double> sampling_rate{};
+  /// Other rates for some traces; the first that fits counts, before `sampling_rate`.
+  std::vector<SamplingRule> sampling_rules{};
+  /// Decides instead of both.
+  std::shared_ptr<const Sampler> sampler{};
   /// Keeps errors whatever the sample is: a run out of it is held back, in short form, and sent
   /// when one of its trace fails or is kept (Run::Keep); then the services around are told, and
   /// runs that come later are sent as they come. Off: neighbours are neither told nor believed.
