@@ -87,6 +87,8 @@ absl::StatusOr<RunView> ReadRun(const boost::json::value& json) {
   run.rpc_method = Text(json, {"extra", "metadata", "rpc.method"});
   run.rpc_kind = Text(json, {"extra", "metadata", "rpc.grpc.kind"});
   run.server_api = Text(json, {"extra", "metadata", "weft.server_api"});
+  run.lost_method = Text(json, {"extra", "metadata", "weft_context_lost", "method"});
+  run.lost_source = Text(json, {"extra", "metadata", "weft_context_lost", "source"});
   return run;
 }
 

@@ -36,6 +36,9 @@ struct RunView {
   std::string rpc_method;
   std::string rpc_kind;    ///< `unary`, `bidi_stream` ...
   std::string server_api;  ///< `sync`, `callback` ...
+  /// Of a root that lost its parent (`weft_context_lost`): what was handled, and where it started.
+  std::string lost_method;
+  std::string lost_source;
 
   bool IsRpc() const { return !otel_kind.empty() && !rpc_method.empty(); }
   bool IsServer() const { return IsRpc() && otel_kind == "SERVER"; }

@@ -120,6 +120,16 @@ Colour StatusColour(std::string_view status) {
   return status == "pending" ? Colour::kYellow : Colour::kGreen;
 }
 
+/// What is to be said below a run; empty: nothing.
+std::string Note(const RunView& run) {
+  std::string note = run.error.substr(0, run.error.find('\n'));
+  if (run.lost_method.empty()) return note;
+  if (!note.empty()) note += "; ";
+  note += "lost its parent while " + run.lost_method + " was handled";
+  if (!run.lost_source.empty()) note += ", at " + run.lost_source;
+  return note;
+}
+
 Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int64_t> origin_us,
                    const Style& style) {
   Table::Row row;
@@ -133,11 +143,8 @@ Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int6
       {Tokens(run.input_tokens, run.output_tokens), {}},
       {EscapeControls(run.status), StatusColour(run.status)},
   };
-  if (!run.error.empty()) {
-    const std::string_view text = run.error;
-    row.note = EscapeControls(text.substr(0, text.find('\n')));
-    row.note_indent = line.below;
-  }
+  row.note = EscapeControls(Note(run));
+  if (!row.note.empty()) row.note_indent = line.below;
   return row;
 }
 

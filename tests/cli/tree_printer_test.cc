@@ -14,6 +14,7 @@
 namespace weft::cli {
 namespace {
 
+using ::testing::Contains;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -78,6 +79,18 @@ TEST_F(TreePrinterTest, CountsTokensThatAParentRepeatsOnce) {
     if (run.id == "d" || run.id == "a") run.input_tokens = 10;
   }
   EXPECT_THAT(Print(runs)[1], HasSubstr("tokens 10 in 0 out"));
+}
+
+TEST_F(TreePrinterTest, SaysWhereARunLostItsParent) {
+  std::vector<RunView> runs = SmallTree();
+  runs[1].lost_method = "shop.Cart/Add";
+  runs[1].lost_source = "cart.cc:12";
+  runs[0].error = "late";
+  runs[0].lost_method = "a/B";
+  const std::vector<std::string> lines = Print(runs);
+  EXPECT_THAT(
+      lines, Contains(HasSubstr("lost its parent while shop.Cart/Add was handled, at cart.cc:12")));
+  EXPECT_THAT(lines, Contains(HasSubstr("late; lost its parent while a/B was handled")));
 }
 
 TEST_F(TreePrinterTest, ShowsTheFirstLineOfAnErrorBelowTheRun) {

@@ -209,6 +209,12 @@ TEST_F(TraceableTest, TakesOptionsForOneCall) {
   EXPECT_THAT(runs[1], HasMetadata("a", 1));
 }
 
+TEST_F(TraceableTest, TakesOptionsForOneCallWhenItIsConst) {
+  const auto traced = Traceable("f", Double);
+  EXPECT_EQ(traced.With({.tags = {"once"}})(3), 6);
+  EXPECT_THAT(Tree().FindRun("f"), HasTag("once"));
+}
+
 TEST_F(TraceableTest, LastsUntilAFutureIsReady) {
   std::promise<int> promise;
   auto traced = Traceable("future", [&] { return promise.get_future(); });

@@ -28,6 +28,8 @@ struct Calls {
   std::map<std::string, std::size_t> by_method;
 };
 
+std::atomic<bool> detects{false};
+
 // Never destroyed: calls may end while statics are.
 Calls& TheCalls() noexcept {
   static Calls* const kCalls = new Calls;
@@ -41,6 +43,10 @@ bool NamesNoParent(const RunOptions* options) noexcept {
 }
 
 }  // namespace
+
+bool DetectsContextLoss() noexcept { return detects.load(std::memory_order_relaxed); }
+
+void DetectContextLoss() noexcept { detects.store(true, std::memory_order_relaxed); }
 
 CallInFlight::CallInFlight(std::shared_ptr<const RunTemplate> kind) noexcept try {
   Calls& calls = TheCalls();

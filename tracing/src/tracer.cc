@@ -13,6 +13,7 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 
+#include <weft/tracing/internal/call_in_flight.h>
 #include <weft/tracing/sampling.h>
 
 #include "redactor.h"
@@ -96,6 +97,7 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
   }
   open_runs = std::make_shared<internal::OpenRuns>(options.open_run_delay, options.clock);
   open_runs->Start();
+  if (detects_context_loss) internal::DetectContextLoss();
 }
 
 SamplingDecision Tracer::Impl::Decide(const SamplingQuestion& asked) const noexcept {

@@ -194,6 +194,9 @@ class TraceableFunction {
   auto With(CallOptions call) {
     return internal::TraceableCall<F>{state_.get(), std::move(call), &function_};
   }
+  auto With(CallOptions call) const {
+    return internal::TraceableCall<const F>{state_.get(), std::move(call), &function_};
+  }
 
  private:
   std::shared_ptr<const internal::TraceableState> state_;

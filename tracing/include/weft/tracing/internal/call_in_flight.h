@@ -11,6 +11,11 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// Whether a tracer of this process wants to know which calls are in flight. Cost: a load.
+bool DetectsContextLoss() noexcept;
+/// There is such a tracer from now on.
+void DetectContextLoss() noexcept;
+
 /// Tells, as long as it lives, that a server of this process handles a call: a run that starts
 /// without a context meanwhile may have lost it (TracerOptions::detect_context_loss).
 ///
