@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <weft/testing/fake_collector.h>
+#include <weft/testing/fake_langsmith.h>
 #include <weft/tracing/run.h>
 
 namespace weft {
@@ -120,15 +121,98 @@ TEST(EnvironmentTest, ShowsNoKey) {
               AllOf(HasSubstr("LANGSMITH_API_KEY"), Not(HasSubstr("secret"))));
 }
 
-TEST(EnvironmentTest, SaysWhatToSetInsteadOfWhatItCannotReach) {
-  const Variables direct = {{"LANGSMITH_TRACING", "true"},
-                            {"LANGSMITH_ENDPOINT", "https://api.example"}};
-  EXPECT_THAT(Refusal(direct), AllOf(HasSubstr("LANGSMITH_ENDPOINT: \"https://api.example\""),
-                                     HasSubstr("WEFT_COLLECTOR")));
-  Variables both = direct;
-  both["WEFT_COLLECTOR"] = "here:1";
-  EXPECT_TRUE(Read(both).ok());
-  EXPECT_TRUE(Read({{"LANGSMITH_ENDPOINT", "https://api.example"}}).ok());
+TEST(EnvironmentTest, SendsDirectlyWithoutACollector) {
+  Variables direct = {{"LANGSMITH_TRACING", "true"},
+                      {"LANGSMITH_ENDPOINT", "\"https://api.example/v1/\""},
+                      {"LANGSMITH_API_KEY", "key"},
+                      {"LANGSMITH_WORKSPACE_ID", "w"},
+                      {"LANGSMITH_FAILED_TRACES_DIR", "/var/tmp/failed"},
+                      {"LANGSMITH_FAILED_TRACES_MAX_MB", "2.5"},
+                      {"LANGSMITH_DISABLE_RUN_COMPRESSION", "true"}};
+  const auto settings = Read(direct);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  ASSERT_EQ(settings->langsmith.size(), 1u);
+  const LangSmithExporterOptions& options = settings->langsmith[0];
+  EXPECT_EQ(options.endpoint, "https://api.example/v1");
+  EXPECT_EQ(options.api_key, "key");
+  EXPECT_EQ(options.workspace_id, "w");
+  EXPECT_EQ(options.spill_dir, "/var/tmp/failed");
+  EXPECT_EQ(options.spill_bytes, 2'621'440u);
+  EXPECT_FALSE(options.compress);
+  direct["WEFT_COLLECTOR"] = "here:1";
+  EXPECT_TRUE(Read(direct)->langsmith.empty());
+  EXPECT_TRUE(Read({{"LANGSMITH_ENDPOINT", "https://api.example"}})->langsmith.empty());
+  EXPECT_TRUE(
+      Read({{"LANGSMITH_TRACING", "true"}, {"LANGSMITH_API_KEY", "key"}})->langsmith.empty());
+}
+
+TEST(EnvironmentTest, ReadsReplicas) {
+  const auto read = [](const std::string& value) {
+    return Read({{"LANGSMITH_TRACING", "true"}, {"LANGSMITH_RUNS_ENDPOINTS", value}});
+  };
+  const auto array = read(R"([{"api_url": "https://a/", "api_key": "ka", "primary": true},
+      {"api_url": "http://b", "api_key": "kb", "project_name": "mirror", "workspace_id": "w"}])");
+  ASSERT_TRUE(array.ok()) << array.status();
+  ASSERT_EQ(array->langsmith.size(), 2u);
+  EXPECT_EQ(array->langsmith[0].endpoint, "https://a");
+  EXPECT_EQ(array->langsmith[0].primary, true);
+  EXPECT_EQ(array->langsmith[1].api_key, "kb");
+  EXPECT_EQ(array->langsmith[1].project, "mirror");
+  EXPECT_EQ(array->langsmith[1].workspace_id, "w");
+  EXPECT_EQ(array->langsmith[1].primary, false);
+  const auto object = read(R"({"https://a": "ka", "https://b": "kb"})");
+  ASSERT_TRUE(object.ok()) << object.status();
+  ASSERT_EQ(object->langsmith.size(), 2u);
+  EXPECT_EQ(object->langsmith[1].endpoint, "https://b");
+  EXPECT_EQ(object->langsmith[1].primary, std::nullopt);
+}
+
+TEST(EnvironmentTest, RefusesReplicasWithoutShowingTheirKeys) {
+  for (const char* const bad :
+       {"secret", "\"secret\"", R"(["secret"])", R"([{"api_key": "secret"}])",
+        R"([{"api_url": "secret", "api_key": "k"}])", R"([{"api_url": "http://a"}])",
+        R"([{"api_url": "http://a", "api_key": "secret", "primary": 1}])",
+        R"([{"api_url": "http://a", "api_key": "secret\n"}])",
+        R"([{"api_url": "http://a", "api_key": "secret", "primary": true},
+            {"api_url": "http://b", "api_key": "secret", "primary": true}])",
+        R"({"http://a": 1})", R"({"secret": "k"})"}) {
+    EXPECT_THAT(Refusal({{"LANGSMITH_TRACING", "true"}, {"LANGSMITH_RUNS_ENDPOINTS", bad}}),
+                AllOf(HasSubstr("LANGSMITH_RUNS_ENDPOINTS"), Not(HasSubstr("secret"))));
+  }
+  EXPECT_THAT(Refusal({{"LANGSMITH_TRACING", "true"},
+                       {"LANGSMITH_ENDPOINT", "http://c"},
+                       {"LANGSMITH_RUNS_ENDPOINTS", R"({"http://a": "secret"})"}}),
+              AllOf(HasSubstr("LANGSMITH_ENDPOINT"), Not(HasSubstr("secret"))));
+  for (const auto& [name, value] : Variables{{"LANGSMITH_ENDPOINT", "here"},
+                                             {"LANGSMITH_FAILED_TRACES_MAX_MB", "-1"},
+                                             {"LANGSMITH_DISABLE_RUN_COMPRESSION", "yes"}}) {
+    EXPECT_THAT(Refusal({{"LANGSMITH_TRACING", "true"}, {name, value}}),
+                AllOf(HasSubstr(name), HasSubstr(value)));
+  }
+}
+
+TEST(EnvironmentTest, MakesATracerThatReachesLangSmith) {
+  const auto langsmith = testing::FakeLangSmith::Start();
+  const auto mirror = testing::FakeLangSmith::Start();
+  const std::string replicas = R"([{"api_url": ")" + langsmith->url() +
+                               R"(", "api_key": "ka"}, {"api_url": ")" + mirror->url() +
+                               R"(", "api_key": "kb", "project_name": "mirror"}])";
+  setenv("LANGSMITH_TRACING", "true", 1);
+  setenv("LANGSMITH_RUNS_ENDPOINTS", replicas.c_str(), 1);
+  const auto tracer = Tracer::FromEnvironment();
+  unsetenv("LANGSMITH_TRACING");
+  unsetenv("LANGSMITH_RUNS_ENDPOINTS");
+  ASSERT_TRUE(tracer.ok()) << tracer.status();
+  std::string id;
+  {
+    const weft::Run run("run", {.tracer = *tracer});
+    id = run.context().id().ToString();
+  }
+  EXPECT_TRUE((*tracer)->Shutdown(std::chrono::seconds(20)));
+  EXPECT_EQ(langsmith->RunIds(), std::vector<std::string>{id});
+  ASSERT_EQ(mirror->RunIds().size(), 1u);
+  EXPECT_NE(mirror->RunIds()[0], id);
+  EXPECT_EQ(mirror->RunIds()[0].substr(0, 13), id.substr(0, 13));
 }
 
 TEST(EnvironmentTest, MakesATracerThatReachesTheCollector) {

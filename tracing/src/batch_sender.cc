@@ -2,6 +2,7 @@
 #include "batch_sender.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 namespace weft {
@@ -137,6 +138,7 @@ void BatchSender::HandleResult(const SendResult& result, std::size_t runs, bool 
 
 void BatchSender::HandleAnswer() {
   if (failures_ > 0) idle_work_ = true;
+  said_denied_ = false;
   failures_ = 0;
   told_when_ = false;
   retry_at_ = {};
@@ -144,6 +146,10 @@ void BatchSender::HandleAnswer() {
 
 void BatchSender::HandleFailure(const SendResult& result) {
   if (abort_) return;  // We broke it off.
+  if (result.verdict == Verdict::kDenied && !std::exchange(said_denied_, true)) {
+    std::fprintf(stderr, "weft: %s refuses the key; runs wait: %s\n", options_.destination.c_str(),
+                 loss_.last_answer().c_str());
+  }
   ++failures_;
   told_when_ = result.retry_after.has_value();
   retry_at_ = Clock::now() + RetryPause(options_.pauses, result, failures_, random_);

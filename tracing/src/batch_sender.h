@@ -101,6 +101,7 @@ class BatchSender {
   bool shorten_ = false;  // The first run.
   int failures_ = 0;
   Clock::time_point retry_at_;
+  bool said_denied_ = false;
   bool told_when_ = false;  // By Retry-After.
   bool quiet_ = false;      // Nothing happened during the last wait.
   bool asleep_ = false;     // The queue was told to wake us.

@@ -12,6 +12,7 @@
 #include <absl/strings/str_cat.h>
 
 #include "environment_variables.h"
+#include "langsmith_environment.h"
 #include "text.h"
 
 namespace weft {
@@ -49,12 +50,12 @@ absl::Status ReadDestination(const Environment& environment, EnvironmentSettings
     settings.collector.target = collector->value;
     return absl::OkStatus();
   }
-  const auto endpoint = environment.FindSdk("ENDPOINT");
   const bool elsewhere = settings.otlp && settings.otlp->only;
-  if (!endpoint || !settings.tracer.enabled || elsewhere) return absl::OkStatus();
-  return Unusable(*endpoint,
-                  "cannot be sent to directly: set WEFT_COLLECTOR to the HOST:PORT of a collector "
-                  "that forwards to it (weft collect --forward langsmith=URL)");
+  if (!settings.tracer.enabled || elsewhere) return absl::OkStatus();
+  auto endpoints = ReadLangSmithEnvironment(environment);
+  if (!endpoints.ok()) return endpoints.status();
+  settings.langsmith = *std::move(endpoints);
+  return absl::OkStatus();
 }
 
 absl::Status ReadProject(const Environment& environment, TracerOptions& options) {
@@ -147,7 +148,12 @@ absl::StatusOr<std::shared_ptr<Tracer>> Tracer::FromEnvironment() {
       internal::ReadEnvironment([](const char* name) { return std::getenv(name); });
   if (!settings.ok()) return settings.status();
   const bool otlp_only = settings->otlp && settings->otlp->only;
-  if (settings->tracer.enabled && !otlp_only) {
+  for (LangSmithExporterOptions& endpoint : settings->langsmith) {
+    auto exporter = LangSmithExporter::Create(std::move(endpoint));
+    if (!exporter.ok()) return exporter.status();
+    settings->tracer.exporters.push_back(*std::move(exporter));
+  }
+  if (settings->tracer.enabled && !otlp_only && settings->langsmith.empty()) {
     auto exporter = CollectorExporter::Create(std::move(settings->collector));
     if (!exporter.ok()) return exporter.status();
     settings->tracer.exporters.push_back(*std::move(exporter));

@@ -4,10 +4,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <absl/status/statusor.h>
 
 #include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/langsmith_exporter.h>
 #include <weft/tracing/tracer.h>
 
 #include "environment_variables.h"
@@ -20,8 +22,9 @@ namespace internal {
 /// What the environment asks for. docs/environment.md lists the variables.
 struct EnvironmentSettings {
   TracerOptions tracer;
-  /// Where runs go when tracing is on.
+  /// Where runs go when tracing is on, unless there are `langsmith`.
   CollectorExporterOptions collector;
+  std::vector<LangSmithExporterOptions> langsmith;
   /// Absent: nothing is sent as spans.
   std::optional<OtlpSettings> otlp;
 };

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include <weft/version.h>
 
@@ -185,9 +186,9 @@ bool SharesAKey(const RunRecord& record) {
 
 }  // namespace
 
-void RunJson::Write(const RunRecord& record, std::size_t max_size) {
+void RunJson::Write(const RunRecord& record, const RunContext& context, std::size_t max_size) {
   for (std::string* text : {&run_, &inputs_, &outputs_, &events_, &extra_, &error_}) text->clear();
-  WriteMain(record);
+  WriteMain(record, context);
   if (record.operation == RunRecord::Operation::kPost || !record.inputs.empty()) {
     AppendJson(inputs_, record.inputs);
   }
@@ -198,8 +199,20 @@ void RunJson::Write(const RunRecord& record, std::size_t max_size) {
   Shorten(max_size);
 }
 
-void RunJson::WriteMain(const RunRecord& record) {
-  const RunContext& context = record.context;
+void RunJson::AppendTo(std::string& out) const {
+  out.append(run_, 0, run_.size() - 1);  // Without the brace: more members follow.
+  const std::pair<std::string_view, std::string_view> fields[] = {{",\"inputs\":", inputs_},
+                                                                  {",\"outputs\":", outputs_},
+                                                                  {",\"events\":", events_},
+                                                                  {",\"extra\":", extra_},
+                                                                  {",\"error\":", error_}};
+  for (const auto& [head, json] : fields) {
+    if (!json.empty()) out.append(head).append(json);
+  }
+  out += '}';
+}
+
+void RunJson::WriteMain(const RunRecord& record, const RunContext& context) {
   constexpr std::size_t kLongest = 400;  // What follows, without the dotted order.
   const std::string_view dotted_order = context.dotted_order();
   run_.resize(kLongest + dotted_order.size());

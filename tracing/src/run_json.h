@@ -21,7 +21,14 @@ class RunJson {
 
   /// Replaces what was there. Fields that are too large together are replaced, the largest first,
   /// by `{"weft_truncated": {"bytes": N, "start": "..."}}`.
-  void Write(const RunRecord& record, std::size_t max_size = kMaxSize);
+  void Write(const RunRecord& record, std::size_t max_size = kMaxSize) {
+    Write(record, record.context, max_size);
+  }
+  /// `context`: whose ids and project the run gets.
+  void Write(const RunRecord& record, const RunContext& context, std::size_t max_size);
+
+  /// Appends the run as one object, with the fields in it.
+  void AppendTo(std::string& out) const;
 
   // Valid until the next Write; empty: the run does not say the field.
   std::string_view run() const noexcept { return run_; }
@@ -32,7 +39,7 @@ class RunJson {
   std::string_view error() const noexcept { return error_; }
 
  private:
-  void WriteMain(const RunRecord& record);
+  void WriteMain(const RunRecord& record, const RunContext& context);
   void WriteTags(const RunRecord& record);
   void WriteEvents(const RunRecord& record);
   void WriteExtra(const RunRecord& record);

@@ -81,6 +81,10 @@ steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
   return std::max(deadline - steady_clock::now(), steady_clock::duration::zero());
 }
 
+/// While the first is waited for the others are at it, too.
+void BeginFlush(const std::vector<std::shared_ptr<Exporter>>& exporters) noexcept {
+  if (exporters.size() < 2) return;
+  for (const auto& exporter : exporters) exporter->Flush(steady_clock::duration::zero());
 }  // namespace
 
 Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor)
@@ -197,6 +201,7 @@ const TracerOptions& Tracer::options() const noexcept { return impl_->options; }
 bool Tracer::Flush(steady_clock::duration timeout) noexcept {
   if (impl_->fork_mark.IsInChild()) return false;
   const auto deadline = After(timeout);
+  BeginFlush(impl_->options.exporters);
   bool done = true;
   for (const auto& exporter : impl_->options.exporters) {
     done = exporter->Flush(Left(deadline)) && done;
@@ -211,6 +216,7 @@ bool Tracer::Shutdown(steady_clock::duration timeout) noexcept {
     impl_->open_runs->SendAll();
     impl_->open_runs->Stop();
   }
+  BeginFlush(impl_->options.exporters);
   bool done = true;
   for (const auto& exporter : impl_->options.exporters) {
     done = exporter->Shutdown(Left(deadline)) && done;

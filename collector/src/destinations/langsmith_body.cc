@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "destinations/langsmith_body.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
-
-#include <absl/strings/escaping.h>
 
 #include "destinations/run_json.h"
 #include "langsmith/json_scanner.h"
@@ -17,29 +13,6 @@ namespace {
 
 // Roughly what a part's header takes.
 constexpr std::size_t kHeaderBytes = 160;
-
-// As browsers write names in headers; nothing in a name can end the header.
-std::string HeaderName(std::string_view name) {
-  std::string out;
-  for (const char c : name) {
-    if (c == '"') {
-      out += "%22";
-    } else if (c == '\r') {
-      out += "%0D";
-    } else if (c == '\n') {
-      out += "%0A";
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
-std::string MediaType(const std::string& type) {
-  const bool printable =
-      std::all_of(type.begin(), type.end(), [](char c) { return c >= ' ' && c < 0x7f; });
-  return type.empty() || !printable ? "application/octet-stream" : type;
-}
 
 std::string FeedbackId(const OutgoingOp& op, const Part& part) {
   RunFacts facts;
@@ -53,7 +26,7 @@ std::string PartName(const OutgoingOp& op, const Part& part) {
     case PartField::kFeedback:
       return "feedback." + FeedbackId(op, part);
     case PartField::kAttachment:
-      return "attachment." + id + "." + HeaderName(part.name);
+      return "attachment." + id + "." + part.name;
     case PartField::kRun:
       return std::string(OpName(op.op->kind)) + "." + id;
     default:
@@ -64,25 +37,21 @@ std::string PartName(const OutgoingOp& op, const Part& part) {
 
 }  // namespace
 
-std::string MultipartBody(std::span<const OutgoingOp> ops, std::string_view boundary) {
+internal::FormData MakeForm(std::span<const OutgoingOp> ops) {
   std::size_t size = 64;
   for (const OutgoingOp& op : ops) {
     for (const Part& part : op.op->parts) size += part.length + kHeaderBytes + part.name.size();
   }
-  std::string body;
-  body.reserve(size);
+  internal::FormData form;
+  form.Reserve(size);
   for (const OutgoingOp& op : ops) {
     for (const Part& part : op.op->parts) {
       const bool attachment = part.field == PartField::kAttachment;
-      const std::string_view text = op.Text(part);
-      body.append("--").append(boundary).append("\r\nContent-Disposition: form-data; name=\"");
-      body.append(PartName(op, part)).append("\"\r\nContent-Type: ");
-      body.append(attachment ? MediaType(part.mime_type) : "application/json");
-      body.append("\r\nContent-Length: ").append(std::to_string(text.size())).append("\r\n\r\n");
-      body.append(text).append("\r\n");
+      form.Append(PartName(op, part), attachment ? part.mime_type : "application/json",
+                  op.Text(part));
     }
   }
-  return body.append("--").append(boundary).append("--\r\n");
+  return form;
 }
 
 std::string BatchBody(std::span<const OutgoingOp> ops) {
@@ -111,12 +80,6 @@ bool HasBatchFields(const OutgoingOp& op) {
            text.find("\"trace_id\"") != std::string_view::npos;
   }
   return false;
-}
-
-std::string NewBoundary() {
-  std::string bytes(16, '\0');
-  RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  return absl::BytesToHexString(bytes);
 }
 
 }  // namespace weft::collector

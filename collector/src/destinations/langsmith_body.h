@@ -3,14 +3,15 @@
 
 #include <span>
 #include <string>
-#include <string_view>
+
+#include <weft/tracing/internal/form_data.h>
 
 #include "destinations/sink.h"
 
 namespace weft::collector {
 
 /// A body of `/runs/multipart`. Texts and attachments are copied, not changed.
-std::string MultipartBody(std::span<const OutgoingOp> ops, std::string_view boundary);
+internal::FormData MakeForm(std::span<const OutgoingOp> ops);
 
 /// A body of `/runs/batch`. Feedback and attachments have no place in it: CanBatch.
 std::string BatchBody(std::span<const OutgoingOp> ops);
@@ -20,8 +21,5 @@ bool CanBatch(const OutgoingOp& op);
 
 /// Whether the run says all that LangSmith asks of a run in a batch.
 bool HasBatchFields(const OutgoingOp& op);
-
-/// A boundary that no honest payload holds; another one each time.
-std::string NewBoundary();
 
 }  // namespace weft::collector

@@ -16,7 +16,6 @@ constexpr std::size_t kKeptCapacity = 4u << 20;
 
 struct FreeZstd {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
-  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
 
 absl::Status TooLarge(std::size_t limit) {
@@ -142,17 +141,6 @@ absl::Status DecodeContent(ContentCoding coding, std::string_view body, std::siz
     }
   }
   return absl::InternalError("unknown content coding");
-}
-
-std::string CompressZstd(std::string_view content) {
-  thread_local const std::unique_ptr<ZSTD_CCtx, FreeZstd> context(ZSTD_createCCtx());
-  std::string out;
-  out.resize(ZSTD_compressBound(content.size()));
-  const std::size_t size =
-      ZSTD_compressCCtx(context.get(), out.data(), out.size(), content.data(), content.size(), 1);
-  out.resize(ZSTD_isError(size) != 0 ? 0 : size);
-  out.shrink_to_fit();
-  return out;
 }
 
 }  // namespace weft::collector

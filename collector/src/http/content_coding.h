@@ -49,7 +49,4 @@ class DecodeBuffer {
 absl::Status DecodeContent(ContentCoding coding, std::string_view body, std::size_t limit,
                            DecodeBuffer* out);
 
-/// One zstd frame of level 1.
-std::string CompressZstd(std::string_view content);
-
 }  // namespace weft::collector

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include <weft/tracing/internal/form_data.h>
 #include <weft/version.h>
 
 #include "http/content_coding.h"
@@ -139,7 +140,7 @@ void SetPayload(ContentCoding coding, std::string body, std::string_view decoded
     body = std::string(decoded).append(appended);
     decoded = body;
   }
-  if (decoded.size() >= kCompressFrom) batch->payload = CompressZstd(decoded);
+  if (decoded.size() >= kCompressFrom) batch->payload = internal::CompressZstd(decoded);
   if (!batch->payload.empty()) return;
   batch->header.coding = PayloadCoding::kIdentity;
   batch->payload = decoded;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <weft/tracing/internal/form_data.h>
+
+#include <openssl/rand.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <memory>
+#include <utility>
+
+#include <absl/strings/escaping.h>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+namespace {
+
+// As browsers write names in headers.
+void AppendHeaderName(std::string& out, std::string_view name) {
+  for (const char c : name) {
+    if (c == '"') {
+      out += "%22";
+    } else if (c == '\r') {
+      out += "%0D";
+    } else if (c == '\n') {
+      out += "%0A";
+    } else {
+      out += c;
+    }
+  }
+}
+
+bool IsHeaderText(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
+}
+
+std::string NewBoundary() {
+  std::string bytes(16, '\0');
+  RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  return absl::BytesToHexString(bytes);
+}
+
+}  // namespace
+
+FormData::FormData() : boundary_(NewBoundary()) {}
+
+void FormData::Append(std::string_view name, std::string_view type, std::string_view content) {
+  body_.append("--").append(boundary_).append("\r\nContent-Disposition: form-data; name=\"");
+  AppendHeaderName(body_, name);
+  body_.append("\"\r\nContent-Type: ");
+  body_.append(IsHeaderText(type) ? type : "application/octet-stream");
+  std::array<char, 20> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), content.size()).ptr;
+  body_.append("\r\nContent-Length: ").append(digits.data(), end);
+  body_.append("\r\n\r\n").append(content).append("\r\n");
+}
+
+std::string FormData::Finish() && {
+  body_.append("--").append(boundary_).append("--\r\n");
+  return std::move(body_);
+}
+
+std::string CompressZstd(std::string_view content) {
+  std::string out(ZSTD_compressBound(content.size()), '\0');
+  // A context is costly to make: each thread that sends has one.
+  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
+                                                                                  &ZSTD_freeCCtx);
+  const std::size_t size =
+      ZSTD_compressCCtx(context.get(), out.data(), out.size(), content.data(), content.size(), 1);
+  out.resize(ZSTD_isError(size) != 0 ? 0 : size);
+  out.shrink_to_fit();
+  return out;
+}
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
