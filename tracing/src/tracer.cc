@@ -85,6 +85,8 @@ steady_clock::duration Left(steady_clock::time_point deadline) noexcept {
 void BeginFlush(const std::vector<std::shared_ptr<Exporter>>& exporters) noexcept {
   if (exporters.size() < 2) return;
   for (const auto& exporter : exporters) exporter->Flush(steady_clock::duration::zero());
+}
+
 }  // namespace
 
 Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal::Redactor> redactor)
