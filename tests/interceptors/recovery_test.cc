@@ -167,6 +167,7 @@ class RecoveryTest : public EchoTest {
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     ASSERT_TRUE(service_->Register(builder, guarded).ok());
+    options.guard_services = guarded;
     ASSERT_TRUE(InterceptServer(builder, std::move(options)).ok());
     ASSERT_NE(service_->Start(builder), nullptr);
     channel_ = CreateChannel("127.0.0.1:" + std::to_string(port),

@@ -20,9 +20,8 @@ inline namespace v0 {
 ///       });
 ///     }
 ///
-/// For loops over completion queues, and reactors that other threads finish. FiberServer,
-/// WithContext and what RegisterCallbackGenericService registers do so themselves;
-/// docs/middleware.md says under Recovery what else is caught where.
+/// For loops over completion queues, and reactors that other threads finish. FiberServer and
+/// WithContext do so themselves; docs/middleware.md says under Recovery what else is caught where.
 ///
 /// `finish` hands the status to gRPC before it returns.
 template <typename Finish>

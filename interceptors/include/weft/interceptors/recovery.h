@@ -34,7 +34,6 @@ struct RecoveryOptions {
 ///       Log(call.method().full_method, weft::ExceptionText(exception));
 ///     }});
 ///     weft::InterceptServer(builder, {.tracer = tracer, .middlewares = {recovery}});
-///     weft::RegisterService(builder, &cart);
 ///
 /// gRPC catches the exceptions of synchronous handlers and of callback methods itself and forgets
 /// them, so their text is known only where docs/middleware.md says so, under Recovery.
