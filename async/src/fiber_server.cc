@@ -80,6 +80,7 @@ class FiberLoop {
       return CheckDrained();
     }
     if (watch_cancellation_) ++call->references_;
+    if (FiberWatch* const watch = call->context_.watch.get()) call->Begin(*watch, queue_);
     ++owed_[call->method_];
     arrived_.push_back(call);
     Proceed();
@@ -111,7 +112,10 @@ class FiberLoop {
     FiberCall* const call = methods_[method].make(MemoryFor(method));
     call->loop_ = this;
     call->method_ = method;
-    if (watch_cancellation_) call->context_.AsyncNotifyWhenDone(call->done_.tag());
+    if (watch_cancellation_) {
+      call->context_.AsyncNotifyWhenDone(call->closed_.tag());
+      call->context_.notified = true;
+    }
     ++waiting_;
     call->Request(queue_);
   }

@@ -29,7 +29,13 @@ struct CompletionTag {
 struct CompletionFunctionTag {
   friend constexpr auto Get(CompletionFunctionTag);
 };
+// How gRPC gives an operation of a completion queue to a responder.
+struct BindCallTag {
+  friend constexpr auto Get(BindCallTag);
+};
 template struct PrivateMember<&grpc::ServerContextBase::completion_tag_, CompletionTag>;
+template struct PrivateMember<&grpc::internal::ServerAsyncStreamingInterface::BindCall,
+                              BindCallTag>;
 template struct PrivateMember<&grpc::internal::CallbackWithSuccessTag::func_,
                               CompletionFunctionTag>;
 
@@ -88,6 +94,14 @@ ServerCall::ReceivedMetadata& MetadataOf(grpc::ServerContextBase& context) noexc
   return const_cast<ServerCall::ReceivedMetadata&>(context.client_metadata());
 }
 
+/// What `call` sends with `ops`.
+void Send(ServerCall& call, CallOpSetInterface& ops) noexcept {
+  InterceptorBatchMethodsImpl batch;
+  Show(batch, ops);
+  call.Send(batch);
+  if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) call.SendStatus(batch);
+}
+
 /// Stands between a handler and gRPC: the handler's operations come to it first.
 class HandledCall final : public grpc::internal::CallHook, public WithTrailingStates<HandledCall> {
  public:
@@ -133,7 +147,7 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
         completion && completion.ops() == ops) {
       WatchCompletion(completion);
     } else {
-      Sends(*ops);
+      Send(call_, *ops);
     }
     // A copy: the call may be over, and `this` gone, before gRPC returns.
     grpc::internal::Call grpc_call = grpc_call_;
@@ -142,13 +156,6 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
 
  private:
   ServerCall::ReceivedMetadata& metadata() noexcept { return MetadataOf(*call_.server_context()); }
-
-  void Sends(CallOpSetInterface& ops) noexcept {
-    InterceptorBatchMethodsImpl batch;
-    Show(batch, ops);
-    call_.Send(batch);
-    if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) call_.SendStatus(batch);
-  }
 
   void WatchCompletion(grpc::internal::CallbackWithSuccessTag& completion) {
     auto& function = completion.*Get(CompletionFunctionTag());
@@ -177,7 +184,48 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
   std::function<void(bool)> completed_;
 };
 
+/// The same between a fiber and gRPC.
+class WatchedCall final : public FiberWatch,
+                          public grpc::internal::CallHook,
+                          public WithTrailingStates<WatchedCall> {
+ public:
+  using WithTrailingStates<WatchedCall>::operator new;
+  using WithTrailingStates<WatchedCall>::operator delete;
+
+  WatchedCall(MethodRef method, grpc::ServerContextBase* context) noexcept
+      : call_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset(), context) {}
+
+  void Begin(grpc::internal::ServerAsyncStreamingInterface& responder, grpc::CompletionQueue* queue,
+             void* request) noexcept override {
+    grpc::ServerContextBase& context = *call_.server_context();
+    call_.Begin(MetadataOf(context), ServerApi::kFiber);
+    if (request != nullptr) call_.Received(request);
+    grpc_call_ = grpc::internal::Call(context.c_call(), nullptr, queue);
+    grpc::internal::Call shown(context.c_call(), this, queue);
+    (responder.*Get(BindCallTag()))(&shown);
+  }
+
+  void PerformOpsOnCall(CallOpSetInterface* ops, grpc::internal::Call* /*shown*/) override {
+    if (!std::exchange(reads_, false)) Send(call_, *ops);
+    // What the server, which is the hook of a call without interceptors, does.
+    ops->FillOps(&grpc_call_);
+  }
+
+  void Received(void* message) noexcept override { call_.Received(message); }
+  void SendFailed() noexcept override { call_.SetCancelled(); }
+  void PeerClosed() noexcept override { call_.PeerClosed(/*cancelled=*/false); }
+
+ private:
+  ServerCall call_;
+  grpc::internal::Call grpc_call_;
+};
+
 }  // namespace
+
+void LeaveToFiber(MethodRef method, FiberServerContext& context) noexcept {
+  const std::size_t state_bytes = method.info->state_bytes;
+  context.watch.reset(new (state_bytes) WatchedCall(std::move(method), &context));
+}
 
 void LeaveToHandler(const grpc::experimental::ServerRpcInfo& call, HandledMethod method) noexcept {
   t_left = {&call, std::move(method)};

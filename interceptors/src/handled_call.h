@@ -5,6 +5,8 @@
 #include <grpcpp/impl/rpc_service_method.h>
 #include <grpcpp/support/server_interceptor.h>
 
+#include <weft/async/internal/fiber_watch.h>
+
 #include "chain.h"
 
 namespace weft {
@@ -40,7 +42,11 @@ void RunHandled(MethodRef method, ServerApi api, const HandlerParameter& call,
 void RunReceived(MethodRef method, ServerApi api, const HandlerParameter& call,
                  absl::FunctionRef<void(const HandlerParameter&)> run);
 
-/// Such a call of a completion queue: afterwards `ContextOf` finds its context.
+/// A call of a FiberServer, whatever its kind: what stands around the application's handler there.
+void LeaveToFiber(MethodRef method, FiberServerContext& context) noexcept;
+
+/// A call of a completion queue for which all middlewares say OnlyReceives: afterwards `ContextOf`
+/// finds its context.
 void ReceiveForQueue(MethodRef method, grpc::ServerContextBase& context) noexcept;
 
 }  // namespace internal

@@ -154,6 +154,13 @@ grpc::experimental::Interceptor* ServerInterceptorFactory::CreateServerIntercept
     LeaveToHandler(*info, {std::move(method)});
     return nullptr;
   }
+  if (alone_ && typeid(*info->server_context()) == typeid(FiberServerContext)) {
+    auto& context = static_cast<FiberServerContext&>(*info->server_context());
+    if (context.notified) {
+      LeaveToFiber(std::move(method), context);
+      return nullptr;
+    }
+  }
   const std::size_t state_bytes = method.info->state_bytes;
   return new (state_bytes) ServerInterceptor(std::move(method), info->server_context());
 }

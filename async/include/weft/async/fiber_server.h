@@ -24,34 +24,45 @@ inline namespace v0 {
 template <typename Request>
 class RequestReader {
  public:
-  explicit RequestReader(internal::AsyncReader<Request>& reader) noexcept : reader_(reader) {}
+  explicit RequestReader(internal::AsyncReader<Request>& reader,
+                         internal::FiberWatch* watch = nullptr) noexcept
+      : reader_(reader), watch_(watch) {}
 
   /// Blocks the fiber until the next request is there. False: no more come.
   bool Read(Request* request) {
     FiberOperation read;
+    if (watch_ != nullptr) watch_->ExpectRead();
     reader_.Read(request, read.tag());
-    return read.Await();
+    const bool there = read.Await();
+    if (there && watch_ != nullptr) watch_->Received(request);
+    return there;
   }
 
  private:
   internal::AsyncReader<Request>& reader_;
+  internal::FiberWatch* const watch_;
 };
 
 /// The responses of a stream, for a handler of FiberServer.
 template <typename Response>
 class ResponseWriter {
  public:
-  explicit ResponseWriter(internal::AsyncWriter<Response>& writer) noexcept : writer_(writer) {}
+  explicit ResponseWriter(internal::AsyncWriter<Response>& writer,
+                          internal::FiberWatch* watch = nullptr) noexcept
+      : writer_(writer), watch_(watch) {}
 
   /// Blocks the fiber until gRPC took the response. False: the caller has gone.
   bool Write(const Response& response) {
     FiberOperation write;
     writer_.Write(response, write.tag());
-    return write.Await();
+    const bool taken = write.Await();
+    if (!taken && watch_ != nullptr) watch_->SendFailed();
+    return taken;
   }
 
  private:
   internal::AsyncWriter<Response>& writer_;
+  internal::FiberWatch* const watch_;
 };
 
 /// Both. One fiber may read while another one writes; the handler returns when both have ended.
@@ -59,8 +70,8 @@ template <typename Request, typename Response>
 class RequestResponseStream : public RequestReader<Request>, public ResponseWriter<Response> {
  public:
   template <typename Stream>
-  explicit RequestResponseStream(Stream& stream) noexcept
-      : RequestReader<Request>(stream), ResponseWriter<Response>(stream) {}
+  explicit RequestResponseStream(Stream& stream, internal::FiberWatch* watch = nullptr) noexcept
+      : RequestReader<Request>(stream, watch), ResponseWriter<Response>(stream, watch) {}
 };
 
 struct FiberServerOptions {
@@ -148,7 +159,7 @@ class FiberServer final {
         Bound(service, request),
         [handler = std::move(handler)](grpc::ServerContext* context, Responder& responder,
                                        Response* response) -> grpc::Status {
-          RequestReader<Request> reader(responder);
+          RequestReader<Request> reader(responder, WatchOf(context));
           return std::invoke(handler, context, reader, response);
         });
   }
@@ -163,7 +174,7 @@ class FiberServer final {
         Bound(service, request),
         [handler = std::move(handler)](grpc::ServerContext* context, const Request& message,
                                        Responder& responder) -> grpc::Status {
-          ResponseWriter<Response> writer(responder);
+          ResponseWriter<Response> writer(responder, WatchOf(context));
           return std::invoke(handler, context, &message, writer);
         });
   }
@@ -178,7 +189,7 @@ class FiberServer final {
         Bound(service, request),
         [handler = std::move(handler)](grpc::ServerContext* context,
                                        Responder& responder) -> grpc::Status {
-          RequestResponseStream<Request, Response> stream(responder);
+          RequestResponseStream<Request, Response> stream(responder, WatchOf(context));
           return std::invoke(handler, context, stream);
         });
   }
@@ -214,6 +225,9 @@ class FiberServer final {
     using Type = internal::StreamCall<Responder, Ask, Handle>;
   };
 
+  static internal::FiberWatch* WatchOf(grpc::ServerContext* context) noexcept {
+    return internal::FiberServerContext::WatchOf(context);
+  }
   template <typename Service, typename Method>
   static auto Bound(Service* service, Method method) {
     return [service, method](grpc::ServerCompletionQueue* queue, void* tag, auto*... call) {

@@ -14,6 +14,7 @@
 
 #include <weft/async/fiber_operation.h>
 #include <weft/async/internal/call_sentinel.h>
+#include <weft/async/internal/fiber_watch.h>
 #include <weft/async/internal/thrown.h>
 #include <weft/context/context.h>
 #include <weft/context/context_scope.h>
@@ -41,6 +42,8 @@ class FiberCall : public CompletionHandler {
 
   /// Asks gRPC for the next call of the method; Complete tells that it has arrived.
   virtual void Request(grpc::ServerCompletionQueue* queue) = 0;
+  /// Tells a watch that the call has arrived.
+  virtual void Begin(FiberWatch& watch, grpc::CompletionQueue* queue) noexcept = 0;
   /// Runs the handler in the current fiber and sends its status.
   virtual void Run() = 0;
   /// Sends a status in the place of a handler, or with what it left.
@@ -63,22 +66,40 @@ class FiberCall : public CompletionHandler {
   template <typename Start>
   void Finish(Start start) {
     ++references_;
-    if (!intercepted_) return start(done_.tag());
-    Context context = Context::Current().With(kFiberCallKey, &context_);
+    const bool hooked = intercepted_ && context_.watch == nullptr;
+    if (!hooked && thrown_ == nullptr) return start(sent_.tag());
+    Context context = Context::Current();
+    if (hooked) context = context.With(kFiberCallKey, &context_);
     if (thrown_ != nullptr) context = context.With(kThrownKey, thrown_);
     const ContextScope scope(std::move(context));
-    start(done_.tag());
+    start(sent_.tag());
   }
 
-  grpc::ServerContext context_;
+  FiberServerContext context_;
 
  private:
   friend class FiberLoop;
-  // Tag of what ends a call: its status went out, and gRPC is done with it.
-  class Done final : public CompletionHandler {
+  // Tags of what ends a call: its status went out, and gRPC is done with it.
+  class Sent final : public CompletionHandler {
    public:
-    explicit Done(FiberCall* call) noexcept : call_(call) {}
-    void Complete(bool) noexcept override { call_->Release(); }
+    explicit Sent(FiberCall* call) noexcept : call_(call) {}
+    void Complete(bool ok) noexcept override {
+      if (FiberWatch* const watch = call_->context_.watch.get(); watch != nullptr && !ok) {
+        watch->SendFailed();
+      }
+      call_->Release();
+    }
+
+   private:
+    FiberCall* const call_;
+  };
+  class Closed final : public CompletionHandler {
+   public:
+    explicit Closed(FiberCall* call) noexcept : call_(call) {}
+    void Complete(bool) noexcept override {
+      if (FiberWatch* const watch = call_->context_.watch.get()) watch->PeerClosed();
+      call_->Release();
+    }
 
    private:
     FiberCall* const call_;
@@ -89,7 +110,8 @@ class FiberCall : public CompletionHandler {
   }
   void End() noexcept;
 
-  Done done_{this};
+  Sent sent_{this};
+  Closed closed_{this};
   FiberLoop* loop_ = nullptr;
   std::size_t method_ = 0;
   int references_ = 1;
@@ -112,6 +134,9 @@ class StreamCall final : public FiberCall {
   void Request(grpc::ServerCompletionQueue* queue) override {
     ask_(queue, tag(), &context_, &responder_);
   }
+  void Begin(FiberWatch& watch, grpc::CompletionQueue* queue) noexcept override {
+    watch.Begin(responder_, queue, nullptr);
+  }
   void Run() override {
     Reply(CallHandler([&] { return (*handle_)(&context_, responder_); }));
   }
@@ -133,6 +158,9 @@ class RequestStreamCall final : public FiberCall {
 
   void Request(grpc::ServerCompletionQueue* queue) override {
     ask_(queue, tag(), &context_, &request_, &responder_);
+  }
+  void Begin(FiberWatch& watch, grpc::CompletionQueue* queue) noexcept override {
+    watch.Begin(responder_, queue, &request_);
   }
   void Run() override {
     Reply(CallHandler([&] { return (*handle_)(&context_, request_, responder_); }));
@@ -160,6 +188,11 @@ class ResponseCall final : public FiberCall {
     } else {
       ask_(queue, tag(), &context_, &request_, &responder_);
     }
+  }
+  void Begin(FiberWatch& watch, grpc::CompletionQueue* queue) noexcept override {
+    void* request = nullptr;
+    if constexpr (!kStreams) request = &request_;
+    watch.Begin(responder_, queue, request);
   }
   void Run() override {
     Reply(CallHandler([&] {
