@@ -290,6 +290,10 @@ class TracingMiddleware final : public Middleware {
                            MetadataWriter& metadata) noexcept {
     internal::HeaderPolicy policy = call.method_state<MethodTracing>().headers;
     policy.keep = kept;
+    // OpenTelemetry's services go by the flag in `traceparent`.
+    if (parent && kept) {
+      return internal::WriteTraceHeaders(parent.WithSampled(true), policy, metadata);
+    }
     if (parent) return internal::WriteTraceHeaders(parent, policy, metadata);
     // Members of `baggage` travel without a run, too.
     return internal::WriteBaggageHeader(CurrentRun().ToHeaders().baggage, policy, metadata);

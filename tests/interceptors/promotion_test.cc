@@ -22,6 +22,7 @@ namespace {
 
 using ::testing::Combine;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::IsEmpty;
 using ::testing::Values;
 using weft::testing::InMemoryExporter;
@@ -286,6 +287,16 @@ TEST_F(Promotion, ACallThatOnlyCarriesHeadersCarriesThisOneToo) {
   caller.Keep();
   EXPECT_TRUE(Call().ok());
   EXPECT_THAT(received_->Last(kKeep), ElementsAre("1"));
+}
+
+TEST_F(Promotion, ServicesOfOpenTelemetryAreToldByTheirFlag) {
+  Serve(Flavour::kSync, {}, {.propagation = Propagation::kBoth});
+  Run caller("caller", {.tracer = near_});
+  EXPECT_TRUE(Call().ok());
+  EXPECT_THAT(received_->Last("traceparent"), ElementsAre(EndsWith("-00")));
+  caller.Keep();
+  EXPECT_TRUE(Call().ok());
+  EXPECT_THAT(received_->Last("traceparent"), ElementsAre(EndsWith("-01")));
 }
 
 TEST_F(Promotion, OtherWordsThanOneAreNone) {

@@ -557,10 +557,10 @@ INSTANTIATE_TEST_SUITE_P(All, Parents,
 
 // ---- the buffer by itself
 
-RunRecord RecordOf(const RunContext& context) {
+internal::HeldRun RunOf(const RunContext& context) {
   RunRecord record;
   record.context = context;
-  return record;
+  return internal::HeldRun(std::move(record));
 }
 
 TEST(PromotionBufferTest, ForgetsTracesThatNobodyRefersTo) {
@@ -571,12 +571,12 @@ TEST(PromotionBufferTest, ForgetsTracesThatNobodyRefersTo) {
   EXPECT_EQ(buffer.Of(root.trace_id(), false), trace);
   trace = nullptr;
   trace = buffer.Of(root.trace_id(), false);
-  EXPECT_TRUE(buffer.Hold(*trace, RecordOf(root)));
+  EXPECT_FALSE(buffer.Hold(*trace, RunOf(root)));
   // Held, so remembered without its runs in progress.
   const internal::HeldTrace* const address = trace.get();
   trace = nullptr;
   EXPECT_EQ(buffer.Of(root.trace_id(), false).get(), address);
-  EXPECT_GT(buffer.counts().bytes, sizeof(RunRecord));
+  EXPECT_GT(buffer.counts().bytes, sizeof(internal::HeldRun));
 }
 
 TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {
@@ -585,15 +585,15 @@ TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {
   const RunContext kept = RunContext::Root(RunId::New(now), now, nullptr);
   {
     const auto trace = buffer.Of(kept.trace_id(), true);
-    EXPECT_TRUE(buffer.Hold(*trace, RecordOf(kept)));
+    EXPECT_FALSE(buffer.Hold(*trace, RunOf(kept)));
     EXPECT_THAT(buffer.Promote(*trace), SizeIs(1));
     EXPECT_THAT(buffer.Promote(*trace), IsEmpty());
-    EXPECT_FALSE(buffer.Hold(*trace, RecordOf(kept)));
+    EXPECT_TRUE(buffer.Hold(*trace, RunOf(kept)));
   }
   EXPECT_TRUE(buffer.Of(kept.trace_id(), false)->kept());
   for (int i = 0; i < 100; ++i) {
     const RunContext other = RunContext::Root(RunId::New(now), now, nullptr);
-    EXPECT_TRUE(buffer.Hold(*buffer.Of(other.trace_id(), true), RecordOf(other)));
+    EXPECT_FALSE(buffer.Hold(*buffer.Of(other.trace_id(), true), RunOf(other)));
   }
   EXPECT_FALSE(buffer.Of(kept.trace_id(), false)->kept());
   EXPECT_LE(buffer.counts().bytes, 20'000u);
@@ -615,7 +615,7 @@ TEST(PromotionBufferTest, EveryRunIsHeldOrSentOnceWhateverRunsAtTheSameTime) {
       for (int i = 0; i < kTraces; ++i) {
         const RunContext& root = roots[static_cast<std::size_t>(i)];
         const auto trace = buffer.Of(root.trace_id(), false);
-        if (!buffer.Hold(*trace, RecordOf(root))) ++sent;
+        if (buffer.Hold(*trace, RunOf(root))) ++sent;
         if ((i + t) % 3 == 0) sent += buffer.Promote(*trace).size();
       }
     });

@@ -125,35 +125,64 @@ std::size_t BytesOf(const std::vector<std::string>& texts) noexcept {
   return bytes;
 }
 
-}  // namespace
-
-void ShortenHeld(RunRecord& record) {
-  record.outputs.reset();
-  record.events = {};
-  record.attachments = {};
-  record.payload = nullptr;
-  const bool redacted = record.environment && record.environment->redactor;
-  ShortenField(record.inputs, !redacted);
-  ShortenField(record.metadata, !redacted);
-  if (record.tags.size() > kMostTags) record.tags.resize(kMostTags);
-  for (std::string& tag : record.tags) {
-    if (tag.size() > kTextBytes) tag = redacted ? "..." : std::string(Beginning(tag, kTextBytes));
-  }
-  if (record.name.size() > kTextBytes) record.name = Beginning(record.name, kTextBytes);
-  record.name.shrink_to_fit();
-}
-
-std::size_t HeldBytes(const RunRecord& record) noexcept {
-  std::size_t bytes = sizeof(RunRecord) + kNodeBytes + kContextBytes;
-  bytes += record.context.dotted_order().size() + record.name.capacity();
-  if (!record.inputs.empty()) bytes += BytesOf(record.inputs);
-  if (!record.metadata.empty()) bytes += BytesOf(record.metadata);
-  bytes += BytesOf(record.tags);
-  for (const RunAttribute& attribute : record.attributes) {
+std::size_t BytesOf(const RunRecord& rest) noexcept {
+  std::size_t bytes =
+      sizeof(RunRecord) + BytesOf(rest.inputs) + BytesOf(rest.metadata) + BytesOf(rest.tags);
+  for (const RunAttribute& attribute : rest.attributes) {
     bytes += sizeof(RunAttribute);
     if (const auto* text = std::get_if<std::string>(&attribute.value)) bytes += text->capacity();
   }
   return bytes;
+}
+
+bool HasRest(const RunRecord& record) noexcept {
+  return !record.inputs.empty() || !record.metadata.empty() || !record.tags.empty() ||
+         !record.attributes.empty();
+}
+
+void Shorten(RunRecord& rest, bool redacted) {
+  ShortenField(rest.inputs, !redacted);
+  ShortenField(rest.metadata, !redacted);
+  if (rest.tags.size() > kMostTags) rest.tags.resize(kMostTags);
+  for (std::string& tag : rest.tags) {
+    if (tag.size() > kTextBytes) tag = redacted ? "..." : std::string(Beginning(tag, kTextBytes));
+  }
+}
+
+}  // namespace
+
+HeldRun::HeldRun(RunRecord&& record)
+    : context_(std::move(record.context)),
+      kind_(std::move(record.kind)),
+      name_(std::move(record.name)),
+      start_(record.start),
+      end_(record.end.value_or(record.start)),
+      type_(record.type) {
+  if (name_.size() > kTextBytes) name_ = Beginning(name_, kTextBytes);
+  name_.shrink_to_fit();
+  if (HasRest(record)) {
+    rest_ = std::make_unique<RunRecord>();
+    const bool redacted = record.environment && record.environment->redactor;
+    rest_->inputs = std::move(record.inputs);
+    rest_->metadata = std::move(record.metadata);
+    rest_->tags = std::move(record.tags);
+    rest_->attributes = std::move(record.attributes);
+    Shorten(*rest_, redacted);
+  }
+  bytes_ = static_cast<std::uint32_t>(sizeof(HeldRun) + kNodeBytes + kContextBytes +
+                                      context_.dotted_order().size() + name_.capacity() +
+                                      (rest_ ? BytesOf(*rest_) : 0));
+}
+
+RunRecord HeldRun::Restore() && {
+  RunRecord record = rest_ ? std::move(*rest_) : RunRecord();
+  record.context = std::move(context_);
+  record.kind = std::move(kind_);
+  record.name = std::move(name_);
+  record.type = type_;
+  record.start = start_;
+  record.end = end_;
+  return record;
 }
 
 std::size_t HeldBytes(const TraceBaggage& baggage) noexcept {

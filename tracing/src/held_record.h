@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
 
 #include <weft/tracing/run_record.h>
 #include <weft/tracing/trace_baggage.h>
@@ -10,12 +14,32 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-/// Leaves of a run that has ended what is kept in case that its trace fails: identity, times,
-/// status, tags, and the beginnings of its inputs and metadata. What is cut says so.
-void ShortenHeld(RunRecord& record);
+/// What is kept of a run that has ended, in case that its trace fails: identity, times, status,
+/// tags, and the beginnings of its inputs and metadata. What is cut says so.
+class HeldRun {
+ public:
+  explicit HeldRun(RunRecord&& record);
 
-/// The bytes that they occupy, about; without what they share with other runs.
-std::size_t HeldBytes(const RunRecord& record) noexcept;
+  /// The record, as far as it was kept. Without its environment.
+  RunRecord Restore() &&;
+
+  /// The bytes that it occupies, about; without what it shares with other runs.
+  std::size_t bytes() const noexcept { return bytes_; }
+  const TraceBaggage& baggage() const noexcept { return context_.baggage(); }
+
+ private:
+  // Most runs have no more than this, and a small one stays longer in the processor's cache.
+  RunContext context_;
+  std::shared_ptr<const RunTemplate> kind_;
+  std::string name_;
+  std::chrono::system_clock::time_point start_;
+  std::chrono::system_clock::time_point end_;
+  std::unique_ptr<RunRecord> rest_;
+  std::uint32_t bytes_;
+  RunType type_;
+};
+
+/// The same for what runs share.
 std::size_t HeldBytes(const TraceBaggage& baggage) noexcept;
 
 }  // namespace internal

@@ -6,8 +6,6 @@
 #include <cstring>
 #include <utility>
 
-#include "held_record.h"
-
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -16,7 +14,7 @@ namespace {
 // What a trace takes besides its runs.
 constexpr std::size_t kTraceBytes = sizeof(HeldTrace) + 64;
 // A trace with one short run takes about this much.
-constexpr std::size_t kBytesPerBucket = 1024;
+constexpr std::size_t kBytesPerBucket = 512;
 
 std::size_t BucketsFor(std::size_t limit) noexcept {
   return std::bit_ceil(std::clamp<std::size_t>(limit / kBytesPerBucket, 64, 1 << 16));
@@ -96,30 +94,27 @@ void PromotionBuffer::Unlist(HeldTrace& trace) noexcept {
   trace.listed_ = nullptr;
 }
 
-bool PromotionBuffer::Hold(HeldTrace& trace, RunRecord&& record) {
-  const TraceBaggage& baggage = record.context.baggage();
-  std::size_t bytes = HeldBytes(record);
-  std::list<RunRecord> node;
-  node.push_back(std::move(record));
+std::optional<HeldRun> PromotionBuffer::Hold(HeldTrace& trace, HeldRun run) {
+  const TraceBaggage& baggage = run.baggage();
+  std::size_t bytes = run.bytes();
+  std::list<HeldRun> node;
+  node.push_back(std::move(run));
   {
     const std::lock_guard lock(mutex_);
-    if (trace.kept()) {
-      record = std::move(node.front());
-      return false;
-    }
+    if (trace.kept()) return std::move(node.front());
     if (trace.listed_ == nullptr) ListAsNewest(trace);
     if (std::exchange(trace.charged_, &baggage) != &baggage) bytes += HeldBytes(baggage);
     trace.runs_.splice(trace.runs_.end(), node);
     trace.bytes_ += bytes;
     bytes_ += bytes;
-    if (bytes_ <= limit_) return true;
+    if (bytes_ <= limit_) return std::nullopt;
   }
   Evict();
-  return true;
+  return std::nullopt;
 }
 
-std::list<RunRecord> PromotionBuffer::Promote(HeldTrace& trace) {
-  std::list<RunRecord> runs;
+std::list<HeldRun> PromotionBuffer::Promote(HeldTrace& trace) {
+  std::list<HeldRun> runs;
   {
     const std::lock_guard lock(mutex_);
     if (!trace.Set()) return runs;
@@ -138,7 +133,7 @@ std::list<RunRecord> PromotionBuffer::Promote(HeldTrace& trace) {
 void PromotionBuffer::Evict() noexcept {
   for (;;) {
     std::shared_ptr<HeldTrace> trace;
-    std::list<RunRecord> runs;
+    std::list<HeldRun> runs;
     const std::lock_guard lock(mutex_);
     if (bytes_ <= limit_ || oldest_ == nullptr) return;
     trace = oldest_->listed_;

@@ -7,12 +7,13 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include <weft/tracing/run_id.h>
-#include <weft/tracing/run_record.h>
 
 #include "fork.h"
+#include "held_record.h"
 
 namespace weft {
 inline namespace v0 {
@@ -46,7 +47,7 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
   PromotionBuffer& buffer_;
   const RunId id_;
   // All below is guarded by the buffer.
-  std::list<RunRecord> runs_;
+  std::list<HeldRun> runs_;
   std::size_t bytes_ = 0;
   const TraceBaggage* charged_ = nullptr;  // The baggage counted last; never looked into.
   HeldTrace* next_in_bucket_ = nullptr;
@@ -69,13 +70,13 @@ class PromotionBuffer {
   /// What runs of the trace share. `begins_here`: nobody else can know of it yet.
   std::shared_ptr<HeldTrace> Of(const RunId& trace_id, bool begins_here);
 
-  /// Takes a run that has ended, shortened before (ShortenHeld). False: its trace is kept, and the
-  /// record is to be sent.
-  bool Hold(HeldTrace& trace, RunRecord&& record);
+  /// Takes a run that has ended. Nothing: it is held; else its trace is kept, and the run is to be
+  /// sent.
+  std::optional<HeldRun> Hold(HeldTrace& trace, HeldRun run);
 
   /// Marks a trace as kept, from now on for as long as it is remembered, and gives what is held of
   /// it, oldest first; nothing if that was done before.
-  std::list<RunRecord> Promote(HeldTrace& trace);
+  std::list<HeldRun> Promote(HeldTrace& trace);
 
   struct Counts {
     std::uint64_t promoted = 0;  ///< Traces.

@@ -3,7 +3,6 @@
 
 #include <exception>
 
-#include "held_record.h"
 #include "tracer_impl.h"
 
 namespace weft {
@@ -53,12 +52,10 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
 }
 
 void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
-  if (!kept()) {
-    ShortenHeld(record_);
-    auto& trace = static_cast<HeldTrace&>(*origin_.mark);
-    if (tracer.held->Hold(trace, std::move(record_))) return;
-  }
-  tracer.SendPromoted(std::move(record_));
+  if (kept()) return tracer.SendPromoted(std::move(record_));
+  auto& trace = static_cast<HeldTrace&>(*origin_.mark);
+  std::optional<HeldRun> run = tracer.held->Hold(trace, HeldRun(std::move(record_)));
+  if (run) tracer.SendPromoted(std::move(*run).Restore());
 }
 
 void RunState::Keep() noexcept {

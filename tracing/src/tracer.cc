@@ -137,7 +137,7 @@ void Tracer::Impl::SendPromoted(RunRecord&& record) noexcept {
 }
 
 void Tracer::Impl::Promote(internal::HeldTrace& trace) noexcept {
-  for (RunRecord& record : held->Promote(trace)) SendPromoted(std::move(record));
+  for (internal::HeldRun& run : held->Promote(trace)) SendPromoted(std::move(run).Restore());
 }
 
 void Tracer::Impl::Give(Exporter& exporter, RunRecord&& record) const noexcept {
