@@ -47,7 +47,7 @@ class FakeLangSmith:
                 self._reply(200 if self.path == "/info" else 404)
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self._body()
                 try:
                     if self.path != "/runs/multipart":
                         raise ValueError(f"POST {self.path}")
@@ -56,6 +56,16 @@ class FakeLangSmith:
                 except Exception as problem:
                     fake.problems.append(repr(problem))
                     self._reply(422)
+
+            def _body(self):
+                if self.headers["Transfer-Encoding"] != "chunked":
+                    return self.rfile.read(int(self.headers["Content-Length"]))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
 
             def _reply(self, status):
                 self.send_response(status)

@@ -68,15 +68,10 @@ class InteropExampleTest(CollectorCase):
         (self.example / "node_modules").symlink_to(PEERS / "interop" / "node_modules")
         (self.example / ".venv").symlink_to(PEERS / "venv")
 
-    def ask(self):
+    def ask(self, *options, **destination):
         done = subprocess.run(
-            [self.example / "start", "--bin", WEFT.parent, "Oslo"],
-            env={
-                **CLEAN_ENVIRONMENT,
-                "LANGSMITH_ENDPOINT": self.endpoint,
-                "WEFT_COLLECTOR": self.grpc_address,
-                "LANGSMITH_PROJECT": PROJECT,
-            },
+            [self.example / "start", "--bin", WEFT.parent, *options, "Oslo"],
+            env={**CLEAN_ENVIRONMENT, "LANGSMITH_PROJECT": PROJECT, **destination},
             stdout=subprocess.PIPE,
             timeout=2 * DEADLINE_S,
             check=True,
@@ -93,7 +88,9 @@ class InteropExampleTest(CollectorCase):
         )
 
     def test_one_trace_that_every_reader_sees_alike(self):
-        shown, answer = self.ask()
+        shown, answer = self.ask(
+            LANGSMITH_ENDPOINT=self.endpoint, WEFT_COLLECTOR=self.grpc_address
+        )
         self.assertIn("Oslo harbour", answer["answer"])
         for name, _, _ in TREE:
             self.assertIn(name, shown)
@@ -126,6 +123,19 @@ class InteropExampleTest(CollectorCase):
             f"all runs at LangSmith, problems: {self.langsmith.problems}",
         )
         self.assertEqual(tree_of([{"id": key, **run} for key, run in sent.items()]), tree_of(runs))
+        self.assertEqual(self.langsmith.problems, [])
+
+    def test_the_same_tree_at_langsmith_without_a_collector(self):
+        _, answer = self.ask("--no-tree", LANGSMITH_ENDPOINT=self.langsmith.url)
+        sent = wait_for(
+            self.collector,
+            lambda: len(seen := self.langsmith.runs(answer["trace_id"])) >= len(TREE) and seen,
+            f"all runs at LangSmith, problems: {self.langsmith.problems}",
+        )
+        self.assertEqual(tree_of([{"id": key, **run} for key, run in sent.items()]), sorted(TREE))
+        for run in sent.values():
+            self.assertEqual(run["session_name"], PROJECT, run["name"])
+            self.assertIn("end_time", run, run["name"])
         self.assertEqual(self.langsmith.problems, [])
 
     def nesting(self, run):
