@@ -45,7 +45,7 @@ def answer(place: Place) -> dict:
 
 
 class Server(uvicorn.Server):
-    """Says where it listens as soon as it does."""
+    """Says where it listens as soon as it does, and delivers its runs before it ends."""
 
     async def startup(self, sockets=None):
         await super().startup(sockets)
@@ -53,6 +53,10 @@ class Server(uvicorn.Server):
         draft = pathlib.Path(options.ready_file + ".draft")
         draft.write_text(json.dumps({"pid": os.getpid(), "http": f"{host}:{port}"}))
         draft.rename(options.ready_file)
+
+    async def shutdown(self, sockets=None):
+        await super().shutdown(sockets)
+        get_cached_client().flush()
 
 
 def main():
@@ -65,9 +69,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:  # How uvicorn ends after a signal.
-        pass
-    finally:
-        get_cached_client().flush()
+    main()
