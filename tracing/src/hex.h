@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 
@@ -49,8 +50,8 @@ inline constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
 /// Writes two lower-case digits a byte and returns the end.
 inline char* WriteHex(std::span<const std::uint8_t> bytes, char* out) noexcept {
   for (const std::uint8_t byte : bytes) {
-    *out++ = kHexPairs[byte][0];
-    *out++ = kHexPairs[byte][1];
+    std::memcpy(out, kHexPairs[byte].data(), 2);
+    out += 2;
   }
   return out;
 }
