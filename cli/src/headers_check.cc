@@ -160,7 +160,9 @@ void ExplainTrace(const JsonObject& facts, std::string& out) {
     out += "langsmith-trace  names no caller\n";
     return;
   }
-  out += "langsmith-trace  a run with " + Plural(segments.size() - 1, "run") + " above it\n";
+  out += "langsmith-trace  ";
+  out += segments.size() == 1 ? "the root of a trace\n"
+                              : "a run with " + Plural(segments.size() - 1, "run") + " above it\n";
   for (const Json& segment : segments) {
     std::string time(View(segment.at("time")));
     time[time.find('T')] = ' ';
@@ -171,7 +173,10 @@ void ExplainTrace(const JsonObject& facts, std::string& out) {
                         : "  +" + FormatDuration(micros);
     }
     if (&segment == &segments.front()) out += "  the root, which gives the trace its id";
-    if (&segment == &segments.back()) out += "  the caller, parent of what starts here";
+    if (&segment == &segments.back()) {
+      out += segments.size() == 1 ? ", and" : " ";
+      out += " the caller, parent of what starts here";
+    }
     out += "\n";
   }
 }
@@ -249,6 +254,12 @@ void ExplainReaders(const JsonObject& facts, std::string& out) {
   }
 }
 
+bool HasNotes(const JsonObject& facts) {
+  const JsonObject& readers = facts.at("readers").as_object();
+  return !readers.at("python").at("notes").as_array().empty() ||
+         !readers.at("npm").at("notes").as_array().empty();
+}
+
 }  // namespace
 
 HeadersCheck CheckHeaders(const HeaderFields& headers, JsonArray problems) {
@@ -286,7 +297,8 @@ std::string ExplainHeaders(const HeadersCheck& check) {
   out += problems.empty() ? "\n" : "\nWhat is wrong\n";
   for (const Json& problem : problems) out += "  " + Escaped(View(problem)) + "\n";
   if (check.good) {
-    out += "Nothing is wrong.\n";
+    out += HasNotes(check.facts) ? "All find the caller, but mind what stands beside the SDKs.\n"
+                                 : "Nothing is wrong.\n";
   } else if (problems.empty()) {
     out += "Not every SDK finds the caller.\n";
   }

@@ -167,6 +167,8 @@ TEST(HeadersCheckTest, SaysWhatEachSdkMakesOfBadOnes) {
       Check({std::string_view(kRoot), "baggage: langsmith-project=p, langsmith-tags=t"});
   EXPECT_EQ(blank.code, 0) << blank.out;
   EXPECT_THAT(blank.out, HasSubstr("does not know `langsmith-tags` with a blank beside its name"));
+  EXPECT_THAT(blank.out, HasSubstr("mind what stands beside the SDKs"));
+  EXPECT_THAT(blank.out, HasSubstr("the root of a trace"));
 
   const Outcome foreign = Check({std::string_view(kRoot), "baggage: x=%zz,langsmith-project=p"});
   EXPECT_EQ(foreign.code, 1);
