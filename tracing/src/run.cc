@@ -268,13 +268,13 @@ void Run::AddEvent(std::string_view name, std::chrono::system_clock::time_point 
 
 void Run::AddUsage(const Usage& usage) noexcept { AddUsageTo(state_, usage); }
 
-void Run::Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept {
-  if (state_ == nullptr) return;
-  state_->Change([&](RunRecord& record) {
 void Run::SetModel(std::string_view provider, std::string_view name) noexcept {
   if (state_ != nullptr) AddMetadata(ModelMetadata(provider, name));
 }
 
+void Run::Attach(std::string_view name, std::string_view mime_type, std::string content) noexcept {
+  if (state_ == nullptr) return;
+  state_->Change([&](RunRecord& record) {
     std::string plain(name);
     // An address is recognised by its dot: then the redactor replaces what is left of them.
     if (!record.environment || !record.environment->redactor) {
@@ -318,11 +318,11 @@ RunContext Run::context() const noexcept { return node_ ? node_->context() : Run
 
 TraceHeaders Run::ToHeaders() const { return HeadersOf(node_); }
 
+RunRef Run::Ref() const noexcept { return RunRef(node_); }
+
 RunRef::RunRef() noexcept = default;
 
 RunRef::RunRef(std::shared_ptr<internal::RunNode> node) noexcept : node_(std::move(node)) {}
-RunRef Run::Ref() const noexcept { return RunRef(node_); }
-
 
 RunContext RunRef::context() const noexcept { return node_ ? node_->context() : RunContext(); }
 
@@ -348,9 +348,6 @@ void RunRef::AddEvent(std::string_view name, JsonObject kwargs) const noexcept {
 
 void RunRef::AddUsage(const Usage& usage) const noexcept { AddUsageTo(StateOf(node_), usage); }
 
-void RunRef::Keep() const noexcept {
-  if (RunState* const state = StateOf(node_)) state->Keep();
-}
 void RunRef::SetModel(std::string_view provider, std::string_view name) const noexcept {
   if (StateOf(node_) != nullptr) AddMetadata(ModelMetadata(provider, name));
 }
@@ -360,6 +357,9 @@ bool RunRef::recording() const noexcept {
   return state != nullptr && state->recording();
 }
 
+void RunRef::Keep() const noexcept {
+  if (RunState* const state = StateOf(node_)) state->Keep();
+}
 
 bool RunRef::kept() const noexcept {
   const RunState* const state = StateOf(node_);

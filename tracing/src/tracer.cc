@@ -97,13 +97,13 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
       environment(EnvironmentOf(options, redactor, /*promoted=*/false)),
       promoted_environment(EnvironmentOf(options, std::move(redactor), /*promoted=*/true)) {
   if (options.exporters.empty()) return;
+  if (detects_context_loss) internal::DetectContextLoss();
   const bool may_leave_out = sampler != nullptr || options.sampling_rate.value_or(1.0) < 1.0;
   if (options.error_promotion && may_leave_out) {
     held = std::make_unique<internal::PromotionBuffer>(options.promotion_buffer_bytes);
   }
   open_runs = std::make_shared<internal::OpenRuns>(options.open_run_delay, options.clock);
   open_runs->Start();
-  if (detects_context_loss) internal::DetectContextLoss();
 }
 
 SamplingDecision Tracer::Impl::Decide(const SamplingQuestion& asked) const noexcept {

@@ -164,9 +164,9 @@ class [[nodiscard]] Run {
   RunContext context() const noexcept;
   /// Headers for a call that this run makes; empty ones for an empty run.
   TraceHeaders ToHeaders() const;
-
   /// What may outlive this handle.
   RunRef Ref() const noexcept;
+
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
   friend void internal::TakeKeepSignal(Run& run, internal::KeepSignal signal) noexcept;
@@ -193,21 +193,21 @@ class RunRef {
   TraceHeaders ToHeaders() const;
   /// Whether there is a run, be it of another process.
   explicit operator bool() const noexcept;
-
   /// Whether it takes what is said to it; see Run::recording.
   bool recording() const noexcept;
+
   void SetOutputs(JsonObject outputs) const noexcept;
   void AddTags(std::vector<std::string> tags) const noexcept;
   void AddMetadata(JsonObject metadata) const noexcept;
   void AddEvent(std::string_view name, JsonObject kwargs = {}) const noexcept;
   void AddUsage(const Usage& usage) const noexcept;
-  void Keep() const noexcept;
   void SetModel(std::string_view provider, std::string_view name) const noexcept;
+  void Keep() const noexcept;
   bool kept() const noexcept;
 
  private:
-  friend RunRef CurrentRun() noexcept;
   friend class Run;
+  friend RunRef CurrentRun() noexcept;
   explicit RunRef(std::shared_ptr<internal::RunNode> node) noexcept;
 
   std::shared_ptr<internal::RunNode> node_;
