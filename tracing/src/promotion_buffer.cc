@@ -99,6 +99,7 @@ std::optional<HeldRun> PromotionBuffer::Hold(HeldTrace& trace, HeldRun run) {
   std::size_t bytes = run.bytes();
   std::list<HeldRun> node;
   node.push_back(std::move(run));
+  Evicted oldest;
   {
     const std::lock_guard lock(mutex_);
     if (trace.kept()) return std::move(node.front());
@@ -107,6 +108,8 @@ std::optional<HeldRun> PromotionBuffer::Hold(HeldTrace& trace, HeldRun run) {
     trace.runs_.splice(trace.runs_.end(), node);
     trace.bytes_ += bytes;
     bytes_ += bytes;
+    // With the buffer full, one that is as large as this has to go: mostly that is all.
+    if (bytes_ > limit_) oldest = TakeOldest();
     if (bytes_ <= limit_) return std::nullopt;
   }
   Evict();
@@ -130,16 +133,20 @@ std::list<HeldRun> PromotionBuffer::Promote(HeldTrace& trace) {
   return runs;
 }
 
+PromotionBuffer::Evicted PromotionBuffer::TakeOldest() noexcept {
+  Evicted oldest{.trace = oldest_->listed_, .runs = {}};
+  oldest.runs.swap(oldest.trace->runs_);
+  evicted_ += oldest.runs.size();
+  Unlist(*oldest.trace);
+  return oldest;
+}
+
 void PromotionBuffer::Evict() noexcept {
   for (;;) {
-    std::shared_ptr<HeldTrace> trace;
-    std::list<HeldRun> runs;
+    Evicted oldest;
     const std::lock_guard lock(mutex_);
     if (bytes_ <= limit_ || oldest_ == nullptr) return;
-    trace = oldest_->listed_;
-    runs.swap(trace->runs_);
-    evicted_ += runs.size();
-    Unlist(*trace);
+    oldest = TakeOldest();
   }
 }
 

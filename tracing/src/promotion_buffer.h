@@ -93,7 +93,13 @@ class PromotionBuffer {
   void AddToBucket(HeldTrace& trace) noexcept;
   void ListAsNewest(HeldTrace& trace) noexcept;
   void Unlist(HeldTrace& trace) noexcept;
-  /// Makes room, one trace at a time, so that each is destroyed outside of the lock.
+  /// What leaves the buffer, to be destroyed outside of the lock.
+  struct Evicted {
+    std::shared_ptr<HeldTrace> trace;
+    std::list<HeldRun> runs;
+  };
+  /// Under the lock.
+  Evicted TakeOldest() noexcept;
   void Evict() noexcept;
 
   const std::size_t limit_;
