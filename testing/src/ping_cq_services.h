@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -48,6 +49,26 @@ bool Do(ServerQueue& queue, F&& start) {
   return Await(queue, tag);
 }
 
+/// The requests for calls: gRPC may lose one that runs into a shutdown.
+class Requests {
+ public:
+  /// Makes a request with `start()`. False: there shall be no more.
+  template <typename F>
+  bool Make(F&& start) {
+    const std::lock_guard lock(mutex_);
+    if (!ended_) start();
+    return !ended_;
+  }
+  void End() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+
+ private:
+  std::mutex mutex_;
+  bool ended_ = false;
+};
+
 /// Threads with a queue each, that serve until the queue ends.
 class Workers {
  public:
@@ -64,6 +85,7 @@ class Workers {
       });
     }
   }
+  Requests& requests() noexcept { return requests_; }
   void Stop() {
     for (Worker& worker : workers_) {
       if (worker.thread.joinable()) worker.thread.join();
@@ -82,16 +104,18 @@ class Workers {
     std::thread thread;
   };
   std::vector<Worker> workers_;
+  Requests requests_;
 };
 
 /// One call: `request(context, tag)` accepts it, `handle(peer)` runs the script, `finish(status,
 /// tag)` replies.
 template <typename ServerContext, typename Request, typename Handle, typename Finish>
-bool ServeOne(ServerQueue& queue, ServerContext& context, Request request, Handle handle,
-              Finish finish) {
+bool ServeOne(Requests& requests, ServerQueue& queue, ServerContext& context, Request request,
+              Handle handle, Finish finish) {
   Tag closed;
   context.AsyncNotifyWhenDone(&closed);
-  if (!Do(queue, [&](Tag* tag) { request(tag); })) return false;
+  Tag arrived;
+  if (!requests.Make([&] { request(&arrived); }) || !Await(queue, arrived)) return false;
   grpc::Status status;
   if (const grpc::Status* const rejected = Rejected(context)) {
     status = *rejected;
@@ -133,6 +157,7 @@ class CqPing final : public PingService {
 
  private:
   void Serve() override { workers_.Start(); }
+  void AskNoMore() override { workers_.requests().End(); }
   void Stop() override { workers_.Stop(); }
 
   bool Unary(ServerQueue& queue) {
@@ -140,7 +165,7 @@ class CqPing final : public PingService {
     Message message;
     grpc::ServerAsyncResponseWriter<Message> writer(&context);
     return ServeOne(
-        queue, context,
+        workers_.requests(), queue, context,
         [&](Tag* tag) { service_.RequestUnary(&context, &message, &writer, &queue, &queue, tag); },
         [&](auto wait) { return Run(RpcKind::kUnary, context, {}, {}, wait, &message); },
         [&](const grpc::Status& status, Tag* tag) { writer.Finish(message, status, tag); });
@@ -151,7 +176,7 @@ class CqPing final : public PingService {
     Message message;
     grpc::ServerAsyncReader<Message, Message> reader(&context);
     return ServeOne(
-        queue, context,
+        workers_.requests(), queue, context,
         [&](Tag* tag) { service_.RequestClientStream(&context, &reader, &queue, &queue, tag); },
         [&](auto wait) {
           return Run(
@@ -167,7 +192,7 @@ class CqPing final : public PingService {
     Message message;
     grpc::ServerAsyncWriter<Message> writer(&context);
     return ServeOne(
-        queue, context,
+        workers_.requests(), queue, context,
         [&](Tag* tag) {
           service_.RequestServerStream(&context, &message, &writer, &queue, &queue, tag);
         },
@@ -184,7 +209,7 @@ class CqPing final : public PingService {
     grpc::ServerContext context;
     grpc::ServerAsyncReaderWriter<Message, Message> stream(&context);
     return ServeOne(
-        queue, context,
+        workers_.requests(), queue, context,
         [&](Tag* tag) { service_.RequestBidi(&context, &stream, &queue, &queue, tag); },
         [&](auto wait) {
           return Run(
@@ -235,6 +260,7 @@ class GenericCqPing final : public PingService {
 
  private:
   void Serve() override { workers_.Start(); }
+  void AskNoMore() override { workers_.requests().End(); }
   void Stop() override { workers_.Stop(); }
 
   bool ServeCall(ServerQueue& queue) {
@@ -252,7 +278,7 @@ class GenericCqPing final : public PingService {
              Do(queue, [&](Tag* tag) { stream.Write(buffer, tag); });
     };
     return ServeOne(
-        queue, context,
+        workers_.requests(), queue, context,
         [&](Tag* tag) { service_.RequestCall(&context, &stream, &queue, &queue, tag); },
         [&](auto wait) {
           const RpcKind kind = KindOfMethod(context.method());

@@ -30,6 +30,7 @@ class PingService {
   }
   /// Cancels what is in flight, and ends queues and threads.
   virtual void Shutdown() {
+    AskNoMore();
     server_->Shutdown(std::chrono::system_clock::now());
     Stop();
     server_.reset();
@@ -38,6 +39,8 @@ class PingService {
  protected:
   /// After BuildAndStart, and after Server::Shutdown.
   virtual void Serve() {}
+  /// Before Server::Shutdown, which may lose a request for a call that runs into it.
+  virtual void AskNoMore() {}
   virtual void Stop() {}
 
   static absl::Status RegisterWith(grpc::ServerBuilder& builder, grpc::Service& service,
