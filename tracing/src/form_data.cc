@@ -19,6 +19,10 @@ namespace {
 
 // As browsers write names in headers.
 void AppendHeaderName(std::string& out, std::string_view name) {
+  if (name.find_first_of("\"\r\n") == std::string_view::npos) {
+    out += name;
+    return;
+  }
   for (const char c : name) {
     if (c == '"') {
       out += "%22";
