@@ -169,8 +169,8 @@ void CallData::Message(MessageView::Direction direction, MessageContent* content
   // gRPC has one message in each direction under way, so nobody else counts at the same time.
   const std::uint64_t index = count.load(std::memory_order_relaxed);
   count.store(index + 1, std::memory_order_relaxed);
+  if (!method.info->sees_messages || !Is(kStarted) || Is(kEnded)) return;
   const MessageView message{direction, index, content};
-  if (!Is(kStarted) || Is(kEnded)) return;
   Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
 }
 

@@ -39,6 +39,7 @@ struct MethodInfo {
   std::vector<Link> links;
   std::size_t state_bytes = 0;
   std::shared_ptr<const MethodMessages> messages;  // null: no middleware wants messages
+  bool sees_messages = false;                      // some middleware does
   bool guarded = false;  // a server's: nothing handles its calls once they are rejected
   ServedBy served_by = ServedBy::kUnknown;  // a server's
 };

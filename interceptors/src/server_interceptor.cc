@@ -65,7 +65,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
   }
 
   void After(Batch& batch) noexcept {
-    Received(batch);
+    if (Received(batch)) return;  // a read is a batch of its own
     call_.Send(batch);
     // In the batch of a reply it tells whether the status went out, too.
     if (batch.QueryInterceptionHookPoint(Hook::POST_SEND_MESSAGE) &&
@@ -81,9 +81,10 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
     }
   }
 
-  void Received(Batch& batch) noexcept {
-    if (!batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) return;
+  bool Received(Batch& batch) noexcept {
+    if (!batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) return false;
     if (void* const message = batch.GetRecvMessage()) call_.Received(message);
+    return true;
   }
 
   // The exact type first: a cast to a class that it is not takes gRPC's whole hierarchy.

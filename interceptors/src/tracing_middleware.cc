@@ -190,6 +190,10 @@ class TracingMiddleware final : public Middleware {
            internal::RunsPerMessage(options_.per_message, method);
   }
 
+  bool sees_messages(const MethodDescription& method) const noexcept override {
+    return wants_messages(method);
+  }
+
   void OnMessage(Call& call, const MessageView& message) noexcept override try {
     if (const auto& captured = call.state<CallTracing>().captured) captured->Add(message, Now());
     if (const auto& messages = call.state<CallTracing>().messages) messages->Add(message, Now());

@@ -373,6 +373,9 @@ class Middleware {
   /// Whether OnMessage looks at more of a message than its direction and index; asked once per
   /// method.
   virtual bool wants_messages(const MethodDescription& /*method*/) const noexcept { return false; }
+  /// Whether OnMessage does anything at all; asked once per method. Where nobody's does, messages
+  /// are only counted.
+  virtual bool sees_messages(const MethodDescription& /*method*/) const noexcept { return true; }
 
   /// The status, which may be changed: by a client before the stub sees it, by a server before it
   /// is sent. Not every call has one; OnEnd always comes.
