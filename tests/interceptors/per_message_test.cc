@@ -28,6 +28,7 @@ namespace weft::echo_test {
 namespace {
 
 using per_message_test::Item;
+using ::testing::AnyOf;
 using ::testing::Combine;
 using ::testing::Each;
 using ::testing::HasSubstr;
@@ -74,7 +75,12 @@ TEST_P(PerMessageFlavours, EveryMessageIsAChildOfTheOneThatWasSent) {
     EXPECT_EQ(sent.Children()[0]->DisplayName(), name + " received");
     const bool is_request = IsOfClient(sent.Parent());
     ++(is_request ? requests : replies);
-    EXPECT_THAT(sent, HasParent(is_request ? name : "work"));
+    // What a reactor starts before its method has returned, gRPC sends when it returns.
+    if (is_request || flavour != Flavour::kCallback) {
+      EXPECT_THAT(sent, HasParent(is_request ? name : "work"));
+    } else {
+      EXPECT_THAT(sent, AnyOf(HasParent("work"), HasParent(name)));
+    }
     EXPECT_THAT(sent.Children()[0].Children(), SizeIs(is_request ? 1 : 0)) << tree;
   }
   EXPECT_EQ(requests, kind == RpcKind::kServerStream ? 0 : 2) << tree;
