@@ -156,7 +156,7 @@ int main() {
                                    .error_promotion = keeps_errors,
                                    .exporters = {std::make_shared<NullExporter>()}})
                        .value()});
-    const auto run = [] { Run run("step"); };
+    const auto run = [] { const Run step("step"); };
     Print(keeps_errors ? "the same, held in case of an error" : "the same, with an exporter",
           Measure(500'000, run, [] {}));
     const Run parent("parent");
