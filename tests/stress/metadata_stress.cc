@@ -152,8 +152,8 @@ class Scatter : public Middleware {
 
   // Trace headers are weft's own: its tracing puts what it has in the place of others.
   static bool IsTraceHeader(const std::string& key) {
-    return key == "langsmith-trace" || key == "baggage" || key == "traceparent" ||
-           key == "tracestate";
+    return key == "langsmith-trace" || key == "baggage" || key == "weft-keep" ||
+           key == "traceparent" || key == "tracestate";
   }
 
   // Other headers of the same names may be there, too.
