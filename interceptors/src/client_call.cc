@@ -145,6 +145,9 @@ class ClientCall final : public grpc::experimental::Interceptor,
   // On the thread of whoever cancels; the call may begin or be held at the same time.
   void Cancel() noexcept {
     if ((data_.Set(CallData::kCancelled) & CallData::kHeld) == 0) return;
+    // gRPC cancels the call only after all interceptors have heard of it: what was kept back would
+    // be sent before.
+    grpc_call_cancel(context_->c_call(), nullptr);
     const std::lock_guard lock(kept_back_->mutex);
     held_->Cancel();
   }
