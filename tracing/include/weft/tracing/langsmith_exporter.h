@@ -48,8 +48,8 @@ struct LangSmithExporterOptions {
 
 /// Sends runs to LangSmith over HTTP, without a collector.
 ///
-///     auto exporter = weft::LangSmithExporter::Create({.api_key = key, .spill_dir =
-///     "/var/tmp/runs"}); auto tracer = weft::Tracer::Create({.exporters = {exporter.value()}});
+///     auto exporter = weft::LangSmithExporter::Create({.api_key = key});
+///     auto tracer = weft::Tracer::Create({.exporters = {exporter.value()}});
 ///
 /// Several of them send to several places; none delays another. What fails is tried again: as
 /// `Retry-After` says, else after 0.2 s, doubling to a minute. Of a batch that the target refuses
