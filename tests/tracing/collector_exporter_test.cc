@@ -14,6 +14,8 @@
 #include <weft/testing/fake_collector.h>
 #include <weft/tracing/run.h>
 
+#include "export_records.h"
+
 namespace weft {
 namespace {
 
@@ -24,18 +26,8 @@ using testing::FakeCollector;
 using ::testing::HasSubstr;
 using Exporting = std::shared_ptr<CollectorExporter>;
 
-RunRecord Record(std::string name) {
-  const auto now = std::chrono::system_clock::now();
-  RunRecord record;
-  record.context = RunContext::Root(RunId::New(now), now, nullptr);
-  record.name = std::move(name);
-  record.start = now;
-  record.end = now;
-  return record;
-}
-
 void Export(CollectorExporter& exporter, int runs) {
-  for (int i = 0; i < runs; ++i) exporter.Export(Record("run " + std::to_string(i)));
+  for (int i = 0; i < runs; ++i) exporter.Export(MakeRecord("run " + std::to_string(i)));
 }
 
 void ExpectBalance(const ExporterStats& stats) {
@@ -76,7 +68,7 @@ TEST_F(CollectorExporterTest, DeliversRunsAndCountsThemWhenAcknowledged) {
 
 TEST_F(CollectorExporterTest, SendsAnOperationWithItsFieldsSplitOut) {
   const Exporting exporter = Make();
-  RunRecord record = Record("whole");
+  RunRecord record = MakeRecord("whole");
   const RunId id = record.context.id();
   record.inputs = {{"q", "\xff"}};
   record.outputs = JsonObject{{"a", 1}};
@@ -113,7 +105,7 @@ TEST_F(CollectorExporterTest, SendsAFullBatchWithoutWaiting) {
 TEST_F(CollectorExporterTest, CutsBatchesByBytes) {
   const Exporting exporter = Make({.batch_bytes = 10'000, .flush_interval = std::chrono::hours(1)});
   for (int i = 0; i < 4; ++i) {
-    RunRecord record = Record("big");
+    RunRecord record = MakeRecord("big");
     record.inputs = {{"text", std::string(8'000, 'x')}};
     exporter->Export(std::move(record));
   }

@@ -19,6 +19,7 @@
 #include <weft/tracing/run.h>
 
 #include "../interceptors/certificate.h"
+#include "export_records.h"
 #include "otlp_receiver.h"
 
 namespace weft::otlp_test {
@@ -36,18 +37,8 @@ using ::testing::Pair;
 using ::testing::SizeIs;
 using Exporting = std::shared_ptr<OtlpExporter>;
 
-RunRecord Record(std::string name) {
-  const auto now = std::chrono::system_clock::now();
-  RunRecord record;
-  record.context = RunContext::Root(RunId::New(now), now, nullptr);
-  record.name = std::move(name);
-  record.start = now;
-  record.end = now;
-  return record;
-}
-
 void Export(OtlpExporter& exporter, int runs) {
-  for (int i = 0; i < runs; ++i) exporter.Export(Record("run " + std::to_string(i)));
+  for (int i = 0; i < runs; ++i) exporter.Export(MakeRecord("run " + std::to_string(i)));
 }
 
 std::vector<std::string> NamesOf(const std::vector<Span>& spans) {
@@ -137,7 +128,7 @@ TEST(OtlpExporterTest, DeliversRunsOverHttp) {
 TEST(OtlpExporterTest, CompressesWhatItSends) {
   const auto http = StartHttp();
   const Exporting exporter = MakeHttp(*http, {.compression = OtlpCompression::kGzip});
-  RunRecord record = Record("big");
+  RunRecord record = MakeRecord("big");
   record.inputs = {{"text", std::string(50'000, 'x')}};
   exporter->Export(std::move(record));
   EXPECT_TRUE(exporter->Flush(seconds(20)));
@@ -259,11 +250,11 @@ TEST(OtlpExporterTest, MakesBatchesAndRunsFitTheReceiver) {
   GrpcReceiver receiver(100'000);
   const Exporting exporter = MakeGrpc(receiver, {.flush_interval = std::chrono::hours(1)});
   for (int i = 0; i < 4; ++i) {
-    RunRecord record = Record("medium " + std::to_string(i));
+    RunRecord record = MakeRecord("medium " + std::to_string(i));
     record.inputs = {{"text", std::string(40'000, 'x')}};
     exporter->Export(std::move(record));
   }
-  RunRecord record = Record("large");
+  RunRecord record = MakeRecord("large");
   record.inputs = {{"text", std::string(300'000, 'x')}};
   exporter->Export(std::move(record));
   EXPECT_TRUE(exporter->Flush(seconds(30)));
@@ -332,7 +323,7 @@ TEST(OtlpExporterTest, SendsARunThatWasOpenOnceAndWhole) {
 TEST(OtlpExporterTest, KeepsTheAttachmentsOfAnOpenRun) {
   GrpcReceiver receiver;
   const Exporting exporter = MakeGrpc(receiver);
-  RunRecord open = Record("long");
+  RunRecord open = MakeRecord("long");
   open.end.reset();
   open.attachments.push_back({"first", "text/plain", "1"});
   RunRecord end = open;
@@ -360,7 +351,7 @@ TEST(OtlpExporterTest, SendsWhatStaysOpenForTooLongUnfinished) {
   GrpcReceiver receiver;
   const Exporting exporter = MakeGrpc(receiver, {.queue_bytes = 4'000});
   const auto open = [](int i) {
-    RunRecord record = Record("open " + std::to_string(i));
+    RunRecord record = MakeRecord("open " + std::to_string(i));
     record.end.reset();
     return record;
   };
