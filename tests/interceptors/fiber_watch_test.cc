@@ -20,40 +20,15 @@
 #include "echo_client.h"
 #include "fixture.h"
 #include "recorder.h"
+#include "server_interceptors.h"
 
 namespace weft::echo_test::fiber_watch {
-
-// A call's interceptors, as gRPC keeps them.
-template <auto kMember, typename Tag>
-struct Private {
-  friend constexpr auto Get(Tag) { return kMember; }
-};
-struct RpcInfoTag {
-  friend constexpr auto Get(RpcInfoTag);
-};
-struct InterceptorsTag {
-  friend constexpr auto Get(InterceptorsTag);
-};
-template struct Private<&grpc::ServerContextBase::rpc_info_, RpcInfoTag>;
-template struct Private<&grpc::experimental::ServerRpcInfo::interceptors_, InterceptorsTag>;
 
 namespace {
 
 using ::echo::Echo;
 using ::echo::Message;
 using weft::testing::HasMetadata;
-
-class PassThrough final : public grpc::experimental::ServerInterceptorFactoryInterface {
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo*) override {
-    class Interceptor final : public grpc::experimental::Interceptor {
-      void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
-        batch->Proceed();
-      }
-    };
-    return new Interceptor;
-  }
-};
 
 class FiberWatchTest : public EchoTest, public ::testing::WithParamInterface<RpcKind> {
  protected:
@@ -90,7 +65,7 @@ class FiberWatchTest : public EchoTest, public ::testing::WithParamInterface<Rpc
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service_);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> factories;
-    if (others) factories.push_back(std::make_unique<PassThrough>());
+    if (others) factories.push_back(PassThrough());
     ASSERT_TRUE(InterceptServer(builder, std::move(options), std::move(factories)).ok());
     ASSERT_TRUE(server_->Start(builder).ok());
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
@@ -111,7 +86,7 @@ class FiberWatchTest : public EchoTest, public ::testing::WithParamInterface<Rpc
 
  private:
   grpc::Status Look(const grpc::ServerContext& context) {
-    interceptors_ = (context.*Get(RpcInfoTag())->*Get(InterceptorsTag())).size();
+    interceptors_ = InterceptorsOf(context);
     current_ = CurrentRun() && ContextOf(context) == Context::Current();
     return grpc::Status::OK;
   }

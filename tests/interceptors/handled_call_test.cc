@@ -24,31 +24,14 @@
 #include "echo_client.h"
 #include "fixture.h"
 #include "recorder.h"
+#include "server_interceptors.h"
 
 namespace weft::echo_test {
-
-// A call's interceptors, as gRPC keeps them.
-template <auto kMember, typename Tag>
-struct Private {
-  friend constexpr auto Get(Tag) { return kMember; }
-};
-struct RpcInfoTag {
-  friend constexpr auto Get(RpcInfoTag);
-};
-struct InterceptorsTag {
-  friend constexpr auto Get(InterceptorsTag);
-};
-template struct Private<&grpc::ServerContextBase::rpc_info_, RpcInfoTag>;
-template struct Private<&grpc::experimental::ServerRpcInfo::interceptors_, InterceptorsTag>;
 
 namespace {
 
 using ::echo::Echo;
 using ::echo::Message;
-
-std::size_t InterceptorsOf(const grpc::ServerContextBase& context) {
-  return (context.*Get(RpcInfoTag())->*Get(InterceptorsTag())).size();
-}
 
 /// What handlers saw of the last call.
 struct Seen {
@@ -178,18 +161,6 @@ class Allocator final : public grpc::ContextAllocator {
   std::atomic<int>& alive_;
 };
 
-class PassThrough final : public grpc::experimental::ServerInterceptorFactoryInterface {
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo*) override {
-    class Interceptor final : public grpc::experimental::Interceptor {
-      void Intercept(grpc::experimental::InterceptorBatchMethods* batch) override {
-        batch->Proceed();
-      }
-    };
-    return new Interceptor;
-  }
-};
-
 enum class Kind { kUnary, kServerStream, kClientStream };
 
 class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bool> {
@@ -226,7 +197,7 @@ class HandledCallTest : public EchoTest, public ::testing::WithParamInterface<bo
     options.guard_services = setup.guarded;
     if (setup.middleware != nullptr) options.middlewares.emplace_back(setup.middleware);
     std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> others;
-    if (setup.others) others.push_back(std::make_unique<PassThrough>());
+    if (setup.others) others.push_back(PassThrough());
     ASSERT_TRUE(InterceptServer(builder, options, std::move(others)).ok());
     plain_server_ = builder.BuildAndStart();
     target_ = "127.0.0.1:" + std::to_string(port);
