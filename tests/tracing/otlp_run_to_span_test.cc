@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "run_to_span.h"
+#include <weft/tracing/internal/run_to_span.h>
 
 #include <limits>
 #include <memory>
@@ -9,9 +9,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <weft/tracing/internal/otlp_request.h>
 #include <weft/tracing/trace_headers.h>
 
-#include "otlp_request.h"
 #include "otlp_spans.h"
 
 namespace weft::otlp_test {

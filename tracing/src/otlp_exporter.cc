@@ -8,11 +8,12 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 
+#include <weft/tracing/internal/otlp_request.h>
+#include <weft/tracing/internal/otlp_transport.h>
+
 #include "batch_exporter.h"
 #include "fork.h"
 #include "otlp_held_runs.h"
-#include "otlp_request.h"
-#include "otlp_transport.h"
 #include "text.h"
 
 namespace weft {

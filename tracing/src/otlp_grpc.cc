@@ -16,8 +16,9 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <weft/tracing/internal/otlp_transport.h>
+
 #include "otlp_answer.h"
-#include "otlp_transport.h"
 #include "text.h"
 
 namespace weft {

@@ -10,9 +10,9 @@
 #include <zlib.h>
 
 #include <weft/tracing/internal/http_client.h>
+#include <weft/tracing/internal/otlp_transport.h>
 
 #include "otlp_answer.h"
-#include "otlp_transport.h"
 
 namespace weft {
 inline namespace v0 {

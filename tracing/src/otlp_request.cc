@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "otlp_request.h"
+#include <weft/tracing/internal/otlp_request.h>
 
 #include <algorithm>
 #include <limits>
@@ -8,7 +8,6 @@
 #include <weft/version.h>
 
 #include "proto_writer.h"
-#include "run_to_span.h"
 #include "span_attributes.h"
 
 namespace weft {
@@ -50,8 +49,7 @@ OtlpRequest::Service& OtlpRequest::ServiceNamed(std::string_view name) {
   return services_.emplace_back(Service{std::string(name), {}});
 }
 
-void OtlpRequest::Add(const RunRecord& record, std::size_t max_size) {
-  const SpanSource run = SpanSourceOf(record);
+void OtlpRequest::Add(const SpanSource& run, std::size_t max_size) {
   const Json* const named = resource_.if_contains(kServiceName);
   Service& service =
       ServiceNamed(named != nullptr && named->is_string()

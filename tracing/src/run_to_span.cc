@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "run_to_span.h"
+#include <weft/tracing/internal/run_to_span.h>
 
 #include <algorithm>
 #include <utility>

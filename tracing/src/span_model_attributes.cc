@@ -3,7 +3,8 @@
 #include <optional>
 #include <utility>
 
-#include "run_to_span.h"
+#include <weft/tracing/internal/run_to_span.h>
+
 #include "span_attributes.h"
 #include "text.h"
 

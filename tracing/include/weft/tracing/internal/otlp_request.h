@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <weft/tracing/internal/run_to_span.h>
 #include <weft/tracing/json.h>
 #include <weft/tracing/run_record.h>
 
@@ -21,8 +22,10 @@ class OtlpRequest {
   /// `resource`: attributes of all resources; `service.name` among them names every run's.
   explicit OtlpRequest(JsonObject resource);
 
-  /// Appends a finished record (FinishRecord), as a span of at most `max_size` bytes.
-  void Add(const RunRecord& record, std::size_t max_size);
+  /// Appends a run, as a span of at most `max_size` bytes.
+  void Add(const SpanSource& run, std::size_t max_size);
+  /// A finished record (FinishRecord).
+  void Add(const RunRecord& record, std::size_t max_size) { Add(SpanSourceOf(record), max_size); }
 
   std::size_t runs() const noexcept { return runs_; }
   /// The request. What was added is gone then.
