@@ -19,6 +19,7 @@ constexpr std::uint8_t kRootBit = 1 << 2;
 constexpr std::uint8_t kErrorBit = 1 << 3;
 constexpr std::uint8_t kKeepBit = 1 << 4;
 constexpr int kTraceShift = 5;
+constexpr std::uint8_t kOtelTraceBit = 1 << 7;
 
 // How an operation's trace id is written: most requests repeat one of few.
 enum class TraceForm : std::uint8_t { kNil = 0, kSameAsRun = 1, kSameAsBefore = 2, kWritten = 3 };
@@ -126,7 +127,7 @@ bool ReadParts(Reader& in, std::uint64_t decoded_size, std::uint64_t& end,
                std::vector<Part>& parts) {
   parts.resize(in.Count(3));
   for (Part& part : parts) {
-    part.field = in.Choice(PartField::kFeedback);
+    part.field = in.Choice(PartField::kScope);
     part.offset = end + static_cast<std::uint64_t>(in.Signed());
     part.length = in.Varint();
     if (!in.ok() || part.offset > decoded_size || part.length > decoded_size - part.offset) {
@@ -177,6 +178,10 @@ std::string_view PartFieldName(PartField field) noexcept {
       return "attachments";
     case PartField::kFeedback:
       return "feedback";
+    case PartField::kSpan:
+    case PartField::kResource:
+    case PartField::kScope:
+      return "";
   }
   return "";
 }
@@ -213,10 +218,12 @@ std::string RecordHeader::Encode() const {
                                                    : TraceForm::kWritten;
     out.Byte(static_cast<std::uint8_t>(static_cast<int>(op.kind) | (op.is_root ? kRootBit : 0) |
                                        (op.has_error ? kErrorBit : 0) | (op.keep ? kKeepBit : 0) |
-                                       (static_cast<int>(form) << kTraceShift)));
+                                       (static_cast<int>(form) << kTraceShift) |
+                                       (op.otel_trace_id.IsNil() ? 0 : kOtelTraceBit)));
     out.Id(op.run_id);
     if (form == TraceForm::kWritten) out.Id(op.trace_id);
     if (form != TraceForm::kNil) trace_before = op.trace_id;
+    if (!op.otel_trace_id.IsNil()) out.Id(op.otel_trace_id);
     out.Varint(op.project.empty() ? 0 : numbers[op.project]);
     WriteParts(op.parts, end, out);
   }
@@ -261,6 +268,7 @@ absl::StatusOr<RecordHeader> RecordHeader::Decode(std::string_view bytes) {
         break;
     }
     if (!op.trace_id.IsNil()) trace_before = op.trace_id;
+    if ((bits & kOtelTraceBit) != 0) op.otel_trace_id = in.Id();
     std::uint64_t project = in.Varint();
     if (project > projects.size()) return Damaged("operation names an unknown project");
     if (project != 0) op.project = projects[project - 1];

@@ -24,12 +24,17 @@ enum class PartField : std::uint8_t {
   kSerialized = 6,
   kAttachment = 7,
   kFeedback = 8,
+  // Of Receiver::kOtlp: the contents of protobuf messages of an ExportTraceServiceRequest, without
+  // tag and length. One span each; a resource and a scope only where there are any.
+  kSpan = 9,
+  kResource = 10,
+  kScope = 11,
 };
 
-/// LangSmith's name of the field: `inputs`, ... ; empty for kRun.
+/// LangSmith's name of the field: `inputs`, ... ; empty for kRun and for the parts of spans.
 std::string_view PartFieldName(PartField field) noexcept;
 
-/// A slice of a record's decoded payload. JSON, but for attachments.
+/// A slice of a record's decoded payload. JSON, but for attachments and spans.
 struct Part {
   PartField field = PartField::kRun;
   std::uint64_t offset = 0;
@@ -48,6 +53,8 @@ struct RunOp {
   OpKind kind = OpKind::kPost;
   RunId run_id{};
   RunId trace_id{};  ///< Nil when the operation named none (PATCH /runs/{id}).
+  /// Of a span that belongs to another trace than its own trace id tells: that id. Else nil.
+  RunId otel_trace_id{};
   bool is_root = false;
   bool has_error = false;
   bool keep = false;
