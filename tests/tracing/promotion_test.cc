@@ -269,16 +269,76 @@ TEST_F(PromotionTest, ARunOfAPromotedTraceIsSentWhileItIsOpen) {
   Run root("root", {.tracer = tracer});
   EXPECT_THAT(exporter_->Records(), IsEmpty());
   root.Keep();
+  ASSERT_THAT(Sent(), ::testing::ElementsAre("root"));
   Run child("child");
-  ASSERT_THAT(exporter_->Records(), SizeIs(1));
-  EXPECT_TRUE(exporter_->Records()[0].keep);
-  EXPECT_EQ(exporter_->Records()[0].end, std::nullopt);
-  EXPECT_TRUE(exporter_->Records()[0].AllMetadata().contains("weft_promoted"));
+  ASSERT_THAT(Sent(), ::testing::ElementsAre("root", "child"));
+  for (const RunRecord& open : exporter_->Records()) {
+    EXPECT_TRUE(open.keep);
+    EXPECT_EQ(open.operation, RunRecord::Operation::kPost);
+    EXPECT_EQ(open.end, std::nullopt);
+    EXPECT_TRUE(open.AllMetadata().contains("weft_promoted"));
+  }
   child.End();
   root.End();
+  EXPECT_EQ(exporter_->Records()[3].operation, RunRecord::Operation::kPatch);
   EXPECT_EQ(Tree().ToString(), "root\n  child\n");
   EXPECT_EQ(tracer->Stats().created, 2u);
   EXPECT_EQ(tracer->Stats().ended, 2u);
+  EXPECT_EQ(tracer->Stats().promoted, 2u);
+}
+
+TEST_F(PromotionTest, WhatHasLongBeenOpenIsSentWhenItsTraceIsPromoted) {
+  const auto tracer = MakeTracer({.sampling_rate = 0.0, .open_run_delay = std::chrono::seconds(2)});
+  Run root("root", {.tracer = tracer});
+  Run agent("agent");
+  clock_->Advance(std::chrono::seconds(3));
+  Run young("young");
+  {
+    Run failing("failing");
+    failing.SetError("broken");
+  }
+  EXPECT_THAT(Sent(), ::testing::ElementsAre("root", "agent", "failing"));
+  EXPECT_EQ(exporter_->Records()[0].end, std::nullopt);
+  young.End();
+  agent.End();
+  root.End();
+  // Of the young one, once.
+  EXPECT_THAT(Sent(), ::testing::ElementsAre("root", "agent", "failing", "young", "agent", "root"));
+  EXPECT_EQ(Tree().ToString(), "root\n  agent\n    young\n      failing !broken\n");
+  EXPECT_EQ(tracer->Stats().promoted, 4u);
+}
+
+TEST_F(PromotionTest, WhatWasYoungWhenItsTraceWasPromotedIsSentOnceItIsNot) {
+  const auto tracer =
+      MakeTracer({.sampling_rate = 0.0, .open_run_delay = std::chrono::milliseconds(40)});
+  Run root("root", {.tracer = tracer});
+  root.Keep();
+  EXPECT_THAT(exporter_->Records(), IsEmpty());
+  clock_->Advance(std::chrono::seconds(1));
+  EXPECT_TRUE(exporter_->WaitForRecords(1));
+  EXPECT_THAT(Sent(), ::testing::ElementsAre("root"));
+}
+
+TEST_F(PromotionTest, OpenRunsOfATraceMayEndWhileItIsPromoted) {
+  const auto tracer =
+      MakeTracer({.sampling_rate = 0.0, .open_run_delay = std::chrono::milliseconds(4)});
+  constexpr int kRounds = 200;
+  for (int round = 0; round < kRounds; ++round) {
+    std::vector<Run> open;
+    Run root("root", {.tracer = tracer, .make_current = false});
+    for (int i = 0; i < 4; ++i) {
+      open.emplace_back(
+          "open", RunOptions{.parent = root.context(), .tracer = tracer, .make_current = false});
+    }
+    if (round % 2 == 0) clock_->Advance(std::chrono::milliseconds(5));
+    std::thread other([&open] { open.clear(); });
+    root.Keep();
+    other.join();
+  }
+  tracer->Shutdown(std::chrono::seconds(5));
+  EXPECT_EQ(exporter_->Runs().size(), kRounds * 5u);
+  for (const RunRecord& run : exporter_->Runs()) EXPECT_NE(run.end, std::nullopt);
+  EXPECT_EQ(tracer->Stats().promoted, kRounds * 5u);
 }
 
 TEST_F(PromotionTest, SwitchedOffNothingIsHeld) {

@@ -34,10 +34,7 @@ void OpenRuns::Add(RunState& state) noexcept {
   Shard& shard = shards_[state.shard_];
   {
     const std::lock_guard lock(shard.mutex);
-    state.previous_ = shard.last;
-    (shard.last != nullptr ? shard.last->next_ : shard.first) = &state;
-    shard.last = &state;
-    state.listed_ = true;
+    Link(shard, state);
     ++shard.added;
   }
   // Either Loop finds the run when it looks at the shard after it cleared the flag, or its look was
@@ -52,6 +49,24 @@ void OpenRuns::Remove(RunState& state) noexcept {
   if (state.listed_) Unlink(shard, state);
 }
 
+void OpenRuns::TakeOver(RunState& state) noexcept {
+  if (state.steady_start() <= Now() - delay_) return state.SendOpen();
+  Shard& shard = shards_[state.shard_];
+  {
+    const std::lock_guard lock(shard.mutex);
+    // Else its end, which comes here afterwards, has been here already.
+    if (!state.recording()) return;
+    Link(shard, state);
+  }
+  if (!awake_.load(std::memory_order_relaxed)) Wake();
+}
+
+void OpenRuns::Withdraw(RunState& state) noexcept {
+  Shard& shard = shards_[state.shard_];
+  const std::lock_guard lock(shard.mutex);
+  if (state.listed_) Unlink(shard, state);
+}
+
 OpenRuns::Counts OpenRuns::counts() noexcept {
   Counts counts;
   for (Shard& shard : shards_) {
@@ -60,6 +75,13 @@ OpenRuns::Counts OpenRuns::counts() noexcept {
     counts.removed += shard.removed;
   }
   return counts;
+}
+
+void OpenRuns::Link(Shard& shard, RunState& state) noexcept {
+  state.previous_ = shard.last;
+  (shard.last != nullptr ? shard.last->next_ : shard.first) = &state;
+  shard.last = &state;
+  state.listed_ = true;
 }
 
 void OpenRuns::Unlink(Shard& shard, RunState& state) noexcept {

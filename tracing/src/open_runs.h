@@ -29,6 +29,10 @@ class OpenRuns : public std::enable_shared_from_this<OpenRuns> {
   void Start();
   void Add(RunState& state) noexcept;
   void Remove(RunState& state) noexcept;
+  /// A run that began earlier and is to be sent after all: now if it has been open for long enough.
+  void TakeOver(RunState& state) noexcept;
+  /// One that may have been taken over has ended.
+  void Withdraw(RunState& state) noexcept;
   /// Sends everything that is open, however young.
   void SendAll() noexcept;
   /// How often Add and Remove were called: the numbers of runs that began and ended, counted where
@@ -51,6 +55,7 @@ class OpenRuns : public std::enable_shared_from_this<OpenRuns> {
   };
 
   static std::uint8_t ShardOfThread() noexcept;
+  static void Link(Shard& shard, RunState& state) noexcept;
   static void Unlink(Shard& shard, RunState& state) noexcept;
   void Wake() noexcept;
   void Loop() noexcept;

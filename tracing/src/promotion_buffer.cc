@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "run_state.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -25,6 +27,39 @@ std::size_t BucketsFor(std::size_t limit) noexcept {
 // In a fork the lock may be held by a thread that is not there.
 HeldTrace::~HeldTrace() {
   if (!buffer_.fork_mark_.IsInChild()) buffer_.Forget(*this);
+}
+
+bool HeldTrace::Join(RunState& run) noexcept {
+  const std::lock_guard lock(open_mutex_);
+  if (open_taken_) return false;
+  run.next_ = std::exchange(open_, &run);
+  if (run.next_ != nullptr) run.next_->previous_ = &run;
+  return true;
+}
+
+bool HeldTrace::Leave(RunState& run) noexcept {
+  const std::lock_guard lock(open_mutex_);
+  if (open_taken_) return false;
+  (run.previous_ != nullptr ? run.previous_->next_ : open_) = run.next_;
+  if (run.next_ != nullptr) run.next_->previous_ = run.previous_;
+  run.previous_ = nullptr;
+  run.next_ = nullptr;
+  return true;
+}
+
+std::vector<std::shared_ptr<RunState>> HeldTrace::TakeOpen() {
+  std::vector<std::shared_ptr<RunState>> runs;
+  const std::lock_guard lock(open_mutex_);
+  open_taken_ = true;
+  while (open_ != nullptr) {
+    RunState& run = *open_;
+    open_ = std::exchange(run.next_, nullptr);
+    run.previous_ = nullptr;
+    runs.push_back(run.shared_from_this());
+  }
+  // The newest is the first of the list; who reads wants parents before their children.
+  std::reverse(runs.begin(), runs.end());
+  return runs;
 }
 
 PromotionBuffer::PromotionBuffer(std::size_t limit)

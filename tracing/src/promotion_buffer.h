@@ -31,6 +31,7 @@ class KeepMark {
 };
 
 class PromotionBuffer;
+class RunState;
 
 /// A trace out of the sample, shared by its runs in progress and, while there is something to
 /// remember about it, by the buffer.
@@ -41,11 +42,22 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
   HeldTrace& operator=(const HeldTrace&) = delete;
   ~HeldTrace();
 
+  /// A run that has begun, to be found if the trace is promoted while it is open. False: that was
+  /// done.
+  bool Join(RunState& run) noexcept;
+  /// It has ended. False: the trace was promoted meanwhile.
+  bool Leave(RunState& run) noexcept;
+  /// The runs in progress, once: Join and Leave say false from now on.
+  std::vector<std::shared_ptr<RunState>> TakeOpen();
+
  private:
   friend class PromotionBuffer;
 
   PromotionBuffer& buffer_;
   const RunId id_;
+  std::mutex open_mutex_;
+  RunState* open_ = nullptr;
+  bool open_taken_ = false;
   // All below is guarded by the buffer.
   std::list<HeldRun> runs_;
   std::size_t bytes_ = 0;

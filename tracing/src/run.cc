@@ -193,7 +193,7 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
   node_ = std::move(state);
   if (!state_->recording()) return;
   Tracer::Impl& impl = state_->tracer()->impl();
-  const bool send_when_open = impl.open_runs && state_->will_be_sent();
+  const bool send_when_open = !state_->JoinHeldTrace() && impl.open_runs && state_->will_be_sent();
   if (send_when_open && impl.options.open_run_delay.count() != 0) {
     state_->is_open_run = true;
     impl.open_runs->Add(*state_);

@@ -39,6 +39,7 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
                                  tracer.Steady() - origin_.steady_start);
   lock.unlock();
   // Whoever takes the lock from now on sees that the run has ended and leaves the record alone.
+  if (joined_ && !held_trace().Leave(*this)) tracer.open_runs->Withdraw(*this);
   if (record_.error) Keep();
   if (is_open_run) {
     tracer.open_runs->Remove(*this);
@@ -53,9 +54,13 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
 
 void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
   if (kept()) return tracer.SendPromoted(std::move(record_));
-  auto& trace = static_cast<HeldTrace&>(*origin_.mark);
-  std::optional<HeldRun> run = tracer.held->Hold(trace, HeldRun(std::move(record_)));
+  std::optional<HeldRun> run = tracer.held->Hold(held_trace(), HeldRun(std::move(record_)));
   if (run) tracer.SendPromoted(std::move(*run).Restore());
+}
+
+bool RunState::JoinHeldTrace() noexcept {
+  joined_ = !context().sampled() && origin_.mark && held_trace().Join(*this);
+  return joined_;
 }
 
 void RunState::Keep() noexcept {
@@ -64,7 +69,7 @@ void RunState::Keep() noexcept {
   if (context().sampled()) {
     (origin_.mark ? *origin_.mark : own_mark_).Set();
   } else if (origin_.mark) {
-    tracer.Promote(static_cast<HeldTrace&>(*origin_.mark));
+    tracer.Promote(held_trace());
   }
 }
 
@@ -83,6 +88,7 @@ void RunState::SendOpen() noexcept {
   record_.operation = RunRecord::Operation::kPatch;
   record_.inputs.clear();
   record_.attachments.clear();
+  if (!context().sampled()) return tracer.SendPromoted(std::move(open));
   tracer.Send(std::move(open));
 }
 

@@ -104,6 +104,9 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
     edit(record_);
   }
 
+  /// False: it is in the sample, or its trace is promoted already.
+  bool JoinHeldTrace() noexcept;
+
   /// Ends the run and sends it; at `time`, or now. As one of `kind`, unless that is null.
   void End(std::optional<std::chrono::system_clock::time_point> time,
            std::shared_ptr<const RunTemplate> kind = nullptr) noexcept;
@@ -118,18 +121,21 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   bool is_open_run = false;
 
  private:
+  friend class HeldTrace;
   friend class OpenRuns;
 
+  HeldTrace& held_trace() const noexcept { return static_cast<HeldTrace&>(*origin_.mark); }
   bool Usable() const noexcept;
   void CountLateSetter() noexcept;
   void EndHeld(Tracer::Impl& tracer) noexcept;
 
   Origin origin_;
   KeepMark own_mark_;
+  bool joined_ = false;
   std::mutex mutex_;
   RunRecord record_;
   std::atomic<bool> ended_{false};
-  // The list of open runs; guarded by its shard.
+  // The list of its HeldTrace, and then that of open runs; guarded by the trace, and by the shard.
   RunState* previous_ = nullptr;
   RunState* next_ = nullptr;
   std::uint8_t shard_ = 0;

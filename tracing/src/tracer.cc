@@ -130,7 +130,8 @@ void Tracer::Impl::Send(RunRecord&& record) noexcept {
 }
 
 void Tracer::Impl::SendPromoted(RunRecord&& record) noexcept {
-  promoted.fetch_add(1, std::memory_order_relaxed);
+  const bool first = record.operation == RunRecord::Operation::kPost;
+  if (first) promoted.fetch_add(1, std::memory_order_relaxed);
   record.environment = promoted_environment;
   record.keep = true;
   Send(std::move(record));
@@ -138,6 +139,7 @@ void Tracer::Impl::SendPromoted(RunRecord&& record) noexcept {
 
 void Tracer::Impl::Promote(internal::HeldTrace& trace) noexcept {
   for (internal::HeldRun& run : held->Promote(trace)) SendPromoted(std::move(run).Restore());
+  for (const auto& run : trace.TakeOpen()) open_runs->TakeOver(*run);
 }
 
 void Tracer::Impl::Give(Exporter& exporter, RunRecord&& record) const noexcept {

@@ -59,9 +59,10 @@ struct Tracer::Impl {
   bool MaySample(const RunId& trace_id) const noexcept;
   /// Gives the record to every exporter, hiding what the options hide.
   void Send(RunRecord&& record) noexcept;
-  /// The same for a run out of the sample that has ended.
+  /// The same for a run out of the sample.
   void SendPromoted(RunRecord&& record) noexcept;
-  /// Keeps a trace that is out of the sample: what is held of it is sent.
+  /// Keeps a trace that is out of the sample: what is held of it is sent, and what is
+  /// open as other open runs are.
   void Promote(internal::HeldTrace& trace) noexcept;
   void Give(Exporter& exporter, RunRecord&& record) const noexcept;
 };
