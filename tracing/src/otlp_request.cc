@@ -5,9 +5,9 @@
 #include <limits>
 #include <string_view>
 
+#include <weft/tracing/internal/proto_writer.h>
 #include <weft/version.h>
 
-#include "proto_writer.h"
 #include "span_attributes.h"
 
 namespace weft {

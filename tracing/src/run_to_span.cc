@@ -8,9 +8,10 @@
 #include <openssl/evp.h>
 #include <xxhash.h>
 
+#include <weft/tracing/internal/proto_writer.h>
+
 #include "hex.h"
 #include "json_writer.h"
-#include "proto_writer.h"
 #include "span_attributes.h"
 #include "text.h"
 

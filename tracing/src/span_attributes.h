@@ -7,9 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <weft/tracing/internal/proto_writer.h>
 #include <weft/tracing/json.h>
-
-#include "proto_writer.h"
 
 namespace weft {
 inline namespace v0 {
