@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "destinations/stage.h"
+
+#include <utility>
+
+namespace weft::collector {
+
+RecordCache::Entry RecordCache::Add(Round::Loaded record) {
+  const std::uint64_t seq = record.record.position.seq;
+  auto entry = std::make_shared<const Round::Loaded>(std::move(record));
+  const auto [place, added] = entries_.try_emplace(seq, entry);
+  if (!added) return place->second;
+  bytes_ += entry->payload.size();
+  while (bytes_ > max_bytes_ && entries_.size() > 1) {
+    auto oldest = entries_.begin();
+    if (oldest->second == entry) ++oldest;
+    bytes_ -= oldest->second->payload.size();
+    entries_.erase(oldest);
+  }
+  return entry;
+}
+
+RecordCache::Entry RecordCache::Find(Position position) {
+  const auto known = entries_.find(position.seq);
+  if (known != entries_.end()) return known->second;
+  absl::StatusOr<Record> record = log_->Read(position);
+  if (!record.ok() || record->position != position) return nullptr;
+  absl::StatusOr<std::string> payload = record->Decoded();
+  if (!payload.ok()) return nullptr;
+  Round::Loaded loaded;
+  loaded.record = *std::move(record);
+  loaded.record.payload = std::string();
+  loaded.payload = *std::move(payload);
+  return Add(std::move(loaded));
+}
+
+RoundWriter::RoundWriter(Round& round, const RecordHeader& header, Position position)
+    : round_(round) {
+  made_.record.position = position;
+  made_.record.header.receiver = Receiver::kLangSmith;
+  made_.record.header.received_us = header.received_us;
+  made_.record.header.key_id = header.key_id;
+}
+
+void RoundWriter::Add(RunOp op, std::string_view payload, std::uint32_t covers) {
+  made_.record.header.ops.push_back(std::move(op));
+  covers_.push_back(covers);
+  starts_.push_back(made_.payload.size());
+  made_.payload += payload;
+}
+
+void RoundWriter::Finish() {
+  if (made_.record.header.ops.empty()) return;
+  const Round::Loaded& made = round_.records.emplace_back(std::exchange(made_, {}));
+  const RecordHeader& header = made.record.header;
+  for (std::size_t i = 0; i < header.ops.size(); ++i) {
+    const std::size_t end = i + 1 < starts_.size() ? starts_[i + 1] : made.payload.size();
+    OutgoingOp out;
+    out.op = &header.ops[i];
+    out.payload = std::string_view(made.payload).substr(starts_[i], end - starts_[i]);
+    out.received_us = header.received_us;
+    out.seq = made.record.position.seq;
+    out.covers = covers_[i];
+    round_.ops.push_back(out);
+    round_.key_ids.push_back(header.key_id);
+    round_.positions.push_back(made.record.position);
+  }
+  round_.bytes += made.payload.size();
+  covers_.clear();
+  starts_.clear();
+}
+
+}  // namespace weft::collector

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <weft/collector/log.h>
+
+#include "destinations/round.h"
+
+namespace weft::collector {
+
+/// An operation where it lies in the log.
+struct OpPlace {
+  Position position;        ///< Of its record.
+  std::uint32_t index = 0;  ///< Among the record's operations.
+
+  friend auto operator<=>(const OpPlace&, const OpPlace&) = default;
+};
+
+/// Stands between the log and a destination that takes some operations in another form, or not
+/// before others: a span of a run once the run has ended, a run of a span once its ancestors are
+/// known. What waits is remembered by its place; its bytes stay in the log.
+///
+///     Round round = reader.Read(from, limits, carries, stage);  // calls Release and Take
+///     ... deliver ...
+///     file.Save(stage->Waiting()), cursor.Save(round.next)      // in this order
+///
+/// Threads: one at a time.
+class Stage {
+ public:
+  virtual ~Stage() = default;
+
+  /// Whether records of this receiver have to pass; others go out as they are.
+  virtual bool Takes(Receiver receiver) const = 0;
+
+  /// Takes a record, in the order of the log, and adds to `round` what can go now.
+  virtual void Take(Round::Loaded record, Round& round) = 0;
+
+  /// Adds what has waited long enough, while the round has room. Called before each reading.
+  virtual void Release(Round& round) = 0;
+
+  /// What waits, in the order of the log: what a cursor behind it must not forget.
+  virtual std::vector<OpPlace> Waiting() const = 0;
+  virtual std::size_t waiting() const = 0;
+
+  /// Forgets everything and waits for these instead, as after a start.
+  virtual void Resume(const std::vector<OpPlace>& places) = 0;
+};
+
+/// Records that were read lately, by sequence number.
+class RecordCache {
+ public:
+  using Entry = std::shared_ptr<const Round::Loaded>;
+
+  explicit RecordCache(std::shared_ptr<Log> log, std::uint64_t max_bytes = 16ull << 20)
+      : log_(std::move(log)), max_bytes_(max_bytes) {}
+
+  Entry Add(Round::Loaded record);
+  /// From memory or from the log; null when the log no longer has it.
+  Entry Find(Position position);
+
+ private:
+  const std::shared_ptr<Log> log_;
+  const std::uint64_t max_bytes_;
+  std::map<std::uint64_t, Entry> entries_;  ///< The first one goes first.
+  std::uint64_t bytes_ = 0;
+};
+
+/// Adds to a round operations that are in no record of the log as they are.
+class RoundWriter {
+ public:
+  RoundWriter(Round& round, const RecordHeader& header, Position position);
+  ~RoundWriter() { Finish(); }
+  RoundWriter(const RoundWriter&) = delete;
+  RoundWriter& operator=(const RoundWriter&) = delete;
+
+  /// Parts of `op` count in `payload`. The operation stands for so many of the log.
+  void Add(RunOp op, std::string_view payload, std::uint32_t covers);
+  void Finish();
+
+ private:
+  Round& round_;
+  Round::Loaded made_;
+  std::vector<std::uint32_t> covers_;
+  std::vector<std::uint64_t> starts_;  ///< Of the operations' payloads.
+};
+
+}  // namespace weft::collector
