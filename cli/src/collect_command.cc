@@ -211,16 +211,15 @@ int CollectCommand(std::span<const std::string_view> args) {
   gpr_set_log_function(LogGrpc);
   // Debian's build of Abseil looks for cycles of locks, which costs gRPC 2 % of a call.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  const absl::StatusOr<CollectorConfig> config =
-      collector::LoadConfig(args, collector::ProcessEnvironment());
-  if (!config.ok()) {
-    PrintError(config.status());
-    if (ExitCodeOf(config.status()) == kWrongUse) {
-      std::cerr << "'weft collect --help' lists the options.\n";
-    }
-    return ExitCodeOf(config.status());
+  const collector::ConfigReport report =
+      collector::ExamineConfig(args, collector::ProcessEnvironment());
+  for (const absl::Status& problem : report.problems) PrintError(problem);
+  if (!report.problems.empty()) {
+    const int code = ExitCodeOf(report.problems.front());
+    if (code == kWrongUse) std::cerr << "'weft collect --help' lists the options.\n";
+    return code;
   }
-  return Serve(args, *config);
+  return Serve(args, report.config);
 }
 
 }  // namespace weft::cli

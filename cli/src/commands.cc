@@ -11,6 +11,7 @@
 #include <weft/version.h>
 
 #include "collect_command.h"
+#include "config_command.h"
 #include "demo_command.h"
 #include "exec_command.h"
 #include "headers_command.h"
@@ -36,6 +37,10 @@ struct Command {
 constexpr std::array kCommands = {
     Command{"collect", "run a collector",
             [](Args args, const Style&, const Streams&) { return CollectCommand(args); }},
+    Command{"config", "write, check and explain a collector's configuration",
+            [](Args args, const Style&, const Streams& streams) {
+              return ConfigCommand(args, streams.out, streams.err);
+            }},
     Command{"demo", "show a trace of a team of agents, from nothing",
             [](Args args, const Style& style, const Streams& streams) {
               return DemoCommand(args, style, streams.out, streams.err);

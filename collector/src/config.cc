@@ -4,125 +4,23 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <fstream>
 #include <set>
 #include <utility>
 
+#include <unistd.h>
+
 #include "config_file.h"
+#include "config_lists.h"
+#include "config_settings.h"
 #include "config_values.h"
+#include "tls.h"
 
 namespace weft::collector {
 namespace {
 
-// A scalar setting. Its name in the file is `key`; its variable is WEFT_ and the key in capitals
-// with `_` for `.`; its flag, where it has one, is the key with `-` for `_`.
-struct Setting {
-  std::string_view key;
-  absl::Status (*set)(CollectorConfig& config, std::string_view text);
-  std::string_view argument;  ///< Of the flag; empty = no flag, or a flag without a value.
-  std::string_view help;      ///< Of the flag; empty = no flag.
-  std::string_view default_text = "";
-};
-
-template <auto Member, auto Parse>
-absl::Status Set(CollectorConfig& config, std::string_view text) {
-  auto value = Parse(text);
-  if (value.ok()) config.*Member = *std::move(value);
-  return value.status();
-}
-
-absl::StatusOr<std::filesystem::path> ParsePath(std::string_view text) {
-  if (text.empty()) return absl::InvalidArgumentError("'' is not a path");
-  return std::filesystem::path(text);
-}
-
-template <std::uint64_t Low, std::uint64_t High>
-absl::StatusOr<std::uint64_t> ParseSizeWithin(std::string_view text) {
-  absl::StatusOr<std::uint64_t> size = ParseSize(text);
-  if (size.ok() && (*size < Low || *size > High)) {
-    return absl::InvalidArgumentError("'" + std::string(text) + "' is not within " +
-                                      std::to_string(Low) + " and " + std::to_string(High) +
-                                      " bytes");
-  }
-  return size;
-}
-
-constexpr std::uint64_t kKiB = 1024;
-constexpr std::uint64_t kMiB = 1024 * kKiB;
-constexpr std::uint64_t kGiB = 1024 * kMiB;
-constexpr auto ParseBodySize = ParseSizeWithin<kKiB, kGiB>;
-
-using C = CollectorConfig;
-constexpr std::array<Setting, 19> kSettings = {{
-    {"data", Set<&C::data, ParsePath>, "DIR", "log, keys, cursors, parked operations",
-     "$XDG_STATE_HOME/weft, else ~/.local/state/weft"},
-    {"listen_grpc", Set<&C::listen_grpc, ParseAddress>, "ADDR",
-     "weft's gRPC service, health, reflection", "127.0.0.1:4317"},
-    {"listen_otlp_http", Set<&C::listen_otlp_http, ParseAddress>, "ADDR",
-     "OTLP over HTTP; this version answers 501 there", "127.0.0.1:4318"},
-    {"listen_http", Set<&C::listen_http, ParseAddress>, "ADDR",
-     "LangSmith API, /live, /ready, /metrics", "127.0.0.1:1984"},
-    {"allow_insecure_listen", Set<&C::allow_insecure_listen, ParseBool>, "",
-     "let other machines in without TLS", "off"},
-    {"ready_file", Set<&C::ready_file, ParsePath>, "PATH",
-     "written, as JSON, once everything listens", "none"},
-    {"log.min_free", Set<&C::min_free, ParseSize>, "", ""},
-    {"log.retention_size", Set<&C::retention_size, ParseSize>, "", ""},
-    {"log.retention_age", Set<&C::retention_age, ParseDuration>, "", ""},
-    {"log.segment_size", Set<&C::segment_size, ParseSizeWithin<kMiB, kGiB>>, "", ""},
-    {"log.max_parked", Set<&C::max_parked_bytes, ParseSize>, "", ""},
-    {"limits.wire_body", Set<&C::max_wire_bytes, ParseBodySize>, "", ""},
-    {"limits.decoded_body", Set<&C::max_decoded_bytes, ParseSizeWithin<kKiB, 4 * kGiB>>, "", ""},
-    {"limits.grpc_message", Set<&C::max_grpc_message_bytes, ParseBodySize>, "", ""},
-    {"limits.in_flight", Set<&C::max_inflight_bytes, ParseSizeWithin<kMiB, 1024 * kGiB>>, "", ""},
-    {"limits.connections", Set<&C::max_connections, ParseCount>, "", ""},
-    {"limits.header_timeout", Set<&C::header_timeout, ParseDuration>, "", ""},
-    {"limits.idle_timeout", Set<&C::idle_timeout, ParseDuration>, "", ""},
-    // Read before all others; listed so that it has its help and its flag in the one table.
-    {"config", nullptr, "FILE", "YAML configuration (docs/configuration.md)", "none"},
-}};
-
-constexpr std::array<std::string_view, 3> kLists = {"forward", "auth.keys", "http.allowed_hosts"};
-
-bool IsList(std::string_view key) {
-  return std::find(kLists.begin(), kLists.end(), key) != kLists.end();
-}
-
-bool IsSection(std::string_view key) {
-  const auto below = [&](std::string_view full) {
-    return full.size() > key.size() && full.starts_with(key) && full[key.size()] == '.';
-  };
-  return std::any_of(kLists.begin(), kLists.end(), below) ||
-         std::any_of(kSettings.begin(), kSettings.end(),
-                     [&](const Setting& setting) { return below(setting.key); });
-}
-
-const Setting* FindSetting(std::string_view key) {
-  const auto found = std::find_if(kSettings.begin(), kSettings.end(),
-                                  [&](const Setting& setting) { return setting.key == key; });
-  return found == kSettings.end() ? nullptr : found;
-}
-
-std::string FlagOf(std::string_view key) {
-  std::string flag = "--" + std::string(key);
-  std::replace(flag.begin(), flag.end(), '_', '-');
-  return flag;
-}
-
-std::string VariableOf(std::string_view key) {
-  std::string name = "WEFT_" + std::string(key);
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-    return c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  });
-  return name;
-}
-
 std::string Text(const absl::Status& status) { return std::string(status.message()); }
 
 absl::Status Usage(std::string text) { return absl::InvalidArgumentError(text); }
-absl::Status Wrong(const std::string& origin, const std::string& text) {
-  return absl::FailedPreconditionError(origin + ": " + text);
-}
 
 struct Flag {
   std::string_view key;
@@ -135,10 +33,10 @@ absl::StatusOr<std::vector<Flag>> ParseFlags(std::span<const std::string_view> a
     const std::string_view argument = arguments[i];
     const std::size_t equals = argument.find('=');
     const std::string_view name = argument.substr(0, equals);
-    const auto named = [&](const Setting& s) { return !s.help.empty() && FlagOf(s.key) == name; };
-    const auto setting = std::find_if(kSettings.begin(), kSettings.end(), named);
+    const auto named = [&](const Setting& s) { return s.has_flag && FlagOf(s.key) == name; };
+    const auto setting = std::find_if(Settings().begin(), Settings().end(), named);
     const bool is_forward = name == "--forward";
-    if (setting == kSettings.end() && !is_forward) {
+    if (setting == Settings().end() && !is_forward) {
       return Usage(argument.starts_with('-')
                        ? "unknown option " + std::string(name)
                        : "unexpected argument '" + std::string(argument) + "'");
@@ -166,225 +64,332 @@ std::vector<std::string> SplitAtCommas(const std::string& text) {
 }
 
 // Applies the sources from the weakest to the strongest, and remembers where each value came from.
+// What is wrong is noted, and left out.
 class Loader {
  public:
   explicit Loader(const Environment& environment) : environment_(environment) {}
 
-  absl::Status ApplyFile(const std::vector<FileValue>& values) {
-    for (const FileValue& value : values) {
-      absl::Status status = ApplyFileValue(value);
-      if (!status.ok()) return status;
-    }
-    return absl::OkStatus();
+  void Fail(absl::Status status) {
+    if (!status.ok()) report_.problems.push_back(std::move(status));
   }
 
-  absl::Status ApplyEnvironment() {
-    for (const Setting& setting : kSettings) {
+  void ApplyFile(const std::vector<FileValue>& values) {
+    for (const FileValue& value : values) Fail(ApplyFileValue(value));
+  }
+
+  void ApplyEnvironment() {
+    for (const Setting& setting : Settings()) {
       const std::string variable = VariableOf(setting.key);
       const std::optional<std::string> value = environment_(variable);
       if (!value || value->empty() || setting.set == nullptr) continue;
-      if (absl::Status status = setting.set(config_, *value); !status.ok()) {
-        return Wrong(variable, Text(status));
-      }
+      absl::Status status = setting.set(config(), *value);
+      if (!status.ok()) Fail(WrongAt(variable, Text(status)));
       origins_[std::string(setting.key)] = variable;
     }
-    return ApplyEnvironmentLists();
+    const std::string forward = environment_("WEFT_FORWARD").value_or("");
+    if (!forward.empty()) Clear("forward", config().forward);
+    for (const std::string& spec : SplitAtCommas(forward)) {
+      Fail(ApplyForward({"forward", spec, "WEFT_FORWARD", true, {}}));
+    }
+    const std::string hosts = environment_("WEFT_HTTP_ALLOWED_HOSTS").value_or("");
+    if (!hosts.empty()) Clear("http.allowed_hosts", config().allowed_hosts);
+    for (const std::string& host : SplitAtCommas(hosts)) {
+      Fail(Add({"http.allowed_hosts", host, "WEFT_HTTP_ALLOWED_HOSTS", true, {}},
+               ReadHost(host, "WEFT_HTTP_ALLOWED_HOSTS"), config().allowed_hosts));
+    }
   }
 
-  absl::Status ApplyFlags(const std::vector<Flag>& flags) {
+  void ApplyFlags(const std::vector<Flag>& flags) {
     bool first_forward = true;
     for (const Flag& flag : flags) {
       if (flag.key == "forward") {
-        if (std::exchange(first_forward, false)) config_.forward.clear();
+        if (std::exchange(first_forward, false)) Clear("forward", config().forward);
         absl::StatusOr<DestinationConfig> destination = ParseDestination(flag.value);
-        if (!destination.ok()) return Usage("--forward: " + Text(destination.status()));
-        absl::Status status = AddDestination(*std::move(destination), "--forward");
-        if (!status.ok()) return status;
+        if (destination.ok()) {
+          Fail(AddDestination({"forward", std::string(flag.value), "--forward", true, {}},
+                              *std::move(destination)));
+        } else {
+          Fail(Usage("--forward: " + Text(destination.status())));
+        }
         continue;
       }
       const Setting* const setting = FindSetting(flag.key);
       if (setting->set == nullptr) continue;
-      if (absl::Status status = setting->set(config_, flag.value); !status.ok()) {
-        return Usage(FlagOf(flag.key) + ": " + Text(status));
-      }
+      absl::Status status = setting->set(config(), flag.value);
+      if (!status.ok()) Fail(Usage(FlagOf(flag.key) + ": " + Text(status)));
       origins_[std::string(flag.key)] = FlagOf(flag.key);
     }
-    return absl::OkStatus();
   }
 
-  absl::StatusOr<CollectorConfig> Finish() {
-    if (config_.data.empty()) {
-      const std::optional<std::string> state = environment_("XDG_STATE_HOME");
-      const std::optional<std::string> home = environment_("HOME");
-      if (state && state->starts_with('/')) {
-        config_.data = std::filesystem::path(*state) / "weft";
-      } else if (home && !home->empty()) {
-        config_.data = std::filesystem::path(*home) / ".local/state/weft";
-      } else {
-        return Wrong("--data", "must be given where neither XDG_STATE_HOME nor HOME is set");
+  ConfigReport Finish() {
+    SetDataDirectory();
+    TakeDefaultKey();
+    CheckKeys();
+    CheckTls();
+    CheckListeners();
+    for (const ScopedRedactionRule& scoped : config().redaction.rules) {
+      if (scoped.rule.action == RedactionAction::kHash && config().redaction.hash_key.empty()) {
+        Fail(WrongAt("redaction.rules", "the rule '" + scoped.rule.name +
+                                            "' hashes: it needs redaction.hash_key_env or "
+                                            "redaction.hash_key_file"));
       }
     }
-    for (DestinationConfig& destination : config_.forward) {
-      if (destination.kind != DestinationConfig::Kind::kLangSmith || !destination.api_key.empty()) {
-        continue;
-      }
-      if (!environment_("LANGSMITH_API_KEY").value_or("").empty()) {
-        absl::StatusOr<std::string> key = KeyFromVariable("LANGSMITH_API_KEY", "the environment");
-        if (!key.ok()) return key.status();
-        destination.api_key = *std::move(key);
-      }
-    }
-    if (absl::Status status = CheckListeners(); !status.ok()) return status;
-    return std::move(config_);
+    ListValues();
+    return std::move(report_);
   }
 
  private:
+  // An element of a list and how it is shown.
+  struct Element {
+    std::string text;
+    std::string source;
+  };
+
+  CollectorConfig& config() { return report_.config; }
+
+  static std::string SourceOf(const std::string& origin) {
+    // `FILE:LINE: KEY` without the key; variables and flags are short.
+    return origin.substr(0, origin.find(": "));
+  }
+
+  template <typename T>
+  void Clear(const std::string& key, std::vector<T>& list) {
+    list.clear();
+    elements_[key].clear();
+  }
+
+  template <typename T>
+  absl::Status Add(const FileValue& value, absl::StatusOr<T> element, std::vector<T>& list,
+                   bool has_key = false) {
+    if (!element.ok()) return element.status();
+    list.push_back(*std::move(element));
+    elements_[value.key].push_back({ShowElement(value, has_key), SourceOf(value.origin)});
+    return absl::OkStatus();
+  }
+
   absl::Status ApplyFileValue(const FileValue& value) {
     const bool has_members = IsSection(value.key) || IsList(value.key);
     if (!value.in_list && value.value.empty() && has_members) return absl::OkStatus();
     if (value.key == "forward") return ApplyForward(value);
-    if (value.key == "auth.keys") return ApplyKey(value);
-    if (value.key == "http.allowed_hosts") return AddHost(value.value, value.origin);
+    if (value.key == "auth.keys") {
+      return Add(value, ReadKey(value, environment_), config().keys, true);
+    }
+    if (value.key == "tenants") return Add(value, ReadTenant(value), config().tenants);
+    if (value.key == "http.allowed_hosts") {
+      return Add(value, ReadHost(value.value, value.origin), config().allowed_hosts);
+    }
+    RedactionConfig& redaction = config().redaction;
+    if (value.key == "redaction.presets") return Add(value, ReadPreset(value), redaction.presets);
+    if (value.key == "redaction.rules") {
+      return Add(value, ReadRule(value, redaction.rules.size()), redaction.rules);
+    }
+    if (value.key == "redaction.hash_key_env" || value.key == "redaction.hash_key_file") {
+      return ApplyHashKey(value);
+    }
     const Setting* const setting = FindSetting(value.key);
     if (setting == nullptr || setting->set == nullptr) {
-      return Wrong(value.origin, "there is no such key");
+      return WrongAt(value.origin, "there is no such key");
     }
-    if (value.in_list) return Wrong(value.origin, "takes one value, not a list");
-    if (absl::Status status = setting->set(config_, value.value); !status.ok()) {
-      return Wrong(value.origin, Text(status));
-    }
+    if (value.in_list) return WrongAt(value.origin, "takes one value, not a list");
     origins_[value.key] = value.origin;
-    return absl::OkStatus();
+    absl::Status status = setting->set(config(), value.value);
+    return status.ok() ? status : WrongAt(value.origin, Text(status));
+  }
+
+  absl::Status ApplyHashKey(const FileValue& value) {
+    FileValue source = value;
+    source.key = value.key.substr(std::string_view("redaction.hash_").size());
+    absl::StatusOr<std::string> key = ReadSecret(source, environment_);
+    if (key.ok()) config().redaction.hash_key = *std::move(key);
+    return key.status();
   }
 
   absl::Status ApplyForward(const FileValue& value) {
-    std::string spec = value.value;
-    std::string key;
-    for (const FileValue& member : value.members) {
-      if (member.key == "to") {
-        spec = member.value;
-        continue;
-      }
-      absl::StatusOr<std::string> read = KeyOf(member);
-      if (!read.ok()) return read.status();
-      key = *std::move(read);
-    }
-    absl::StatusOr<DestinationConfig> destination = ParseDestination(spec);
-    if (!destination.ok()) return Wrong(value.origin, Text(destination.status()));
-    destination->api_key = std::move(key);
-    return AddDestination(*std::move(destination), value.origin);
+    absl::StatusOr<DestinationConfig> destination = ReadForward(value, environment_);
+    if (!destination.ok()) return destination.status();
+    return AddDestination(value, *std::move(destination));
   }
 
-  absl::Status ApplyKey(const FileValue& value) {
-    NamedKey key;
-    for (const FileValue& member : value.members) {
-      if (member.key == "name") {
-        key.name = member.value;
-        continue;
-      }
-      absl::StatusOr<std::string> read = KeyOf(member);
-      if (!read.ok()) return read.status();
-      key.value = *std::move(read);
-    }
-    if (key.name.empty()) return Wrong(value.origin, "a key needs a name");
-    if (key.value.empty()) return Wrong(value.origin, "a key needs key_env or key_file");
-    config_.keys.push_back(std::move(key));
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<std::string> KeyOf(const FileValue& member) {
-    if (member.key == "key_env") return KeyFromVariable(member.value, member.origin);
-    if (member.key != "key_file") return Wrong(member.origin, "there is no such key");
-    std::ifstream in(member.value, std::ios::binary);
-    std::string key;
-    if (!std::getline(in, key)) return Wrong(member.origin, "cannot read '" + member.value + "'");
-    return CheckKey(std::move(key), member.origin, member.value);
-  }
-
-  absl::StatusOr<std::string> KeyFromVariable(const std::string& name, const std::string& origin) {
-    std::optional<std::string> value = environment_(name);
-    if (!value || value->empty()) return Wrong(origin, "the variable " + name + " is not set");
-    return CheckKey(*std::move(value), origin, name);
-  }
-
-  // Keys travel in headers. The message must not hold the value.
-  static absl::StatusOr<std::string> CheckKey(std::string key, const std::string& origin,
-                                              const std::string& source) {
-    while (!key.empty() && (key.back() == '\r' || key.back() == '\n' || key.back() == ' ')) {
-      key.pop_back();
-    }
-    const bool printable =
-        std::all_of(key.begin(), key.end(), [](char c) { return c > ' ' && c < 0x7f; });
-    if (key.empty() || !printable) {
-      return Wrong(origin, "the key in " + source + " is empty or holds unprintable characters");
-    }
-    return key;
-  }
-
-  absl::Status AddHost(const std::string& host, const std::string& origin) {
-    const bool valid = !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-             std::string_view(".-_:[]").find(c) != std::string_view::npos;
-    });
-    if (!valid) return Wrong(origin, "'" + host + "' is not a host name, with or without a port");
-    config_.allowed_hosts.push_back(host);
-    return absl::OkStatus();
-  }
-
-  absl::Status AddDestination(DestinationConfig destination, const std::string& origin) {
-    for (const DestinationConfig& other : config_.forward) {
+  absl::Status AddDestination(const FileValue& value, DestinationConfig destination) {
+    for (const DestinationConfig& other : config().forward) {
       if (other.Spec() == destination.Spec()) {
         const std::string text = "'" + destination.Spec() + "' is given twice";
-        return origin == "--forward" ? Usage(origin + ": " + text) : Wrong(origin, text);
+        return value.origin == "--forward" ? Usage(value.origin + ": " + text)
+                                           : WrongAt(value.origin, text);
       }
     }
-    config_.forward.push_back(std::move(destination));
-    return absl::OkStatus();
+    const bool has_key = !destination.api_key.empty();
+    return Add(value, absl::StatusOr<DestinationConfig>(std::move(destination)), config().forward,
+               has_key);
   }
 
-  absl::Status ApplyEnvironmentLists() {
-    const std::string forward = environment_("WEFT_FORWARD").value_or("");
-    if (!forward.empty()) config_.forward.clear();
-    for (const std::string& spec : SplitAtCommas(forward)) {
-      absl::Status status = ApplyForward({"forward", spec, "WEFT_FORWARD", true, {}});
-      if (!status.ok()) return status;
+  void SetDataDirectory() {
+    if (!config().data.empty()) return;
+    const std::optional<std::string> state = environment_("XDG_STATE_HOME");
+    const std::optional<std::string> home = environment_("HOME");
+    if (state && state->starts_with('/')) {
+      config().data = std::filesystem::path(*state) / "weft";
+    } else if (home && !home->empty()) {
+      config().data = std::filesystem::path(*home) / ".local/state/weft";
+    } else {
+      Fail(WrongAt("--data", "must be given where neither XDG_STATE_HOME nor HOME is set"));
     }
-    const std::string hosts = environment_("WEFT_HTTP_ALLOWED_HOSTS").value_or("");
-    if (!hosts.empty()) config_.allowed_hosts.clear();
-    for (const std::string& host : SplitAtCommas(hosts)) {
-      if (absl::Status status = AddHost(host, "WEFT_HTTP_ALLOWED_HOSTS"); !status.ok()) {
-        return status;
+  }
+
+  void TakeDefaultKey() {
+    if (environment_("LANGSMITH_API_KEY").value_or("").empty()) return;
+    for (std::size_t i = 0; i < config().forward.size(); ++i) {
+      DestinationConfig& destination = config().forward[i];
+      if (destination.kind != DestinationConfig::Kind::kLangSmith || !destination.api_key.empty()) {
+        continue;
+      }
+      absl::StatusOr<std::string> key =
+          SecretOfVariable("LANGSMITH_API_KEY", "the environment", environment_);
+      if (!key.ok()) return Fail(key.status());
+      destination.api_key = *std::move(key);
+      elements_["forward"][i].text += " (key: *** of LANGSMITH_API_KEY)";
+    }
+  }
+
+  // Else the tenant of a caller would be a matter of order.
+  void CheckKeys() {
+    std::set<std::string> names;
+    std::set<std::string> values;
+    for (std::size_t i = 0; i < config().keys.size(); ++i) {
+      const NamedKey& key = config().keys[i];
+      const std::string origin = elements_["auth.keys"][i].source + ": auth.keys";
+      if (!names.insert(key.name).second) {
+        Fail(WrongAt(origin, "the name '" + key.name + "' is given twice"));
+      } else if (!values.insert(key.value).second) {
+        Fail(WrongAt(origin, "the key of '" + key.name + "' is that of another name, too"));
       }
     }
-    return absl::OkStatus();
+    names.clear();
+    for (std::size_t i = 0; i < config().tenants.size(); ++i) {
+      const std::string& name = config().tenants[i].name;
+      if (names.insert(name).second) continue;
+      Fail(WrongAt(elements_["tenants"][i].source + ": tenants",
+                   "the tenant '" + name + "' is given twice"));
+    }
   }
 
-  absl::Status CheckListeners() const {
-    if (config_.allow_insecure_listen) return absl::OkStatus();
-    const std::array<std::pair<std::string, const std::string*>, 3> listeners = {
-        {{"listen_grpc", &config_.listen_grpc},
-         {"listen_otlp_http", &config_.listen_otlp_http},
-         {"listen_http", &config_.listen_http}}};
-    for (const auto& [key, address] : listeners) {
-      if (IsLoopback(*address)) continue;
-      return Wrong(origins_.at(key), "'" + *address +
-                                         "' can be reached from other machines, and there " +
-                                         (config_.keys.empty() ? "are neither TLS nor keys"
-                                                               : "is no TLS to protect the keys") +
-                                         "; --allow-insecure-listen allows it");
+  // Of the member or, where the listener says nothing, of the common one.
+  std::string OriginOfTls(const std::string& section, const std::string& member) const {
+    for (const std::string& key : {section + "." + member, "tls." + member}) {
+      const auto found = origins_.find(key);
+      if (found != origins_.end()) return found->second;
     }
-    return absl::OkStatus();
+    return section + "." + member;
+  }
+
+  void CheckTls() {
+    const std::array<std::pair<std::string, const TlsConfig*>, 3> listeners = {
+        {{"tls.grpc", &config().tls_grpc},
+         {"tls.otlp_http", &config().tls_otlp_http},
+         {"tls.http", &config().tls_http}}};
+    std::set<std::string> told;
+    for (const auto& [section, own] : listeners) {
+      const TlsConfig tls = config().TlsOf(*own);
+      std::string origin;
+      std::string text;
+      if (tls.cert.empty() != tls.key.empty()) {
+        const bool no_key = tls.key.empty();
+        origin = OriginOfTls(section, no_key ? "cert" : "key");
+        text = no_key ? "needs tls.key, too" : "needs tls.cert, too";
+      } else if (tls.cert.empty() && !tls.client_ca.empty()) {
+        origin = OriginOfTls(section, "client_ca");
+        text = "needs tls.cert and tls.key, too";
+      }
+      if (text.empty() && tls.enabled()) {
+        text = Text(TlsFiles::Read(tls).status());
+        const std::size_t colon = text.find(": ");
+        if (colon == text.npos) continue;
+        origin = OriginOfTls(section, text.substr(4, colon - 4));  // `tls.MEMBER: problem`
+        text.erase(0, colon + 2);
+      }
+      if (!text.empty() && told.insert(origin + text).second) Fail(WrongAt(origin, text));
+    }
+  }
+
+  void CheckListeners() {
+    if (config().allow_insecure_listen) return;
+    struct Listener {
+      std::string key;
+      const std::string* address;
+      const TlsConfig* tls;
+    };
+    const std::array<Listener, 3> listeners = {
+        {{"listen_grpc", &config().listen_grpc, &config().tls_grpc},
+         {"listen_otlp_http", &config().listen_otlp_http, &config().tls_otlp_http},
+         {"listen_http", &config().listen_http, &config().tls_http}}};
+    for (const Listener& listener : listeners) {
+      if (IsLoopback(*listener.address)) continue;
+      const TlsConfig tls = config().TlsOf(*listener.tls);
+      const bool knows_callers = !config().keys.empty() || !tls.client_ca.empty();
+      if (tls.enabled() && knows_callers) continue;
+      const std::string missing = tls.enabled()           ? "are no keys"
+                                  : config().keys.empty() ? "are neither TLS nor keys"
+                                                          : "is no TLS to protect the keys";
+      const auto origin = origins_.find(listener.key);
+      Fail(WrongAt(origin == origins_.end() ? listener.key : origin->second,
+                   "'" + *listener.address + "' can be reached from other machines, and there " +
+                       missing + "; --allow-insecure-listen allows it"));
+    }
+  }
+
+  void ListValues() {
+    for (const Setting& setting : Settings()) {
+      if (setting.show == nullptr) continue;
+      const auto origin = origins_.find(setting.key);
+      std::string value = setting.show(config());
+      if (value.empty()) value = setting.default_text;
+      report_.values.push_back({std::string(setting.key), std::move(value),
+                                origin == origins_.end() ? "default" : SourceOf(origin->second)});
+    }
+    for (const ListSetting& list : ListSettings()) {
+      const std::vector<Element>& elements = elements_[std::string(list.key)];
+      for (std::size_t i = 0; i < elements.size(); ++i) {
+        report_.values.push_back({std::string(list.key) + "[" + std::to_string(i) + "]",
+                                  elements[i].text, elements[i].source});
+      }
+    }
   }
 
   const Environment& environment_;
-  CollectorConfig config_;
-  std::map<std::string, std::string> origins_;
+  ConfigReport report_;
+  std::map<std::string, std::string, std::less<>> origins_;
+  std::map<std::string, std::vector<Element>> elements_;
 };
+
+void CheckDataDirectory(const std::filesystem::path& data, std::vector<std::string>& problems) {
+  std::error_code error;
+  std::filesystem::path existing = std::filesystem::absolute(data, error);
+  while (!existing.empty() && !std::filesystem::exists(existing, error) &&
+         existing != existing.parent_path()) {
+    existing = existing.parent_path();
+  }
+  const std::string name = "data: '" + data.string() + "' ";
+  if (!std::filesystem::is_directory(existing, error)) {
+    problems.push_back(name + "cannot be a directory: '" + existing.string() + "' is none");
+  } else if (::access(existing.c_str(), W_OK | X_OK) != 0) {
+    problems.push_back(name + "cannot be written: '" + existing.string() +
+                       "' is closed to this user");
+  }
+}
 
 }  // namespace
 
 std::string DestinationConfig::Spec() const {
-  return (kind == Kind::kLangSmith ? "langsmith=" : "file=") + target;
+  const char* const name = kind == Kind::kFile   ? "file="
+                           : kind == Kind::kOtlp ? "otlp="
+                                                 : "langsmith=";
+  return name + target;
+}
+
+TlsConfig CollectorConfig::TlsOf(const TlsConfig& listener) const {
+  return {listener.cert.empty() ? tls.cert : listener.cert,
+          listener.key.empty() ? tls.key : listener.key,
+          listener.client_ca.empty() ? tls.client_ca : listener.client_ca};
 }
 
 Environment ProcessEnvironment() {
@@ -394,44 +399,45 @@ Environment ProcessEnvironment() {
   };
 }
 
-absl::StatusOr<CollectorConfig> LoadConfig(std::span<const std::string_view> arguments,
-                                           const Environment& environment) {
+ConfigReport ExamineConfig(std::span<const std::string_view> arguments,
+                           const Environment& environment) {
+  Loader loader(environment);
   absl::StatusOr<std::vector<Flag>> flags = ParseFlags(arguments);
-  if (!flags.ok()) return flags.status();
+  if (!flags.ok()) {
+    loader.Fail(flags.status());
+    return loader.Finish();
+  }
   std::string file = environment("WEFT_CONFIG").value_or("");
   for (const Flag& flag : *flags) {
     if (flag.key != "config") continue;
-    if (flag.value.empty()) return Usage("--config: '' is not a path");
+    if (flag.value.empty()) loader.Fail(Usage("--config: '' is not a path"));
     file = flag.value;
   }
-  Loader loader(environment);
   if (!file.empty()) {
     absl::StatusOr<std::vector<FileValue>> values = ReadConfigFile(file);
-    if (!values.ok()) return values.status();
-    if (absl::Status status = loader.ApplyFile(*values); !status.ok()) return status;
+    loader.Fail(values.status());
+    if (values.ok()) loader.ApplyFile(*values);
   }
-  if (absl::Status status = loader.ApplyEnvironment(); !status.ok()) return status;
-  if (absl::Status status = loader.ApplyFlags(*flags); !status.ok()) return status;
+  loader.ApplyEnvironment();
+  loader.ApplyFlags(*flags);
   return loader.Finish();
 }
 
-std::string ConfigHelp() {
-  static constexpr std::size_t kColumn = 29;
-  const auto line = [](std::string left, std::string_view help, const std::string& variable,
-                       std::string_view default_text) {
-    left.resize(std::max(left.size() + 1, kColumn), ' ');
-    return left + std::string(help) + "\n" + std::string(kColumn, ' ') + "[" + variable +
-           "; default: " + std::string(default_text) + "]\n";
-  };
-  std::string text;
-  for (const Setting& setting : kSettings) {
-    if (setting.help.empty()) continue;
-    std::string left = "  " + FlagOf(setting.key);
-    if (!setting.argument.empty()) left += " " + std::string(setting.argument);
-    text += line(left, setting.help, VariableOf(setting.key), setting.default_text);
+absl::StatusOr<CollectorConfig> LoadConfig(std::span<const std::string_view> arguments,
+                                           const Environment& environment) {
+  ConfigReport report = ExamineConfig(arguments, environment);
+  if (!report.problems.empty()) return report.problems.front();
+  return std::move(report.config);
+}
+
+std::vector<std::string> CheckSurroundings(const CollectorConfig& config) {
+  std::vector<std::string> problems;
+  CheckDataDirectory(config.data, problems);
+  for (const DestinationConfig& destination : config.forward) {
+    if (destination.ca_file.empty() || ::access(destination.ca_file.c_str(), R_OK) == 0) continue;
+    problems.push_back("forward: ca_file '" + destination.ca_file + "' cannot be read");
   }
-  return text + line("  --forward SPEC", "langsmith=URL or file=PATH; may be repeated",
-                     "WEFT_FORWARD, separated by commas", "none");
+  return problems;
 }
 
 }  // namespace weft::collector

@@ -90,12 +90,50 @@ absl::StatusOr<DestinationConfig> ParseLangSmith(std::string_view text, std::str
   return DestinationConfig{DestinationConfig::Kind::kLangSmith, std::string(url), ""};
 }
 
+absl::StatusOr<DestinationConfig> ParseOtlp(std::string_view text, std::string_view url) {
+  const std::size_t slashes = std::min(url.find("://"), url.size());
+  const std::string_view scheme = url.substr(0, slashes);
+  const bool grpc = scheme == "grpc" || scheme == "grpcs";
+  std::string_view rest = url.substr(std::min(slashes + 3, url.size()));
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  const std::string_view authority = rest.substr(0, rest.find('/'));
+  const bool printable = std::all_of(rest.begin(), rest.end(), [](char c) {
+    return c > ' ' && c < 0x7f && std::string_view("?#@\"").find(c) == std::string_view::npos;
+  });
+  const bool has_path = authority.size() != rest.size();
+  const bool valid = grpc ? !has_path && ParseAddress(authority).ok()
+                          : (scheme == "http" || scheme == "https") && !authority.empty();
+  if (!printable || !valid) {
+    return Wrong(text, "otlp=grpc://HOST:PORT, otlp=grpcs://HOST:PORT or otlp=http[s]://HOST:PORT");
+  }
+  return DestinationConfig{DestinationConfig::Kind::kOtlp,
+                           std::string(scheme) + "://" + std::string(rest), ""};
+}
+
 }  // namespace
 
 absl::StatusOr<std::uint64_t> ParseSize(std::string_view text) {
   const std::optional<double> size = WithUnit(text, kSizes);
   if (!size || *size > 9e18) return Wrong(text, "a size such as 512, 64MiB or 1.5GB");
   return static_cast<std::uint64_t>(*size);
+}
+
+std::string SizeText(std::uint64_t size) {
+  constexpr std::array<std::string_view, 5> kUnits = {"", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  for (; size > 0 && size % 1024 == 0 && unit + 1 < kUnits.size(); size /= 1024) ++unit;
+  return std::to_string(size) + std::string(kUnits[unit]);
+}
+
+std::string DurationText(std::chrono::seconds duration) {
+  const auto count = duration.count();
+  constexpr std::array<std::pair<std::int64_t, std::string_view>, 3> kUnits = {
+      {{86400, "d"}, {3600, "h"}, {60, "m"}}};
+  for (const auto& [seconds, unit] : kUnits) {
+    const bool fits = count >= (unit == "m" ? 120 : seconds) && count % seconds == 0;
+    if (fits) return std::to_string(count / seconds) + std::string(unit);
+  }
+  return std::to_string(count) + "s";
 }
 
 absl::StatusOr<std::chrono::seconds> ParseDuration(std::string_view text) {
@@ -148,12 +186,13 @@ absl::StatusOr<DestinationConfig> ParseDestination(std::string_view text) {
   if (kind == "file" && !target.empty()) {
     return DestinationConfig{DestinationConfig::Kind::kFile, std::string(target), ""};
   }
-  if (kind == "otlp" || kind == "kafka") {
+  if (kind == "otlp") return ParseOtlp(text, target);
+  if (kind == "kafka") {
     return absl::InvalidArgumentError("'" + std::string(text) +
-                                      "': this version cannot forward to " + std::string(kind) +
-                                      "=, only to langsmith= and file=");
+                                      "': this version cannot forward to kafka=, only to "
+                                      "langsmith=, otlp= and file=");
   }
-  return Wrong(text, "langsmith=URL or file=PATH");
+  return Wrong(text, "langsmith=URL, otlp=URL or file=PATH");
 }
 
 }  // namespace weft::collector

@@ -18,6 +18,10 @@ namespace weft::collector {
 /// `64MiB`, `1GB`, `512` (bytes).
 absl::StatusOr<std::uint64_t> ParseSize(std::string_view text);
 
+/// What ParseSize takes for it, in the largest unit that divides it.
+std::string SizeText(std::uint64_t size);
+std::string DurationText(std::chrono::seconds duration);
+
 /// `10s`, `500ms`, `5m`, `12h`, `14d`. Whole seconds at least.
 absl::StatusOr<std::chrono::seconds> ParseDuration(std::string_view text);
 
@@ -31,7 +35,7 @@ absl::StatusOr<std::string> ParseAddress(std::string_view text);
 /// Whether only this machine can reach the (valid) address.
 bool IsLoopback(std::string_view address);
 
-/// `langsmith=URL` or `file=PATH`.
+/// `langsmith=URL`, `otlp=grpc://HOST:PORT`, `otlp=http://HOST:PORT` or `file=PATH`.
 absl::StatusOr<DestinationConfig> ParseDestination(std::string_view text);
 
 }  // namespace weft::collector

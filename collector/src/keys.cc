@@ -14,6 +14,7 @@
 #include <charconv>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include <absl/strings/escaping.h>
 
@@ -26,6 +27,9 @@ constexpr std::size_t kNonceBytes = 12;
 constexpr std::size_t kTagBytes = 16;
 // Longer than any key of a LangSmith-like service; HTTP and gRPC bound headers before this.
 constexpr std::size_t kMaxKeyBytes = 8192;
+
+// In front of a name that stands in the place of a key.
+constexpr char kMappedMark = '\x01';
 
 using Bytes32 = std::array<unsigned char, 32>;
 using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)>;
@@ -116,22 +120,23 @@ absl::StatusOr<Bytes32> ReadOrMakeSecret(const std::filesystem::path& path) {
 
 }  // namespace
 
-AcceptedKeys::AcceptedKeys(const std::vector<NamedKey>& keys) {
-  for (const NamedKey& key : keys) {
+AcceptedKeys::AcceptedKeys(std::vector<NamedKey> keys) : keys_(std::move(keys)) {
+  for (NamedKey& key : keys_) {
     SHA256(Data(key.value), key.value.size(), digests_.emplace_back().data());
+    key.value.clear();
+    key.forward_key.clear();
   }
 }
 
-bool AcceptedKeys::Accepts(std::string_view key) const {
-  if (digests_.empty()) return true;
+const NamedKey* AcceptedKeys::Find(std::string_view key) const {
   std::array<unsigned char, 32> digest{};
   SHA256(Data(key), key.size(), digest.data());
-  bool found = false;
+  const NamedKey* found = nullptr;
   // All of them, so that the time does not tell which one was near.
-  for (const auto& accepted : digests_) {
-    found |= CRYPTO_memcmp(accepted.data(), digest.data(), digest.size()) == 0;
+  for (std::size_t i = 0; i < digests_.size(); ++i) {
+    if (CRYPTO_memcmp(digests_[i].data(), digest.data(), digest.size()) == 0) found = &keys_[i];
   }
-  return found && !key.empty();
+  return key.empty() ? nullptr : found;
 }
 
 absl::StatusOr<std::unique_ptr<KeyRing>> KeyRing::Open(const std::filesystem::path& directory) {
@@ -182,6 +187,11 @@ std::uint64_t KeyRing::IdOf(std::string_view key) const {
 
 absl::StatusOr<std::uint64_t> KeyRing::Remember(std::string_view key) {
   if (key.empty()) return 0;
+  if (key.front() == kMappedMark) return absl::InvalidArgumentError("x-api-key: is no text");
+  return Store(key);
+}
+
+absl::StatusOr<std::uint64_t> KeyRing::Store(std::string_view key) {
   if (key.size() > kMaxKeyBytes) return absl::InvalidArgumentError("x-api-key is too long");
   std::uint64_t id = IdOf(key);
   std::lock_guard lock(mutex_);
@@ -202,11 +212,24 @@ absl::StatusOr<std::uint64_t> KeyRing::Remember(std::string_view key) {
   return id;
 }
 
+absl::StatusOr<std::uint64_t> KeyRing::RememberMapped(std::string_view name) {
+  return Store(kMappedMark + std::string(name));
+}
+
+void KeyRing::SetMapped(std::map<std::string, std::string, std::less<>> keys) {
+  std::lock_guard lock(mutex_);
+  mapped_ = std::move(keys);
+}
+
 std::optional<std::string> KeyRing::Find(std::uint64_t id) const {
   std::lock_guard lock(mutex_);
   const auto found = keys_.find(id);
   if (found == keys_.end()) return std::nullopt;
-  return found->second;
+  const std::string& key = found->second;
+  if (key.front() != kMappedMark) return key;
+  const auto mapped = mapped_.find(std::string_view(key).substr(1));
+  if (mapped == mapped_.end()) return std::nullopt;
+  return mapped->second;
 }
 
 std::size_t KeyRing::size() const {

@@ -3,6 +3,7 @@
 
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,20 @@ using testing::StartsWith;
 class ConfigTest : public testing::Test {
  protected:
   absl::StatusOr<CollectorConfig> Load(std::vector<std::string_view> flags) {
+    return LoadConfig(flags, Variables());
+  }
+
+  ConfigReport Examine(std::vector<std::string_view> flags) {
+    return ExamineConfig(flags, Variables());
+  }
+
+  Environment Variables() {
     variables_.emplace("HOME", "/home/somebody");
-    return LoadConfig(flags, [this](const std::string& name) -> std::optional<std::string> {
+    return [this](const std::string& name) -> std::optional<std::string> {
       const auto found = variables_.find(name);
       if (found == variables_.end()) return std::nullopt;
       return found->second;
-    });
+    };
   }
 
   std::string Error(std::vector<std::string_view> flags) {
@@ -146,7 +155,7 @@ TEST_F(ConfigTest, WrongUseOfFlagsNamesThem) {
       {{"--forward", "langsmith"}, "--forward"},
       {{"--forward", "ftp=x"}, "ftp=x"},
       {{"--forward", "langsmith=ftp://x"}, "ftp://x"},
-      {{"--forward", "otlp=grpc://h:1"}, "otlp=grpc://h:1"},
+      {{"--forward", "otlp=ftp://h:1"}, "otlp=ftp://h:1"},
       {{"--forward", "kafka=h:9092/t"}, "kafka=h:9092/t"},
       {{"--forward", "file=/a", "--forward", "file=/a"}, "given twice"},
   };
@@ -166,7 +175,7 @@ TEST_F(ConfigTest, WrongFilesAreRefusedWithFileLineAndKey) {
       {"log:\n  retention_age: 10\n", 2, "log.retention_age"},
       {"data: /x\ndata: /y\n", 2, "data"},
       {"listen_http: 1984\n", 1, "listen_http"},
-      {"forward:\n  - file=/a\n  - otlp=grpc://h:1\n", 3, "forward"},
+      {"forward:\n  - file=/a\n  - otlp=ftp://h:1\n", 3, "forward"},
       {"forward:\n  - file=/a\n  - file=/a\n", 3, "forward"},
       {"auth:\n  keys:\n    - {name: a, key_env: NOT_SET}\n", 3, "key_env"},
       {"auth:\n  keys:\n    - {name: a, kee_env: X}\n", 3, "kee_env"},
@@ -178,9 +187,26 @@ TEST_F(ConfigTest, WrongFilesAreRefusedWithFileLineAndKey) {
       {"auht: {}\n", 1, "auht"},
       {"auth:\n  keys: [\"\"]\n", 2, "auth.keys"},
       {"data: [a, b]\n", 1, "data"},
+      {"auth:\n  keys:\n    - {name: a, key_env: K}\n    - {name: a, key_env: HOME}\n", 4, "twice"},
+      {"auth:\n  keys:\n    - {name: a, key_env: K}\n    - {name: b, key_env: K}\n", 4, "'b'"},
+      {"auth:\n  keys:\n    - {name: a, key_env: K, read: perhaps}\n", 3, "read"},
+      {"auth:\n  keys:\n    - {name: a, key_env: K, forward_with: x}\n", 3, "forward_with"},
+      {"tenants:\n  - {runs_per_second: 5}\n", 2, "name"},
+      {"tenants:\n  - {name: a, runs_per_second: fast}\n", 2, "runs_per_second"},
+      {"tenants:\n  - {name: a}\n  - {name: a}\n", 3, "twice"},
+      {"redaction:\n  presets: [everything]\n", 2, "everything"},
+      {"redaction:\n  rules:\n    - {value: '('}\n", 3, "("},
+      {"redaction:\n  rules:\n    - {pointer: inputs}\n", 3, "inputs"},
+      {"redaction:\n  rules:\n    - {value: x, action: burn}\n", 3, "burn"},
+      {"redaction:\n  rules:\n    - {name: nothing}\n", 3, "redaction.rules"},
+      {"tls:\n  cert: /x\n", 2, "tls.key"},
+      {"tls:\n  cert: /does/not/exist\n  key: /neither\n", 2, "/does/not/exist"},
+      {"tls:\n  http:\n    client_ca: /x\n", 3, "tls.cert"},
+      {"log_format: xml\n", 1, "log_format"},
       {"data: /x\n  bad: indent\n", 2, ""},
       {"- a\n- b\n", 1, ""},
   };
+  variables_["K"] = "secret";
   for (const auto& [yaml, line, key] : cases) {
     const absl::Status status = Load(File(yaml)).status();
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << yaml << status;
@@ -230,6 +256,117 @@ TEST_F(ConfigTest, MessagesHoldNoKey) {
   const std::string error = Error({"--forward", "langsmith=http://h"});
   EXPECT_THAT(error, AllOf(HasSubstr("LANGSMITH_API_KEY"), Not(HasSubstr("secret"))));
   EXPECT_THAT(Error({"--forward", "langsmith=http://user:hunter2@h"}), Not(HasSubstr("hunter2")));
+}
+
+std::vector<std::string> Messages(const ConfigReport& report) {
+  std::vector<std::string> messages;
+  for (const absl::Status& status : report.problems) messages.emplace_back(status.message());
+  return messages;
+}
+
+TEST_F(ConfigTest, AReportNamesEverythingThatIsWrong) {
+  const ConfigReport report =
+      Examine(File("listen_http: 1984\nlog:\n  min_free: lots\nauth:\n  keys:\n"
+                   "    - {name: a, key_env: NOT_SET}\n    - {key_env: HOME}\nextra: 1\n"));
+  EXPECT_THAT(
+      Messages(report),
+      ElementsAre(StartsWith(path_ + ":1: listen_http"), StartsWith(path_ + ":3: log.min_free"),
+                  AllOf(StartsWith(path_ + ":6: "), HasSubstr("NOT_SET")),
+                  AllOf(StartsWith(path_ + ":7: auth.keys"), HasSubstr("name")),
+                  StartsWith(path_ + ":8: extra")));
+}
+
+TEST_F(ConfigTest, AReportSaysWhereValuesComeFromAndShowsNoKey) {
+  variables_["WEFT_LISTEN_GRPC"] = "127.0.0.1:3";
+  variables_["ONE"] = "secret-1";
+  variables_["LANGSMITH_API_KEY"] = "secret-2";
+  const auto file = File(
+      "log:\n  retention_age: 48h\nforward: [\"langsmith=http://h\"]\nauth:\n  keys:\n"
+      "    - {name: one, key_env: ONE, projects: [a, b]}\n");
+  const ConfigReport report = Examine({file[0], file[1], "--data=/flag"});
+  EXPECT_THAT(Messages(report), testing::IsEmpty());
+  std::map<std::string, std::string> shown;
+  for (const ConfigValue& value : report.values) {
+    shown[value.key] = value.value + " < " + value.source;
+    EXPECT_THAT(value.value, Not(HasSubstr("secret")));
+  }
+  EXPECT_EQ(shown["data"], "/flag < --data");
+  EXPECT_EQ(shown["listen_grpc"], "127.0.0.1:3 < WEFT_LISTEN_GRPC");
+  EXPECT_EQ(shown["log.retention_age"], "2d < " + path_ + ":2");
+  EXPECT_EQ(shown["limits.wire_body"], "64MiB < default");
+  EXPECT_EQ(shown["forward[0]"],
+            "langsmith=http://h (key: *** of LANGSMITH_API_KEY) < " + path_ + ":3");
+  EXPECT_EQ(shown["auth.keys[0]"],
+            "{name: one, key_env: ONE, projects: a, b, key: ***} < " + path_ + ":6");
+}
+
+TEST_F(ConfigTest, TheExampleIsAConfigurationWhereItsLinesAreNotCommentedOut) {
+  const std::string example = ConfigExample();
+  EXPECT_TRUE(Load(File(example)).ok());
+  std::string live;
+  std::istringstream lines(example);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.empty() || (line.starts_with("# ") && line[2] != ' ')) continue;
+    ASSERT_EQ(line[0], '#');
+    live += line.substr(1) + "\n";
+  }
+  variables_["TEAM_A_KEY"] = variables_["LANGSMITH_API_KEY"] = "k";
+  const ConfigReport report = Examine(File(live));
+  // Only the certificates, which are not there, are missing.
+  for (const std::string& problem : Messages(report)) EXPECT_THAT(problem, HasSubstr(": tls."));
+  EXPECT_EQ(report.config.keys.size(), 1u);
+  EXPECT_EQ(report.config.tenants.size(), 1u);
+  EXPECT_EQ(report.config.redaction.rules.size(), 1u);
+  EXPECT_EQ(report.config.idle_timeout, CollectorConfig().idle_timeout);
+  EXPECT_EQ(report.config.max_wire_bytes, CollectorConfig().max_wire_bytes);
+}
+
+TEST_F(ConfigTest, KeysSayWhatTheyAreGoodFor) {
+  variables_["A"] = "a";
+  variables_["B"] = "b";
+  variables_["C"] = "c";
+  const auto config = Load(File(R"(
+auth:
+  keys:
+    - {name: all, key_env: A}
+    - {name: team, key_env: B, tenant: acme, projects: [one, two], forward_key_env: C}
+    - {name: ops, key_env: C, tenant: acme, read: true, admin: true, forward_with: destination}
+tenants:
+  - {name: acme, runs_per_second: 100, bytes_per_second: 1MiB}
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  const std::vector<NamedKey>& keys = config->keys;
+  EXPECT_TRUE(keys[0].read);
+  EXPECT_FALSE(keys[0].admin);
+  EXPECT_EQ(keys[1].tenant, "acme");
+  EXPECT_THAT(keys[1].projects, ElementsAre("one", "two"));
+  EXPECT_FALSE(keys[1].read);
+  EXPECT_EQ(keys[1].forward, NamedKey::Forward::kMapped);
+  EXPECT_EQ(keys[1].forward_key, "c");
+  EXPECT_TRUE(keys[2].read);
+  EXPECT_TRUE(keys[2].admin);
+  EXPECT_EQ(keys[2].forward, NamedKey::Forward::kDestination);
+  EXPECT_EQ(config->tenants[0], (TenantConfig{"acme", 100, 1 << 20}));
+}
+
+TEST_F(ConfigTest, RulesOfTheRedactionAreChecked) {
+  variables_["SALT"] = "salt";
+  const auto config = Load(File(R"(
+redaction:
+  presets: [email, cards]
+  hash_key_env: SALT
+  max_attachment: 0
+  rules:
+    - {name: ssn, value: '\d{3}-\d{2}-\d{4}', action: hash, tenants: [acme]}
+    - {pointer: /inputs/secret, action: drop}
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->redaction.presets,
+              ElementsAre(RedactionPreset::kEmail, RedactionPreset::kCards));
+  EXPECT_EQ(config->redaction.hash_key, "salt");
+  EXPECT_EQ(config->redaction.max_attachment, 0u);
+  EXPECT_EQ(config->redaction.rules[1].rule.name, "rule-1");
+  EXPECT_THAT(config->redaction.rules[0].tenants, ElementsAre("acme"));
 }
 
 TEST_F(ConfigTest, HelpListsEveryFlag) {

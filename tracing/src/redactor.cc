@@ -21,6 +21,9 @@ namespace {
 
 re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
 
+// What this thread changed, so that RedactField knows whether there was anything.
+thread_local std::uint64_t changes_here = 0;
+
 re2::RE2::Options SetOptions() {
   re2::RE2::Options options;
   options.set_log_errors(false);
@@ -65,6 +68,7 @@ std::map<std::string, std::uint64_t> Redactor::Counts() const {
 
 void Redactor::Count(std::size_t rule) const noexcept {
   counts_[rule].fetch_add(1, std::memory_order_relaxed);
+  ++changes_here;
 }
 
 void Redactor::Redact(RunRecord& record) const noexcept try { RedactRecord(record); } catch (...) {
@@ -135,6 +139,24 @@ void Redactor::RedactTags(std::vector<std::string>& tags) const noexcept {
   RedactTexts("tags", tags);
 }
 
+JsonRedactor::Outcome Redactor::RedactField(std::string_view field, Json& value) const noexcept {
+  using Outcome = JsonRedactor::Outcome;
+  const std::uint64_t before = changes_here;
+  try {
+    Path path = {{field}};
+    if (RedactValue(value, path) == Fate::kDropped) return Outcome::kDropped;
+    return changes_here == before && !options_.function ? Outcome::kUnchanged : Outcome::kChanged;
+  } catch (...) {
+    Count(rules_.size());
+  }
+  try {
+    value = options_.marker;
+    return Outcome::kChanged;
+  } catch (...) {
+    return Outcome::kDropped;
+  }
+}
+
 void Redactor::RedactObject(std::string_view field, JsonObject& object) const noexcept try {
   if (object.empty()) return;
   Path path = {{field}};
@@ -181,6 +203,7 @@ Redactor::Fate Redactor::Walk(Json& value, Path& path) const {
   // Deeper values are not sent.
   if (path.size() > static_cast<std::size_t>(kMaxJsonDepth) + 1) {
     value = nullptr;
+    ++changes_here;
     return Fate::kKept;
   }
   if (ApplyWhole(value, path) == Fate::kDropped) return Fate::kDropped;

@@ -13,6 +13,7 @@
 #include <re2/re2.h>
 #include <re2/set.h>
 
+#include <weft/tracing/internal/json_redactor.h>
 #include <weft/tracing/json.h>
 #include <weft/tracing/redaction.h>
 #include <weft/tracing/run_record.h>
@@ -50,6 +51,9 @@ class Redactor {
   /// What is handed down to other runs.
   void RedactMetadata(JsonObject& metadata) const noexcept;
   void RedactTags(std::vector<std::string>& tags) const noexcept;
+
+  /// A field of a run that is there as JSON.
+  JsonRedactor::Outcome RedactField(std::string_view field, Json& value) const noexcept;
 
   /// How often each rule found something; `failed` is about what could not be redacted.
   std::map<std::string, std::uint64_t> Counts() const;

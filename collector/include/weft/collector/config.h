@@ -15,21 +15,63 @@
 #include <absl/status/statusor.h>
 
 #include <weft/collector/keys.h>
+#include <weft/tracing/redaction.h>
 
 namespace weft::collector {
 
 /// Where runs are forwarded to: one `--forward`.
 struct DestinationConfig {
-  enum class Kind { kLangSmith, kFile };
+  enum class Kind { kLangSmith, kFile, kOtlp };
   Kind kind = Kind::kFile;
-  std::string target;  ///< A URL without a trailing slash, or a path.
+  /// A URL without a trailing slash (of kOtlp also `grpc://` and `grpcs://`), or a path.
+  std::string target;
   /// The key for runs whose caller gave none; empty = none.
   std::string api_key;
+  /// Certificates in PEM that the target's must come from; empty = the system's.
+  std::string ca_file{};
 
   /// `langsmith=https://...`, as it is given.
   std::string Spec() const;
   friend bool operator==(const DestinationConfig&, const DestinationConfig&) = default;
 };
+
+/// PEM files of a listener. An empty member takes what is common to all listeners.
+struct TlsConfig {
+  std::filesystem::path cert{};       ///< The certificate and those that lead to its issuer.
+  std::filesystem::path key{};        ///< Of the certificate; without a passphrase.
+  std::filesystem::path client_ca{};  ///< Callers must show a certificate of one of these.
+
+  bool enabled() const { return !cert.empty(); }
+  friend bool operator==(const TlsConfig&, const TlsConfig&) = default;
+};
+
+/// What a tenant's keys may bring together. 0 = no limit.
+struct TenantConfig {
+  std::string name;
+  std::uint64_t runs_per_second = 0;   ///< Operations on runs.
+  std::uint64_t bytes_per_second = 0;  ///< Of bodies without their coding.
+  friend bool operator==(const TenantConfig&, const TenantConfig&) = default;
+};
+
+/// A rule and to whose runs it applies; empty = to all.
+struct ScopedRedactionRule {
+  RedactionRule rule{};
+  std::vector<std::string> tenants{};
+  std::vector<std::string> projects{};
+};
+
+/// What is taken out of runs before they are written to the log.
+struct RedactionConfig {
+  std::vector<RedactionPreset> presets{};
+  std::vector<ScopedRedactionRule> rules{};
+  std::string marker = "[redacted]";
+  std::string hash_key{};
+  std::optional<std::uint64_t> max_attachment{};  ///< Larger ones are left out; 0 = all of them.
+
+  bool empty() const { return presets.empty() && rules.empty() && !max_attachment; }
+};
+
+enum class LogFormat : std::uint8_t { kText, kJson };
 
 struct CollectorConfig {
   std::filesystem::path data;
@@ -39,8 +81,18 @@ struct CollectorConfig {
   bool allow_insecure_listen = false;
   std::vector<DestinationConfig> forward;
   std::filesystem::path ready_file;  ///< Empty = none.
+  LogFormat log_format = LogFormat::kText;
+  /// How long a stop waits for destinations to have everything.
+  std::chrono::seconds drain{0};
+
+  TlsConfig tls;  ///< Common to the listeners; see TlsOf.
+  TlsConfig tls_grpc;
+  TlsConfig tls_otlp_http;
+  TlsConfig tls_http;
 
   std::vector<NamedKey> keys;
+  std::vector<TenantConfig> tenants;
+  RedactionConfig redaction;
   std::vector<std::string> allowed_hosts;
 
   std::optional<std::uint64_t> min_free;  ///< Absent: the smaller of 1 GiB and 5 %.
@@ -56,6 +108,9 @@ struct CollectorConfig {
   std::uint64_t max_connections = 20'000;
   std::chrono::seconds header_timeout{10};
   std::chrono::seconds idle_timeout{75};
+
+  /// `listener` with what is common to all of them where it says nothing itself.
+  TlsConfig TlsOf(const TlsConfig& listener) const;
 };
 
 /// Reads an environment variable: nothing when it is not set.
@@ -71,6 +126,30 @@ Environment ProcessEnvironment();
 ///   variable (exit status 78).
 absl::StatusOr<CollectorConfig> LoadConfig(std::span<const std::string_view> flags,
                                            const Environment& environment);
+
+/// A setting as it took effect.
+struct ConfigValue {
+  std::string key;     ///< `log.min_free`, `forward[0]`.
+  std::string value;   ///< Keys of callers and destinations are masked.
+  std::string source;  ///< `--data`, `WEFT_DATA`, `FILE:LINE`, `default`.
+};
+
+/// Everything about a configuration, right or wrong.
+struct ConfigReport {
+  CollectorConfig config;  ///< What could be understood.
+  std::vector<ConfigValue> values;
+  std::vector<absl::Status> problems;  ///< As LoadConfig's errors.
+};
+
+/// Reads as LoadConfig does, but goes on behind an error.
+ConfigReport ExamineConfig(std::span<const std::string_view> flags, const Environment& environment);
+
+/// What is wrong around a configuration that is right: a data directory that cannot be had, files
+/// for destinations that cannot be read. Each message names key and path.
+std::vector<std::string> CheckSurroundings(const CollectorConfig& config);
+
+/// A configuration file in which every setting stands with its default, commented out.
+std::string ConfigExample();
 
 /// The table of options for `--help`: flags with their variables and defaults.
 std::string ConfigHelp();

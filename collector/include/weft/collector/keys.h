@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,8 +21,17 @@ class LineFile;
 
 /// An API key that callers may use, with the name it has in the configuration.
 struct NamedKey {
+  /// Which key destinations get for the runs that this one brought.
+  enum class Forward : std::uint8_t { kCaller, kDestination, kMapped };
+
   std::string name;
   std::string value;
+  std::string tenant{};                 ///< Empty = none: no tenant's limits, not counted apart.
+  std::vector<std::string> projects{};  ///< That it may write to; empty = all.
+  bool read = true;                     ///< May read runs.
+  bool admin = false;                   ///< May use `/admin`.
+  Forward forward = Forward::kCaller;
+  std::string forward_key{};  ///< Of kMapped.
 };
 
 /// The keys that open the collector. Without any, every caller is let in.
@@ -31,12 +41,15 @@ struct NamedKey {
 class AcceptedKeys {
  public:
   AcceptedKeys() = default;
-  explicit AcceptedKeys(const std::vector<NamedKey>& keys);
+  explicit AcceptedKeys(std::vector<NamedKey> keys);
 
-  bool Accepts(std::string_view key) const;
-  bool empty() const { return digests_.empty(); }
+  bool Accepts(std::string_view key) const { return empty() || Find(key) != nullptr; }
+  /// Which key it is; null for an unknown one. `value` and `forward_key` are left out.
+  const NamedKey* Find(std::string_view key) const;
+  bool empty() const { return keys_.empty(); }
 
  private:
+  std::vector<NamedKey> keys_;
   std::vector<std::array<unsigned char, 32>> digests_;
 };
 
@@ -66,6 +79,11 @@ class KeyRing {
   /// The id of `key`, which is on disk when this returns. 0 for an empty key.
   absl::StatusOr<std::uint64_t> Remember(std::string_view key);
 
+  /// The id of the key that belongs to the name `name` whenever it is asked for: see SetMapped.
+  absl::StatusOr<std::uint64_t> RememberMapped(std::string_view name);
+  /// What names stand for from now on. A name without a key is found as nothing.
+  void SetMapped(std::map<std::string, std::string, std::less<>> keys);
+
   std::optional<std::string> Find(std::uint64_t id) const;
 
   std::size_t size() const;
@@ -77,6 +95,7 @@ class KeyRing {
 
   KeyRing();
   absl::Status LoadEntries(const std::filesystem::path& path);
+  absl::StatusOr<std::uint64_t> Store(std::string_view key);
   std::uint64_t IdOf(std::string_view key) const;
 
   Secret encryption_{};
@@ -85,6 +104,7 @@ class KeyRing {
   std::size_t unreadable_ = 0;
   mutable std::mutex mutex_;
   std::map<std::uint64_t, std::string> keys_;
+  std::map<std::string, std::string, std::less<>> mapped_;
 };
 
 }  // namespace weft::collector
