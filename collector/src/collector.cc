@@ -87,8 +87,11 @@ class Collector::Impl {
     wake_.notify_all();
     if (health_.joinable()) health_.join();
     if (grpc_) grpc_->BeginStop(kRequestPatience);
+    std::thread otlp([this] {
+      if (otlp_http_) otlp_http_->Stop(kRequestPatience);
+    });
     if (http_) http_->Stop(kRequestPatience);
-    if (otlp_http_) otlp_http_->Stop(milliseconds(0));
+    otlp.join();
     if (grpc_) grpc_->FinishStop();
     StopDestinations();
     if (store_) store_->Stop();
@@ -167,12 +170,13 @@ class Collector::Impl {
     services.metrics = [this] { return Metrics(); };
     services.ready = [this] { return Ready(); };
     HttpServerOptions otlp = HttpOptionsOf(config_, config_.listen_otlp_http);
-    otlp.threads = 1;
+    services.ingest = ingest_.get();
+    services.otlp_only = true;
     auto otlp_http = HttpServer::Start(std::move(otlp), services);
     if (!otlp_http.ok()) return WithOption("--listen-otlp-http", otlp_http.status());
     otlp_http_ = *std::move(otlp_http);
 
-    services.ingest = ingest_.get();
+    services.otlp_only = false;
     services.store = store_.get();
     auto http = HttpServer::Start(HttpOptionsOf(config_, config_.listen_http), services);
     if (!http.ok()) return WithOption("--listen-http", http.status());
@@ -340,6 +344,8 @@ std::string Collector::Impl::Metrics() const {
   const HttpStats& http = http_->stats();
   out.Sample({{"receiver", "langsmith"}}, static_cast<double>(http.inflight_bytes));
   out.Sample({{"receiver", "weft"}}, static_cast<double>(grpc_->inflight_bytes()));
+  out.Sample({{"receiver", "otlp"}}, static_cast<double>(grpc_->otlp_inflight_bytes() +
+                                                         otlp_http_->stats().inflight_bytes));
   out.Family("weft_streams", "gauge", "Open streams of weft's gRPC service.");
   out.Sample({}, static_cast<double>(grpc_->streams()));
   out.Family("weft_http_connections", "gauge", "Open connections of the LangSmith API.");

@@ -20,7 +20,8 @@ namespace {
 
 constexpr int kMaxMetadataBytes = 64 << 10;
 constexpr int kMinPingIntervalMs = 5'000;
-constexpr std::array kServices = {"weft.collector.v1.CollectorService", "grpc.health.v1.Health",
+constexpr std::array kServices = {"weft.collector.v1.CollectorService", OtlpReceiver::kService,
+                                  "grpc.health.v1.Health",
                                   "grpc.reflection.v1alpha.ServerReflection"};
 
 struct HostPort {
@@ -63,7 +64,11 @@ class GrpcListener::Server {
 };
 
 GrpcListener::GrpcListener(WeftReceiverOptions receiver)
-    : receiver_(std::move(receiver)), server_(std::make_unique<Server>()) {}
+    : otlp_({.ingest = receiver.ingest,
+             .accepts_key = receiver.accepts_key,
+             .max_inflight_bytes = receiver.max_inflight_bytes}),
+      receiver_(std::move(receiver)),
+      server_(std::make_unique<Server>()) {}
 
 GrpcListener::~GrpcListener() {
   BeginStop(std::chrono::milliseconds(0));
@@ -86,6 +91,7 @@ absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::Start(GrpcListenerOp
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.RegisterService(listener->receiver_.service());
+  builder.RegisterService(listener->otlp_.service());
   listener->server_->server = builder.BuildAndStart();
   if (listener->server_->server == nullptr || port == 0) {
     return absl::UnavailableError("cannot listen on " + options.address + ": " +
@@ -106,6 +112,7 @@ void GrpcListener::SetServing(bool serving) {
 void GrpcListener::BeginStop(std::chrono::milliseconds patience) {
   if (server_->server == nullptr || server_->stopper.joinable()) return;
   receiver_.Drain();
+  otlp_.Drain();
   server_->stopper = std::thread([server = server_->server.get(), patience] {
     server->Shutdown(std::chrono::system_clock::now() + patience);
     server->Wait();

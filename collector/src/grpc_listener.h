@@ -8,6 +8,7 @@
 
 #include <absl/status/statusor.h>
 
+#include "otlp/grpc_receiver.h"
 #include "weft_receiver.h"
 
 namespace weft::collector {
@@ -17,7 +18,7 @@ struct GrpcListenerOptions {
   std::uint64_t max_message_bytes = 64ull << 20;
 };
 
-/// The gRPC port: weft's own service, health and reflection.
+/// The gRPC port: weft's own service, OTLP, health and reflection.
 ///
 /// Threads: any. Lifetime: BeginStop, FinishStop, then destroy.
 class GrpcListener {
@@ -29,6 +30,7 @@ class GrpcListener {
 
   const std::string& address() const { return address_; }
   std::uint64_t inflight_bytes() const { return receiver_.inflight_bytes(); }
+  std::uint64_t otlp_inflight_bytes() const { return otlp_.inflight_bytes(); }
   std::uint64_t streams() const { return receiver_.streams(); }
 
   /// What the health service answers, for "" and each service.
@@ -43,6 +45,7 @@ class GrpcListener {
   GrpcListener(WeftReceiverOptions receiver);
 
   std::string address_;
+  OtlpReceiver otlp_;
   WeftReceiver receiver_;
   std::unique_ptr<Server> server_;
 };

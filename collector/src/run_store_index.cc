@@ -42,6 +42,12 @@ void TraceIndex::Add(const Record& record, bool old) {
     trace.last_seq = std::max(trace.last_seq, record.position.seq);
     AddPlace(trace, segment, record.position, is_root);
     if (op.run_id != trace_id) AddRun(trace_at, op.run_id);
+    // Spans that name no trace are found under OpenTelemetry's id, and may be children of this one.
+    if (!op.otel_trace_id.IsNil()) {
+      Trace& other = traces_[TraceNode(op.otel_trace_id, old)];
+      other.last_seq = std::max(other.last_seq, record.position.seq);
+      AddPlace(other, segment, record.position, false);
+    }
     trace.has_root |= is_root && (op.kind == OpKind::kPost || op.is_root);
     if (op.kind == OpKind::kFeedback) continue;
     const bool names_project = !op.project.empty();

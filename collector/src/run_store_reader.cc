@@ -17,6 +17,12 @@ namespace {
 constexpr std::uint64_t kMaxLoadedBytes = 64 << 20;
 // A list looks back this many segments behind the index at most: 2 GiB of log.
 constexpr std::size_t kMaxListedSegments = 32;
+// Traces that share spans with each other.
+constexpr std::size_t kMaxLinkedTraces = 64;
+
+bool IsSpan(const RunOp& op) {
+  return !op.parts.empty() && op.parts.front().field == PartField::kSpan;
+}
 
 }  // namespace
 
@@ -38,11 +44,14 @@ absl::StatusOr<AttachmentContent> StoreReader::Attachment(const RunId& id, std::
   return *std::move(found);
 }
 
-std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
+StoreReader::Gathered StoreReader::GatherTrace(const RunId& trace_id,
+                                               const std::optional<RunId>& only) {
+  Ids traces = {trace_id};
   Places places;
-  std::uint64_t complete_from = AddIndexed({trace_id}, false, places);
+  std::uint64_t complete_from = AddIndexed(traces, false, places);
   auto add = [&](const Record& record, const RunOp&) { places.insert(record.position); };
-  VisitOld({trace_id}, false, complete_from, add);
+  VisitOld(traces, false, complete_from, add);
+  AddLinked(traces, places);
 
   Gathered gathered;
   gathered.trace_id = trace_id;
@@ -53,7 +62,7 @@ std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
     if (!loaded) continue;
     for (const RunOp& op : loaded->record.header.ops) {
       bool member = op.trace_id == trace_id || (op.trace_id.IsNil() && op.run_id == trace_id);
-      if (member && op.kind != OpKind::kFeedback) runs.insert(op.run_id);
+      if (member && !IsSpan(op) && op.kind != OpKind::kFeedback) runs.insert(op.run_id);
     }
   }
   // A PATCH that named no trace stands under its run when it came before the trace was known.
@@ -67,8 +76,65 @@ std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
     const std::vector<RunOp>& ops = loaded->record.header.ops;
     for (std::size_t i = 0; i < ops.size(); ++i) {
       bool member = ops[i].trace_id == trace_id || ops[i].trace_id.IsNil();
-      if (member && runs.contains(ops[i].run_id)) Take(loaded, i, gathered);
+      if (member && !IsSpan(ops[i]) && runs.contains(ops[i].run_id)) Take(loaded, i, gathered);
     }
+  }
+  TakeSpans(places, traces, only, gathered);
+  return gathered;
+}
+
+void StoreReader::AddLinked(Ids& traces, Places& places) {
+  for (Ids fresh = traces; !fresh.empty() && traces.size() < kMaxLinkedTraces;) {
+    Ids linked;
+    for (const Position& place : places) {
+      LoadedPtr loaded = Load(place);
+      if (!loaded || loaded->record.header.receiver != Receiver::kOtlp) continue;
+      for (const RunOp& op : loaded->record.header.ops) {
+        if (op.otel_trace_id.IsNil()) continue;
+        if (fresh.contains(op.trace_id)) linked.insert(op.otel_trace_id);
+        if (fresh.contains(op.otel_trace_id)) linked.insert(op.trace_id);
+      }
+    }
+    fresh.clear();
+    for (const RunId& id : linked) {
+      if (traces.insert(id).second) fresh.insert(id);
+    }
+    if (fresh.empty()) return;
+    const std::uint64_t complete_from = AddIndexed(fresh, false, places);
+    VisitOld(fresh, false, complete_from,
+             [&](const Record& record, const RunOp&) { places.insert(record.position); });
+  }
+}
+
+void StoreReader::TakeSpans(const Places& places, const Ids& traces,
+                            const std::optional<RunId>& only, Gathered& into) {
+  FoundSpans& spans = into.spans;
+  for (const Position& place : places) {
+    LoadedPtr loaded = Load(place);
+    if (!loaded || loaded->record.header.receiver != Receiver::kOtlp) continue;
+    const std::vector<RunOp>& ops = loaded->record.header.ops;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      if (!traces.contains(ops[i].trace_id) && !traces.contains(ops[i].otel_trace_id)) continue;
+      spans.Add(place.seq, i, ops[i], loaded->payload);
+      into.keep.insert(loaded);
+    }
+  }
+  if (spans.empty()) return;
+  for (const auto& [id, ops] : into.runs) spans.AddRun(Fold(into, id));
+  spans.Settle();
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    const RunPlace& place = spans.PlaceOf(i);
+    if (only ? place.run_id != *only : place.trace_id != into.trace_id) continue;
+    if (only) into.trace_id = place.trace_id;
+    into.runs[place.run_id].push_back(spans.Convert(i));
+  }
+}
+
+std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
+  Gathered gathered = GatherTrace(trace_id);
+  // Somebody who knows only OpenTelemetry's id of a trace that has another one.
+  if (gathered.runs.empty() && !gathered.spans.empty()) {
+    gathered = GatherTrace(gathered.spans.PlaceOf(0).trace_id);
   }
   std::vector<StoredRun> found;
   for (const auto& [id, ops] : gathered.runs) found.push_back(Fold(gathered, id));
@@ -115,9 +181,17 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
     for (const Position& place : places[id]) {
       LoadedPtr loaded = Load(place);
       for (std::size_t i = 0; loaded && i < loaded->record.header.ops.size(); ++i) {
-        if (loaded->record.header.ops[i].run_id == id) Take(loaded, i, gathered);
+        const RunOp& op = loaded->record.header.ops[i];
+        if (op.run_id != id) continue;
+        if (!IsSpan(op)) {
+          Take(loaded, i, gathered);
+        } else {
+          gathered.spans.Add(place.seq, i, op, loaded->payload);
+          gathered.keep.insert(loaded);
+        }
       }
     }
+    TakeRoot(gathered);
     if (!gathered.runs.empty()) found.push_back(Fold(gathered, id));
   }
   if (query.by_arrival) return found;
@@ -125,6 +199,15 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
     return a.start_time > b.start_time;
   });
   return found;
+}
+
+// Of spans that look like the root of their trace only one is.
+void StoreReader::TakeRoot(Gathered& into) const {
+  into.spans.Settle();
+  for (std::size_t i = 0; i < into.spans.size(); ++i) {
+    if (into.spans.PlaceOf(i).run_id != into.trace_id) continue;
+    into.runs[into.trace_id].push_back(into.spans.Convert(i));
+  }
 }
 
 absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
@@ -146,6 +229,11 @@ absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
     for (std::size_t i = 0; i < ops.size(); ++i) {
       bool member = ops[i].trace_id == *trace_id || ops[i].trace_id.IsNil();
       if (!member || ops[i].run_id != id) continue;
+      if (IsSpan(ops[i])) {
+        Gathered whole = GatherTrace(*trace_id, id);
+        if (!whole.runs.contains(id)) return absl::NotFoundError("no such run");
+        return whole;
+      }
       names_project |= !ops[i].project.empty();
       if (LoadedPtr loaded = Load(place)) Take(loaded, i, gathered);
     }
@@ -258,7 +346,10 @@ void StoreReader::VisitOld(const Ids& ids, bool traceless, std::uint64_t end, co
     ScanSegment(segment, [&](const Record& record) {
       for (const RunOp& op : record.header.ops) {
         if (traceless && !op.trace_id.IsNil()) continue;
-        if (ids.contains(op.run_id) || ids.contains(op.trace_id)) visit(record, op);
+        if (ids.contains(op.run_id) || ids.contains(op.trace_id) ||
+            ids.contains(op.otel_trace_id)) {
+          visit(record, op);
+        }
       }
     });
   }

@@ -14,6 +14,7 @@
 
 #include "fold.h"
 #include "run_store_index.h"
+#include "run_store_spans.h"
 
 namespace weft::collector {
 
@@ -40,18 +41,26 @@ class StoreReader {
     std::string payload;
   };
   using LoadedPtr = std::shared_ptr<const Loaded>;
+  using Ids = std::set<RunId>;
+  using Visit = std::function<void(const Record&, const RunOp&)>;
+  using Places = std::set<Position>;
   // Operations with what they point into.
   struct Gathered {
     RunId trace_id;
     std::string trace_project;
     std::map<RunId, std::vector<FoldOp>> runs;
     std::set<LoadedPtr> keep;
+    FoundSpans spans;
   };
-  using Ids = std::set<RunId>;
-  using Visit = std::function<void(const Record&, const RunOp&)>;
-  using Places = std::set<Position>;
 
   absl::StatusOr<Gathered> GatherRun(const RunId& id);
+  /// All runs of a trace; or, of all that is connected with it, `only` this one.
+  Gathered GatherTrace(const RunId& trace_id, const std::optional<RunId>& only = std::nullopt);
+  /// Adds the traces that spans connect with those given, and where they are.
+  void AddLinked(Ids& traces, Places& places);
+  void TakeSpans(const Places& places, const Ids& traces, const std::optional<RunId>& only,
+                 Gathered& into);
+  void TakeRoot(Gathered& into) const;
   StoredRun Fold(const Gathered& gathered, const RunId& id) const;
 
   std::optional<RunId> TraceOf(const RunId& run);

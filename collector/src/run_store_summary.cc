@@ -76,9 +76,13 @@ void SegmentSummary::Add(const RecordHeader& header) {
     std::uint64_t* block = &blocks_[place.block * kWords];
     for (std::uint32_t bit : place.bits) block[bit / 64] |= std::uint64_t{1} << (bit % 64);
   };
-  RunId before;
+  RunId before, otel_before;
   for (const RunOp& op : header.ops) {
     add(op.run_id);
+    if (!op.otel_trace_id.IsNil() && op.otel_trace_id != otel_before) {
+      add(op.otel_trace_id);
+      otel_before = op.otel_trace_id;
+    }
     if (op.trace_id.IsNil()) {
       has_traceless_ = true;
     } else if (op.trace_id != op.run_id && op.trace_id != before) {

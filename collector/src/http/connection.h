@@ -28,6 +28,7 @@
 
 #include "http/guard.h"
 #include "http/langsmith_api.h"
+#include "otlp/http_api.h"
 
 namespace weft::collector {
 
@@ -168,6 +169,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         {"authorization", &request_.authorization},
         {"content-type", &request_.content_type},
         {"content-encoding", &request_.content_encoding},
+        {"langsmith-project", &request_.project},
         {"content-length", nullptr},
         {"transfer-encoding", nullptr},
         {"expect", nullptr},
@@ -337,10 +339,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Reply(HttpReply reply) {
     if (reply.status >= 400) {
       ++shared_.stats.refused;
+      const bool is_otlp = target_.route == Route::kOtlpTraces;
       if (!reply.reason_counted.empty() && shared_.services.ingest != nullptr &&
           LangSmithApi::IsWrite(request_, target_)) {
-        shared_.services.ingest->CountRefused(Receiver::kLangSmith, reply.reason_counted, 1);
+        shared_.services.ingest->CountRefused(is_otlp ? Receiver::kOtlp : Receiver::kLangSmith,
+                                              reply.reason_counted, 1);
       }
+      if (is_otlp) reply = OtlpError(request_, std::move(reply));
     }
     Release();
     early_reply_.reset();

@@ -164,9 +164,6 @@ std::size_t NumberOr(const std::optional<std::string>& text, std::size_t otherwi
 
 std::optional<HttpReply> LangSmithApi::CheckHeader(const HttpRequest& request,
                                                    const Target& target) const {
-  if (services_.ingest == nullptr && !IsForProbes(target.route)) {
-    return ErrorReply(501, "this version does not receive OTLP; it has LangSmith's API and gRPC");
-  }
   if (target.route == Route::kUnknown) {
     return ErrorReply(404, "path: nothing is at '" + request.target + "'");
   }
@@ -176,13 +173,8 @@ std::optional<HttpReply> LangSmithApi::CheckHeader(const HttpRequest& request,
     reply.headers.emplace_back("Allow", AllowedMethods(target.route));
     return reply;
   }
-  if (target.route == Route::kOtlpTraces) {
-    return ErrorReply(501,
-                      "this version does not receive OTLP; it receives LangSmith's API and gRPC");
-  }
-  const bool for_probes = target.route == Route::kLive || target.route == Route::kReady ||
-                          target.route == Route::kMetrics;
-  if (services_.ingest == nullptr && !for_probes) {
+  if (target.route == Route::kOtlpTraces) return otlp_.CheckHeader(request);
+  if (services_.otlp_only && !IsForProbes(target.route)) {
     return ErrorReply(404, "path: this listener is for OTLP, not for '" + request.target + "'");
   }
   if (!IsWrite(request, target) && target.route != Route::kRunsQuery) return std::nullopt;
@@ -205,7 +197,7 @@ std::optional<HttpReply> LangSmithApi::CheckHeader(const HttpRequest& request,
 }
 
 bool LangSmithApi::IsWrite(const HttpRequest& request, const Target& target) {
-  return target.route == Route::kRuns || target.route == Route::kRunsBatch ||
+  return target.route == Route::kOtlpTraces || target.route == Route::kRuns || target.route == Route::kRunsBatch ||
          target.route == Route::kRunsMultipart ||
          (target.route == Route::kRun && request.method == "PATCH");
 }
@@ -218,6 +210,9 @@ bool LangSmithApi::ReadsStore(const Target& target) {
 
 void LangSmithApi::Write(const HttpRequest& request, const Target& target, std::string body,
                          Done done) const {
+  if (target.route == Route::kOtlpTraces) {
+    return otlp_.Write(request, std::move(body), std::move(done));
+  }
   thread_local DecodeBuffer scratch;
   const ContentCoding coding =
       ParseContentCoding(request.content_encoding).value_or(ContentCoding::kIdentity);

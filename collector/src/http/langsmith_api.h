@@ -9,6 +9,7 @@
 
 #include "http/message.h"
 #include "http/target.h"
+#include "otlp/http_api.h"
 
 namespace weft::collector {
 
@@ -20,7 +21,7 @@ class LangSmithApi {
   using Done = std::function<void(HttpReply)>;
 
   LangSmithApi(const HttpServerOptions& options, const HttpServices& services, HttpStats& stats)
-      : options_(options), services_(services), stats_(stats) {}
+      : options_(options), services_(services), stats_(stats), otlp_(options, services) {}
 
   /// What can be refused before the body is read: path, method, type, coding.
   std::optional<HttpReply> CheckHeader(const HttpRequest& request, const Target& target) const;
@@ -48,6 +49,7 @@ class LangSmithApi {
   const HttpServerOptions& options_;
   const HttpServices& services_;
   HttpStats& stats_;
+  const OtlpHttpApi otlp_;
 };
 
 }  // namespace weft::collector

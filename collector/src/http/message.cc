@@ -78,6 +78,7 @@ HttpReply ErrorReply(int status, std::string_view message, std::string_view reas
   HttpReply reply;
   reply.status = status;
   reply.body = "{\"detail\":" + JsonQuoted(message) + "}";
+  reply.message = message;
   reply.reason_counted = reason_counted;
   if (status == 503) reply.headers.emplace_back("Retry-After", RetryAfterSeconds());
   return reply;

@@ -22,6 +22,7 @@ struct HttpRequest {
   std::string authorization;  ///< Looked at only where `x-api-key` is absent.
   std::string content_type;
   std::string content_encoding;
+  std::string project;  ///< `Langsmith-Project`.
 };
 
 /// An answer.
@@ -30,6 +31,7 @@ struct HttpReply {
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string_view, std::string>> headers;
+  std::string message;         ///< Of an error; stands in the body, too.
   std::string reason_counted;  ///< For the metrics of refused requests; empty = not refused data.
 };
 

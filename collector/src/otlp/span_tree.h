@@ -19,6 +19,7 @@ struct RunPlace {
   RunId trace_id{};
   RunId parent_run_id{};  ///< Nil for a root.
   std::string dotted_order{};
+  bool clock_fixed = false;  ///< It began before its parent; `dotted_order` has the parent's time.
 
   friend bool operator==(const RunPlace&, const RunPlace&) = default;
 };
@@ -53,9 +54,6 @@ class SpanTree {
   /// The place of a span that was added; after Settle.
   const RunPlace& PlaceOf(const SpanIds& span) const;
 
-  /// Whether the span is the root of its trace.
-  bool IsRoot(const SpanIds& span) const { return PlaceOf(span).parent_run_id.IsNil(); }
-
  private:
   static constexpr std::size_t kNone = ~std::size_t{0};
 
@@ -75,13 +73,13 @@ class SpanTree {
     SpanIds ids;  ///< Of a run: only run_id and trace_id.
     RunPlace place;
     std::size_t parent = kNone;
-    std::uint64_t part_ns = 0;  ///< The time in its part of the dotted order.
     bool is_span = false;
+    bool is_root = false;
     State state = State::kNew;
   };
 
   void ChooseRoots();
-  std::size_t FindParent(const Node& node) const;
+  std::size_t FindParent(std::size_t at) const;
   void SettleFrom(std::size_t at);
   void Place(Node& node);
 

@@ -37,9 +37,9 @@ struct HttpServerOptions {
 /// What the server asks of the rest of the collector. All are called from several threads and must
 /// outlive the server.
 struct HttpServices {
-  /// Null: the listener is for OTLP, which this version does not receive. It answers so, and
-  /// serves `/live`, `/ready` and `/metrics`.
   Ingest* ingest = nullptr;
+  /// The listener has OTLP, `/live`, `/ready` and `/metrics`, and nothing of LangSmith's API.
+  bool otlp_only = false;
   const RunStore* store = nullptr;
   std::function<bool(std::string_view key)> accepts_key{};  ///< Empty: every key, and none at all.
   std::function<std::string()> metrics{};                   ///< Prometheus text for `/metrics`.
@@ -56,8 +56,8 @@ struct HttpStats {
       0};  ///< Invalid text or NaN replaced, parents filled in.
 };
 
-/// Everything HTTP that comes in: LangSmith's API for writing and reading runs, `/live`, `/ready`,
-/// `/metrics` (docs/http-api.md).
+/// Everything HTTP that comes in: LangSmith's API for writing and reading runs, OTLP, `/live`,
+/// `/ready`, `/metrics` (docs/http-api.md).
 ///
 ///     auto server = HttpServer::Start({.address = "127.0.0.1:0"}, {.ingest = &ingest, .store =
 ///     &store}); std::cerr << "listening on " << (*server)->address() << "\n";

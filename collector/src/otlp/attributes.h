@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weft::collector {
+
+/// An AnyValue, read where it lies.
+struct AttributeValue {
+  enum class Type : std::uint8_t { kNone, kText, kBool, kInt, kDouble, kList, kMap, kBytes };
+  Type type = Type::kNone;
+  std::string_view bytes{};  ///< kText, kBytes; of kList and kMap the message.
+  std::int64_t number = 0;   ///< kInt, and kBool as 0 or 1.
+  double real = 0;           ///< kDouble
+
+  static AttributeValue Read(std::string_view any_value);
+
+  bool is_text() const { return type == Type::kText; }
+  /// As JSON: integers exact, what is no number `null`, bytes as base64.
+  std::string Json() const;
+  void AppendJson(std::string& out) const;
+  /// A text as it is, anything else as JSON; nothing for kNone.
+  std::string Text() const;
+  /// An integer, also where it was sent as a double or as a text.
+  std::optional<std::int64_t> Integer() const;
+};
+
+/// The attributes of a span, an event or a resource, found by key. The last of equal keys counts.
+///
+/// Who uses an attribute says so (Take): the others are kept with the run.
+class Attributes {
+ public:
+  struct Entry {
+    std::string_view key;
+    std::string_view value;  ///< An AnyValue.
+    bool used = false;
+  };
+
+  void Add(std::string_view key_value);
+  /// After the last Add.
+  void Sort();
+
+  /// Null when there is none.
+  Entry* Find(std::string_view key);
+  bool Has(std::string_view key) { return Find(key) != nullptr; }
+  AttributeValue Value(std::string_view key);
+  /// Of a text; empty for anything else.
+  std::string_view Text(std::string_view key);
+  /// The same, and marks it as used.
+  AttributeValue Take(std::string_view key);
+  std::string_view TakeText(std::string_view key);
+  void MarkUsed(std::string_view key);
+
+  /// Those whose keys begin with `prefix`, in the order of their keys.
+  std::vector<Entry*> Under(std::string_view prefix);
+  std::vector<Entry>& all() { return entries_; }
+  bool empty() const { return entries_.empty(); }
+
+ private:
+  std::vector<Entry> entries_;
+};
+
+}  // namespace weft::collector

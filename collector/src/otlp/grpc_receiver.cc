@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "otlp/grpc_receiver.h"
+
+#include <atomic>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/codegen/service_type.h>
+
+#include <weft/tracing/internal/proto_writer.h>
+
+#include "otlp/trace_request.h"
+#include "otlp/trace_response.h"
+
+namespace weft::collector {
+namespace {
+
+constexpr char kMethod[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+std::string MetadataOf(const grpc::CallbackServerContext& context, const char* name) {
+  const auto found = context.client_metadata().find(name);
+  if (found == context.client_metadata().end()) return "";
+  return {found->second.data(), found->second.size()};
+}
+
+std::string KeyOf(const grpc::CallbackServerContext& context) {
+  constexpr std::string_view kBearer = "Bearer ";
+  std::string key = MetadataOf(context, "x-api-key");
+  if (!key.empty()) return key;
+  key = MetadataOf(context, "authorization");
+  return key.starts_with(kBearer) ? key.substr(kBearer.size()) : "";
+}
+
+std::string Joined(const grpc::ByteBuffer& buffer) {
+  std::string bytes;
+  std::vector<grpc::Slice> slices;
+  if (!buffer.Dump(&slices).ok()) return bytes;
+  bytes.reserve(buffer.Length());
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+grpc::ByteBuffer BufferOf(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// A google.rpc.Status with RetryInfo: without it, RESOURCE_EXHAUSTED would tell a client to give
+// the spans up.
+grpc::Status OverRate(const absl::Status& status) {
+  const std::string message(status.message());
+  const auto wait = RetryAfterOf(status);
+  std::string info;
+  internal::ProtoWriter delay(info);
+  const auto duration = delay.Begin(1);
+  delay.Number(1, static_cast<std::uint64_t>(wait.count() / 1000));
+  delay.Number(2, static_cast<std::uint64_t>(wait.count() % 1000 * 1'000'000));
+  delay.End(duration);
+  std::string details;
+  internal::ProtoWriter out(details);
+  out.Number(1, grpc::StatusCode::RESOURCE_EXHAUSTED);
+  out.Text(2, message);
+  const auto any = out.Begin(3);
+  out.Text(1, "type.googleapis.com/google.rpc.RetryInfo");
+  out.Text(2, info);
+  out.End(any);
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED, message, details};
+}
+
+// What invites another try is UNAVAILABLE.
+grpc::Status StatusOf(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  if (RetryAfterOf(status).count() > 0) return OverRate(status);
+  const auto code = absl::IsInvalidArgument(status)    ? grpc::StatusCode::INVALID_ARGUMENT
+                    : absl::IsUnauthenticated(status)  ? grpc::StatusCode::UNAUTHENTICATED
+                    : absl::IsPermissionDenied(status) ? grpc::StatusCode::PERMISSION_DENIED
+                                                       : grpc::StatusCode::UNAVAILABLE;
+  return {code, std::string(status.message())};
+}
+
+}  // namespace
+
+// What calls share with the receiver. Calls keep it alive: an answer may come after the server is
+// gone.
+struct OtlpReceiverState {
+  explicit OtlpReceiverState(OtlpReceiverOptions given) : options(std::move(given)) {}
+
+  void Refuse(std::string_view reason) { options.ingest->CountRefused(Receiver::kOtlp, reason, 1); }
+
+  const OtlpReceiverOptions options;
+  std::atomic<std::uint64_t> inflight_bytes{0};
+  std::atomic<bool> draining{false};
+};
+
+// As generated code registers a raw callback method, but without the generated messages.
+class OtlpReceiver::Service final : public grpc::Service {
+ public:
+  explicit Service(OtlpReceiverOptions options)
+      : state_(std::make_shared<OtlpReceiverState>(std::move(options))) {
+    AddMethod(new grpc::internal::RpcServiceMethod(kMethod, grpc::internal::RpcMethod::NORMAL_RPC,
+                                                   nullptr));
+    MarkMethodRawCallback(
+        0, new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer, grpc::ByteBuffer>(
+               [this](grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                      grpc::ByteBuffer* response) { return Export(context, *request, response); }));
+  }
+
+  OtlpReceiverState& state() { return *state_; }
+
+ private:
+  grpc::ServerUnaryReactor* Export(grpc::CallbackServerContext* context,
+                                   const grpc::ByteBuffer& request, grpc::ByteBuffer* response) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    *response = BufferOf("");
+    if (grpc::Status status = Receive(*context, request, reactor, response); !status.ok()) {
+      reactor->Finish(status);
+    }
+    return reactor;
+  }
+
+  // OK: the reactor is finished later, or was already.
+  grpc::Status Receive(const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request,
+                       grpc::ServerUnaryReactor* reactor, grpc::ByteBuffer* response) {
+    const OtlpReceiverOptions& options = state_->options;
+    std::string key = KeyOf(context);
+    if (options.accepts_key && !options.accepts_key(key)) {
+      state_->Refuse("unauthenticated");
+      return {grpc::StatusCode::UNAUTHENTICATED, "no or an unknown key in the metadata x-api-key"};
+    }
+    const std::uint64_t bytes = request.Length();
+    const std::uint64_t before = state_->inflight_bytes.fetch_add(bytes);
+    if (state_->draining || before + bytes > options.max_inflight_bytes) {
+      state_->inflight_bytes -= bytes;
+      state_->Refuse(state_->draining ? "stopping" : "overload");
+      return {grpc::StatusCode::UNAVAILABLE,
+              state_->draining ? "the collector is stopping" : "too many bytes in flight"};
+    }
+    IngestBatch batch;
+    batch.payload = Joined(request);
+    auto decoded = DecodeTraceRequest(MetadataOf(context, "langsmith-project"), &batch.payload);
+    if (!decoded.ok()) {
+      state_->inflight_bytes -= bytes;
+      state_->Refuse("unreadable");
+      return StatusOf(decoded.status());
+    }
+    if (!decoded->rejected.empty()) *response = BufferOf(TraceResponse(decoded->rejected, false));
+    batch.header.receiver = Receiver::kOtlp;
+    batch.header.decoded_size = batch.payload.size();
+    batch.header.ops = std::move(decoded->ops);
+    batch.rejected = std::move(decoded->rejected);
+    batch.api_key = std::move(key);
+    options.ingest->Accept(std::move(batch),
+                           [state = state_, reactor, bytes](const absl::Status& status) {
+                             state->inflight_bytes -= bytes;
+                             reactor->Finish(StatusOf(status));
+                           });
+    return grpc::Status::OK;
+  }
+
+  const std::shared_ptr<OtlpReceiverState> state_;
+};
+
+OtlpReceiver::OtlpReceiver(OtlpReceiverOptions options)
+    : service_(std::make_unique<Service>(std::move(options))) {}
+
+OtlpReceiver::~OtlpReceiver() = default;
+
+grpc::Service* OtlpReceiver::service() { return service_.get(); }
+
+void OtlpReceiver::Drain() { service_->state().draining = true; }
+
+std::uint64_t OtlpReceiver::inflight_bytes() const { return service_->state().inflight_bytes; }
+
+}  // namespace weft::collector

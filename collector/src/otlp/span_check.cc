@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "otlp/span_check.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include <simdjson.h>
+
+#include "otlp/proto_reader.h"
+
+namespace weft::collector {
+namespace {
+
+constexpr auto kVarint = ProtoReader::kVarint;
+constexpr auto kFixed64 = ProtoReader::kFixed64;
+constexpr auto kDelimited = ProtoReader::kDelimited;
+
+constexpr std::uint64_t kStatusError = 2;
+
+bool IsAscii(std::string_view text) {
+  std::uint64_t high = 0;
+  while (text.size() >= sizeof high) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data(), sizeof word);
+    high |= word;
+    text.remove_prefix(sizeof word);
+  }
+  for (const char c : text) high |= static_cast<unsigned char>(c);
+  return (high & 0x8080808080808080u) == 0;
+}
+
+bool IsZero(std::string_view bytes) {
+  return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+// The text of an AnyValue, if it is one.
+std::string_view TextOf(std::string_view value) {
+  std::string_view text;
+  for (ProtoReader in(value); in.Next();) {
+    if (in.Is(1, kDelimited)) text = in.bytes();
+  }
+  return text;
+}
+
+bool IsTrue(std::string_view value) {
+  for (ProtoReader in(value); in.Next();) {
+    if (in.Is(1, kDelimited)) return in.bytes() == "true";
+    if (in.Is(2, kVarint)) return in.number() != 0;
+  }
+  return false;
+}
+
+void TakeAttribute(std::string_view key, std::string_view value, SpanFacts* facts) {
+  constexpr std::string_view kPrefix = "langsmith.";
+  if (!key.starts_with(kPrefix)) {
+    // The JavaScript AI SDK's name for the same.
+    if (key == "ai.telemetry.metadata.ls_project_name" && facts->project.empty()) {
+      facts->project = TextOf(value);
+    }
+    return;
+  }
+  key.remove_prefix(kPrefix.size());
+  const std::pair<std::string_view, std::string_view SpanFacts::*> texts[] = {
+      {"trace.id", &SpanFacts::langsmith_trace_id},
+      {"span.id", &SpanFacts::langsmith_span_id},
+      {"span.parent_id", &SpanFacts::langsmith_parent_id},
+      {"span.dotted_order", &SpanFacts::dotted_order},
+      {"traceable_parent_otel_span_id", &SpanFacts::traceable_parent},
+  };
+  for (const auto& [name, slot] : texts) {
+    if (key == name) facts->*slot = TextOf(value);
+  }
+  if (key == "is_root") facts->says_root = IsTrue(value);
+  if (key == "trace.session_name") {
+    if (const std::string_view project = TextOf(value); !project.empty()) facts->project = project;
+  }
+}
+
+}  // namespace
+
+const char* SpanFacts::Defect() const {
+  if (trace_id.size() != 16) return "trace_id: not 16 bytes";
+  if (IsZero(trace_id)) return "trace_id: all zero";
+  if (span_id.size() != 8) return "span_id: not 8 bytes";
+  if (IsZero(span_id)) return "span_id: all zero";
+  if (!parent_span_id.empty() && parent_span_id.size() != 8) return "parent_span_id: not 8 bytes";
+  if (attributes > kMaxSpanAttributes) return "attributes: more than 2000";
+  return nullptr;
+}
+
+bool SpanChecker::Fail(const char* error) {
+  error_ = error;
+  return false;
+}
+
+bool SpanChecker::CheckText(std::string_view text) {
+  if (invalid_text_ == nullptr || IsAscii(text)) return true;
+  if (!simdjson::validate_utf8(text.data(), text.size())) invalid_text_->push_back(text);
+  return true;
+}
+
+bool SpanChecker::CheckSpan(std::string_view span, SpanFacts* facts) {
+  ProtoReader in(span);
+  while (in.Next()) {
+    if (in.type() == kDelimited) {
+      bool good = true;
+      switch (in.field()) {
+        case 1:
+          facts->trace_id = in.bytes();
+          break;
+        case 2:
+          facts->span_id = in.bytes();
+          break;
+        case 3:  // trace_state
+        case 5:  // name
+          good = CheckText(in.bytes());
+          break;
+        case 4:
+          facts->parent_span_id = in.bytes();
+          break;
+        case 9: {
+          std::string_view key, value;
+          good = CheckKeyValue(in.bytes(), 0, &key, &value);
+          ++facts->attributes;
+          if (good && !key.empty() && (key[0] == 'l' || key[0] == 'a')) {
+            TakeAttribute(key, value, facts);
+          }
+          break;
+        }
+        case 11:
+          good = CheckEvent(in.bytes(), facts);
+          break;
+        case 13:
+          good = CheckLink(in.bytes());
+          break;
+        case 15:
+          good = CheckStatus(in.bytes(), facts);
+          break;
+        default:
+          break;
+      }
+      if (!good) return false;
+    } else if (in.Is(7, kFixed64)) {
+      facts->start_unix_ns = in.number();
+    } else if (in.Is(8, kFixed64)) {
+      facts->end_unix_ns = in.number();
+    }
+  }
+  return in.ok() || Fail("a span is cut off or damaged");
+}
+
+bool SpanChecker::CheckEvent(std::string_view event, SpanFacts* facts) {
+  ProtoReader in(event);
+  while (in.Next()) {
+    if (in.Is(2, kDelimited)) {
+      CheckText(in.bytes());
+      facts->has_error |= in.bytes() == "exception";
+    } else if (in.Is(3, kDelimited) && !CheckAttribute(in.bytes())) {
+      return false;
+    }
+  }
+  return in.ok() || Fail("an event is cut off or damaged");
+}
+
+bool SpanChecker::CheckLink(std::string_view link) {
+  ProtoReader in(link);
+  while (in.Next()) {
+    if (in.Is(3, kDelimited)) CheckText(in.bytes());
+    if (in.Is(4, kDelimited) && !CheckAttribute(in.bytes())) return false;
+  }
+  return in.ok() || Fail("a link is cut off or damaged");
+}
+
+bool SpanChecker::CheckStatus(std::string_view status, SpanFacts* facts) {
+  ProtoReader in(status);
+  while (in.Next()) {
+    if (in.Is(2, kDelimited)) CheckText(in.bytes());
+    if (in.Is(3, kVarint)) facts->has_error |= in.number() == kStatusError;
+  }
+  return in.ok() || Fail("a status is cut off or damaged");
+}
+
+bool SpanChecker::CheckResource(std::string_view resource) {
+  ProtoReader in(resource);
+  while (in.Next()) {
+    if (in.Is(1, kDelimited) && !CheckAttribute(in.bytes())) return false;
+  }
+  return in.ok() || Fail("a resource is cut off or damaged");
+}
+
+bool SpanChecker::CheckScope(std::string_view scope) {
+  ProtoReader in(scope);
+  while (in.Next()) {
+    if (in.Is(1, kDelimited) || in.Is(2, kDelimited)) CheckText(in.bytes());
+    if (in.Is(3, kDelimited) && !CheckAttribute(in.bytes())) return false;
+  }
+  return in.ok() || Fail("a scope is cut off or damaged");
+}
+
+bool SpanChecker::CheckAttribute(std::string_view pair) {
+  std::string_view key, value;
+  return CheckKeyValue(pair, 0, &key, &value);
+}
+
+bool SpanChecker::CheckKeyValue(std::string_view pair, int depth, std::string_view* key,
+                                std::string_view* value) {
+  ProtoReader in(pair);
+  while (in.Next()) {
+    if (in.Is(1, kDelimited)) {
+      *key = in.bytes();
+      CheckText(*key);
+    } else if (in.Is(2, kDelimited)) {
+      *value = in.bytes();
+      if (!CheckValue(*value, depth)) return false;
+    }
+  }
+  return in.ok() || Fail("an attribute is cut off or damaged");
+}
+
+bool SpanChecker::CheckValue(std::string_view value, int depth) {
+  if (depth > kMaxValueDepth) return Fail("an attribute is nested too deeply");
+  ProtoReader in(value);
+  while (in.Next()) {
+    if (in.Is(1, kDelimited)) {
+      CheckText(in.bytes());
+    } else if (in.Is(5, kDelimited) || in.Is(6, kDelimited)) {
+      const bool is_map = in.field() == 6;
+      ProtoReader items(in.bytes());
+      while (items.Next()) {
+        if (!items.Is(1, kDelimited)) continue;
+        std::string_view key, inner;
+        const bool good = is_map ? CheckKeyValue(items.bytes(), depth + 1, &key, &inner)
+                                 : CheckValue(items.bytes(), depth + 1);
+        if (!good) return false;
+      }
+      if (!items.ok()) return Fail("a list or map is cut off or damaged");
+    }
+  }
+  return in.ok() || Fail("a value is cut off or damaged");
+}
+
+}  // namespace weft::collector

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "otlp/span_tree.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+namespace weft::collector {
+namespace {
+
+// `20260910T002640021001Z`, the time of a part.
+std::string TimeOfPart(std::uint64_t unix_ns) {
+  const auto time = std::chrono::sys_time<std::chrono::microseconds>(
+      std::chrono::microseconds(static_cast<std::int64_t>(unix_ns / 1000)));
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  char text[48];
+  const int size = std::snprintf(
+      text, sizeof text, "%04d%02u%02uT%02d%02d%02d%06dZ", static_cast<int>(date.year()),
+      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
+  return {text, static_cast<std::size_t>(size)};
+}
+
+// The time of the last part of a dotted order.
+std::string_view LastTime(std::string_view order) {
+  const std::size_t dot = order.rfind('.');
+  if (dot != std::string_view::npos) order.remove_prefix(dot + 1);
+  return order.substr(0, order.size() - std::min(order.size(), RunId::kTextSize));
+}
+
+SpanId ShortId(const RunId& id) {
+  SpanId last = 0;
+  for (std::size_t i = 8; i < 16; ++i) last = last << 8 | id.bytes[i];
+  return last;
+}
+
+}  // namespace
+
+void SpanTree::AddSpan(const SpanIds& span) {
+  if (!by_span_.try_emplace({span.otel_trace_id, span.span_id}, nodes_.size()).second) return;
+  Node node;
+  node.ids = span;
+  node.is_span = true;
+  nodes_.push_back(std::move(node));
+}
+
+void SpanTree::AddRun(const RunPlace& run) {
+  if (!by_run_.try_emplace(run.run_id, nodes_.size()).second) return;
+  by_short_run_.try_emplace({run.trace_id, ShortId(run.run_id)}, nodes_.size());
+  Node node;
+  node.place = run;
+  node.state = State::kSettled;
+  nodes_.push_back(std::move(node));
+}
+
+void SpanTree::Settle() {
+  ChooseRoots();
+  for (Node& node : nodes_) {
+    if (node.is_span) node.state = State::kNew;
+  }
+  for (std::size_t at = 0; at < nodes_.size(); ++at) SettleFrom(at);
+}
+
+// A trace has one root, with the trace's id. Spans that cannot be told from it by an id of their
+// own (several have no parent) are its children.
+void SpanTree::ChooseRoots() {
+  roots_.clear();
+  const auto choose = [this](bool has_parent) {
+    for (std::size_t at = 0; at < nodes_.size(); ++at) {
+      const Node& node = nodes_[at];
+      if (!node.is_span || !node.ids.is_root || (node.ids.parent_span_id != 0) != has_parent) {
+        continue;
+      }
+      roots_.try_emplace(node.ids.otel_trace_id, at);
+    }
+  };
+  choose(false);
+  choose(true);
+  for (std::size_t at = 0; at < nodes_.size(); ++at) {
+    Node& node = nodes_[at];
+    if (!node.is_span) continue;
+    const auto root = roots_.find(node.ids.otel_trace_id);
+    node.is_root = node.ids.is_root && (node.ids.names_run_id || root->second == at);
+    node.place.run_id =
+        node.ids.is_root && !node.is_root ? PaddedRunId(node.ids.span_id) : node.ids.run_id;
+    by_run_.try_emplace(node.place.run_id, at);
+  }
+}
+
+std::size_t SpanTree::FindParent(std::size_t at) const {
+  const SpanIds& ids = nodes_[at].ids;
+  const auto find = [at](const auto& map, const auto& key) {
+    const auto found = map.find(key);
+    return found == map.end() || found->second == at ? kNone : found->second;
+  };
+  if (!ids.parent_run_id.IsNil()) return find(by_run_, ids.parent_run_id);
+  if (ids.parent_span_id != 0) {
+    std::size_t parent = find(by_span_, Key{ids.otel_trace_id, ids.parent_span_id});
+    if (parent == kNone) parent = find(by_short_run_, Key{ids.trace_id, ids.parent_span_id});
+    if (parent != kNone) return parent;
+  }
+  if (ids.traceable_parent_span_id != 0) {
+    return find(by_span_, Key{ids.otel_trace_id, ids.traceable_parent_span_id});
+  }
+  return ids.is_root ? find(roots_, ids.otel_trace_id) : kNone;
+}
+
+// Without recursion, for a chain of spans may be long.
+void SpanTree::SettleFrom(std::size_t at) {
+  std::vector<std::size_t> chain;
+  while (at != kNone && nodes_[at].state == State::kNew) {
+    Node& node = nodes_[at];
+    node.state = State::kVisiting;
+    node.parent = node.is_root ? kNone : FindParent(at);
+    chain.push_back(at);
+    at = node.parent;
+  }
+  // Spans in a circle have no parent that could be told.
+  if (at != kNone && nodes_[at].state == State::kVisiting) nodes_[chain.back()].parent = kNone;
+  for (; !chain.empty(); chain.pop_back()) {
+    Place(nodes_[chain.back()]);
+    nodes_[chain.back()].state = State::kSettled;
+  }
+}
+
+void SpanTree::Place(Node& node) {
+  const SpanIds& ids = node.ids;
+  const Node* parent = node.parent == kNone ? nullptr : &nodes_[node.parent];
+  RunPlace& place = node.place;
+  place.trace_id = ids.trace_id;
+  place.parent_run_id = RunId();
+  place.dotted_order.clear();
+  place.clock_fixed = false;
+  std::string time = TimeOfPart(ids.start_unix_ns);
+  if (node.is_root) {
+    place.dotted_order =
+        ids.dotted_order.empty() ? time + place.run_id.ToString() : ids.dotted_order;
+    return;
+  }
+  if (parent == nullptr) {
+    place.parent_run_id = !ids.parent_run_id.IsNil()
+                              ? ids.parent_run_id
+                              : PaddedRunId(ids.parent_span_id != 0 ? ids.parent_span_id
+                                                                    : ids.traceable_parent_span_id);
+    // Whoever named the whole ancestry knew it.
+    place.dotted_order = ids.dotted_order;
+    const auto root = roots_.find(ids.otel_trace_id);
+    if (!ids.names_trace_id && root != roots_.end()) {
+      place.trace_id = nodes_[root->second].ids.trace_id;
+    }
+    return;
+  }
+  place.parent_run_id = parent->place.run_id;
+  if (!ids.names_trace_id) place.trace_id = parent->place.trace_id;
+  if (!ids.dotted_order.empty()) {
+    place.dotted_order = ids.dotted_order;
+  } else if (!parent->place.dotted_order.empty() && parent->place.trace_id == place.trace_id) {
+    const std::string_view earliest = LastTime(parent->place.dotted_order);
+    // Clocks of machines differ, but an order must not go back.
+    place.clock_fixed = time < earliest;
+    if (place.clock_fixed) time = earliest;
+    place.dotted_order = parent->place.dotted_order + '.' + time + place.run_id.ToString();
+  }
+}
+
+const RunPlace& SpanTree::PlaceOf(const SpanIds& span) const {
+  return nodes_[by_span_.at({span.otel_trace_id, span.span_id})].place;
+}
+
+}  // namespace weft::collector
