@@ -16,13 +16,16 @@ constexpr std::size_t kMostPeers = 1024;
 KeepSignals::KeepSignals(double per_second)
     : per_second_(per_second), rate_(Rate::Of(per_second, 0)), buckets_(kMostPeers) {}
 
-void KeepSignals::Receive(Run& run, const MetadataView& metadata, bool trusted,
+void KeepSignals::Receive(const MetadataView& metadata, bool trusted, Tracer* tracer,
+                          absl::FunctionRef<RunRef()> find,
                           absl::FunctionRef<std::string()> peer) noexcept try {
-  if (!HearsKeepSignals(run) || metadata.Get(kKeepHeader) != kKeepValue) return;
-  if (!trusted) return TakeKeepSignal(run, KeepSignal::kIgnored);
+  if (metadata.Get(kKeepHeader) != kKeepValue) return;
+  const RunRef run = find();
+  if (!HearsKeepSignals(run, tracer)) return;
+  if (!trusted) return TakeKeepSignal(run, tracer, KeepSignal::kIgnored);
   const bool taken = run.kept() || (per_second_ > 0 &&
                                     buckets_.Take(WithoutPort(peer()), rate_, SteadyNow()) == 0);
-  TakeKeepSignal(run, taken ? KeepSignal::kFollowed : KeepSignal::kLimited);
+  TakeKeepSignal(run, tracer, taken ? KeepSignal::kFollowed : KeepSignal::kLimited);
 } catch (...) {
   CountHookFailure();
 }

@@ -22,9 +22,10 @@ class KeepSignals {
  public:
   explicit KeepSignals(double per_second);
 
-  /// Looks whether a peer wants the trace of `run` kept; `peer` is asked for its name if it does.
-  void Receive(Run& run, const MetadataView& metadata, bool trusted,
-               absl::FunctionRef<std::string()> peer) noexcept;
+  /// Looks whether a peer wants a trace kept. `run` and `peer` are asked for it, and for the peer's
+  /// name, if it does; `tracer` is for runs of other processes and may be null.
+  void Receive(const MetadataView& metadata, bool trusted, Tracer* tracer,
+               absl::FunctionRef<RunRef()> run, absl::FunctionRef<std::string()> peer) noexcept;
 
  private:
   const double per_second_;

@@ -34,6 +34,7 @@ struct MethodTracing {
   /// Of unary calls that ended well, by ServerApi: by far most do.
   std::array<std::shared_ptr<const RunTemplate>, kServerApis> good;
   bool client_run = true;
+  bool only_headers = false;  // was asked for
   MessageReader reader;
   internal::HeaderPolicy headers;  // of a client's requests
   internal::TrustPolicy trust;     // in a server's callers
@@ -46,6 +47,7 @@ struct CallTracing {
   internal::CallInFlight in_flight;                  // on a server
   std::shared_ptr<internal::CapturedCall> captured;  // with messages that are captured
   std::shared_ptr<internal::MessageRuns> messages;   // with a run for each message
+  RunRef above;                                      // on a client, for calls without a run
   bool tells_caller = false;                         // that the trace is kept; on a server
 };
 
@@ -85,9 +87,9 @@ class TracingMiddleware final : public Middleware {
                            {"otel_kind", method.side == CallSide::kClient ? "CLIENT" : "SERVER"}};
     if (!method.target.empty()) metadata["server.address"] = Text(method.target);
     auto tracing = std::make_shared<MethodTracing>();
-    tracing->client_run =
-        options_.client_runs &&
-        !(options_.headers_only && options_.headers_only->Selects(method.full_method));
+    tracing->only_headers =
+        options_.headers_only && options_.headers_only->Selects(method.full_method);
+    tracing->client_run = options_.client_runs && !tracing->only_headers;
     tracing->headers = {.propagation = PropagationOf(method.side),
                         .budget = options_.header_budget,
                         .disclosure = internal::DisclosureTo(method.target, options_.disclosure)};
@@ -113,9 +115,15 @@ class TracingMiddleware final : public Middleware {
     return tracing;
   }
 
-  bool OnlyHeaders(const MethodDescription& /*method*/, void* method_state,
+  bool OnlyHeaders(const MethodDescription& method, void* method_state,
                    const MetadataWriter& metadata) noexcept override {
-    if (!static_cast<const MethodTracing*>(method_state)->client_run) return true;
+    const auto& tracing = *static_cast<const MethodTracing*>(method_state);
+    if (!tracing.client_run) {
+      // Who asked for streams without hooks would pay with each message for what a trailer may say.
+      const bool deaf = tracing.only_headers && method.kind != RpcKind::kUnary;
+      return deaf || internal::HasOwnParent(metadata) ||
+             !internal::AwaitsKeepSignal(tracer_, /*only_held=*/tracing.only_headers);
+    }
     // A parent that the application names may be in the sample, whatever the current run is.
     return internal::HasOwnParent(metadata) ? !internal::MayTrace(tracer_)
                                             : !internal::MayRecord(tracer_);
@@ -127,9 +135,10 @@ class TracingMiddleware final : public Middleware {
   }
 
   bool OnlyReceives(const MethodDescription& /*method*/, void* method_state,
-                    const MetadataView& /*metadata*/) noexcept override {
+                    const MetadataView& metadata) noexcept override {
     if (!static_cast<const MethodTracing*>(method_state)->trust.trusts_all()) return false;
-    return !options_.server_runs || (tracer_ != nullptr && !internal::RecordsAny(*tracer_));
+    if (!options_.server_runs) return !internal::HasReceivedHeaders(metadata) || !TellsCallers();
+    return tracer_ != nullptr && !internal::RecordsAny(*tracer_);
   }
 
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
@@ -144,7 +153,10 @@ class TracingMiddleware final : public Middleware {
       return Hand(call, own.parent, metadata);
     }
     const ContextScope scope(call.context());
-    if (!call.method_state<MethodTracing>().client_run) return Hand(call, own.parent, metadata);
+    if (!call.method_state<MethodTracing>().client_run) {
+      if (!own.parent) call.state<CallTracing>().above = CurrentRun();
+      return Hand(call, own.parent, metadata);
+    }
     Begin(call, own.parent ? Parent(std::move(own)) : Parent());
     Capture(call);
     const auto disclosure = call.method_state<MethodTracing>().headers.disclosure;
@@ -174,15 +186,19 @@ class TracingMiddleware final : public Middleware {
   void OnSendTrailers(Call& call, MetadataWriter& metadata) noexcept override {
     if (!metadata.map().empty()) metadata.Remove(internal::kKeepHeader);
     const CallTracing& state = call.state<CallTracing>();
-    if (!state.tells_caller || !state.run.kept()) return;
+    if (!state.tells_caller || !IsKept(call)) return;
     metadata.Add(internal::kKeepHeader, internal::kKeepValue);
   }
 
   // Whom we do not tell everything about our trace, we do not believe about it either.
   void OnReceiveTrailers(Call& call, const MetadataView& metadata) noexcept override {
     const auto disclosure = call.method_state<MethodTracing>().headers.disclosure;
-    keep_signals_.Receive(call.state<CallTracing>().run, metadata, disclosure == Disclosure::kAll,
-                          [&] { return std::string(call.method().target); });
+    const CallTracing& state = call.state<CallTracing>();
+    const bool has_run = call.method_state<MethodTracing>().client_run;
+    keep_signals_.Receive(
+        metadata, disclosure == Disclosure::kAll, tracer_.get(),
+        [&] { return has_run ? state.run.Ref() : state.above; },
+        [&] { return std::string(call.method().target); });
   }
 
   bool wants_messages(const MethodDescription& method) const noexcept override {
@@ -309,8 +325,12 @@ class TracingMiddleware final : public Middleware {
     ParsedHeaders headers;
     if (trust != CallerTrust::kIgnore) headers = internal::ReadReceivedHeaders(metadata);
     if (!options_.server_runs || call.only_headers()) {
-      if (trust != CallerTrust::kTrusted) headers = {};
-      return call.SetContext(WithParent(call.context(), std::move(headers), tracer_));
+      const bool trusted = trust == CallerTrust::kTrusted;
+      if (!trusted) headers = {};
+      call.SetContext(WithParent(call.context(), std::move(headers), tracer_));
+      HearCaller(call, metadata, trusted);
+      if (!call.only_headers()) call.state<CallTracing>().tells_caller = trusted;
+      return;
     }
     // Whatever is current on gRPC's thread is not this call's.
     const ContextScope scope(call.context());
@@ -322,9 +342,9 @@ class TracingMiddleware final : public Middleware {
           internal::CallInFlight(call.method_state<MethodTracing>().kind);
     }
     call.SetContext(WithRun(call.context(), run));
-    if (!run.recording()) return;
     call.state<CallTracing>().tells_caller = trusted;
-    keep_signals_.Receive(run, metadata, trusted, [&] { return call.peer(); });
+    HearCaller(call, metadata, trusted);
+    if (!run.recording()) return;
     Capture(call);
     TraceMessages(call, trust != CallerTrust::kIgnore);
     NoteEnvelopes(call, metadata);
@@ -339,6 +359,26 @@ class TracingMiddleware final : public Middleware {
     if (call.previous_attempts() > 0) {
       run.AddAttribute("rpc.grpc.previous_attempts", std::int64_t{call.previous_attempts()});
     }
+  }
+
+  void HearCaller(const Call& call, const MetadataView& metadata, bool trusted) noexcept {
+    keep_signals_.Receive(
+        metadata, trusted, tracer_.get(), [&] { return RunIn(call); }, [&] { return call.peer(); });
+  }
+
+  /// Of a server's call that has no run: the caller's.
+  static RunRef RunIn(const Call& call) noexcept {
+    const ContextScope scope(call.context());
+    return CurrentRun();
+  }
+
+  bool IsKept(const Call& call) const noexcept {
+    return options_.server_runs ? call.state<CallTracing>().run.kept() : RunIn(call).kept();
+  }
+
+  bool TellsCallers() const noexcept {
+    const std::shared_ptr<Tracer> tracer = tracer_ ? tracer_ : GlobalTracer();
+    return tracer != nullptr && tracer->enabled() && tracer->options().error_promotion;
   }
 
   void Begin(Call& call, Parent parent) noexcept {

@@ -296,6 +296,8 @@ TEST_P(HandledCallTest, KeepsItsPlaceAroundOtherInterceptors) {
 }
 
 TEST_P(HandledCallTest, HasNoInterceptorWithoutARunOfTheServer) {
+  // Else the caller is told of errors below.
+  tracer_ = Tracer::Create({.error_promotion = false, .exporters = {exporter_}}).value();
   Start({.server_runs = false});
   const RunContext caller = RunContext::Root(RunId::New(std::chrono::system_clock::now()),
                                              std::chrono::system_clock::now(), nullptr);
@@ -390,6 +392,7 @@ TEST_P(HandledCallTest, TracesARequestThatCannotBeRead) {
 class QueuedCallTest : public EchoTest {};
 
 TEST_F(QueuedCallTest, HasNoInterceptorWithoutARunOfTheServer) {
+  tracer_ = Tracer::Create({.error_promotion = false, .exporters = {exporter_}}).value();
   Echo::AsyncService service;
   grpc::ServerBuilder builder;
   int port = 0;

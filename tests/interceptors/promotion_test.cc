@@ -195,6 +195,147 @@ INSTANTIATE_TEST_SUITE_P(All, PromotionClients,
                                         RpcKind::kServerStream, RpcKind::kBidiStream)),
                          NameOfClient);
 
+class PromotionWithoutServerRuns : public Promotion,
+                                   public ::testing::WithParamInterface<Flavour> {};
+
+TEST_P(PromotionWithoutServerRuns, TellsTheCallerWhatFailedBelow) {
+  Serve(GetParam(), {.server_runs = false});
+  {
+    const Run caller("caller", {.tracer = near_});
+    EXPECT_TRUE(Call().ok());
+    EXPECT_FALSE(told_);
+    FailInTheHandler();
+    EXPECT_TRUE(Call().ok());
+    EXPECT_TRUE(told_);
+    EXPECT_TRUE(caller.kept());
+  }
+  Finish();
+  EXPECT_EQ(exporter_->Tree().FindRuns("bad").size(), 1u);
+}
+
+TEST_P(PromotionWithoutServerRuns, HearsTheCaller) {
+  Serve(GetParam(), {.server_runs = false});
+  bool kept = false;
+  server_->progress().during_work = [&] {
+    kept = CurrentRun().kept();
+    const Run step("step");
+  };
+  {
+    Run caller("caller", {.tracer = near_});
+    EXPECT_TRUE(Call().ok());
+    EXPECT_FALSE(kept);
+    caller.Keep();
+    EXPECT_TRUE(Call().ok());
+  }
+  EXPECT_TRUE(kept);
+  EXPECT_TRUE(told_);
+  Finish();
+  // Those of the first call, too, which were held.
+  EXPECT_EQ(exporter_->Tree().FindRuns("step").size(), 2u);
+  EXPECT_EQ(far_->Stats().keeps_received, 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PromotionWithoutServerRuns,
+                         Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq, Flavour::kFiber),
+                         [](const auto& param) {
+                           std::ostringstream name;
+                           name << param.param;
+                           return name.str();
+                         });
+
+TEST_F(Promotion, AServerWithoutRunsPassesOnWhatItHearsFromBelow) {
+  Serve(Flavour::kSync);
+  FailInTheHandler();
+  // Between them one that makes no run of either side.
+  const auto middle_exporter = std::make_shared<InMemoryExporter>();
+  const auto middle_tracer = Make(middle_exporter);
+  const TracingOptions without{.client_runs = false, .server_runs = false};
+  EchoServer middle(Flavour::kSync, {.tracer = middle_tracer, .tracing = without});
+  const auto onwards = CreateChannel(server_->address(), grpc::InsecureChannelCredentials(),
+                                     {.tracer = middle_tracer, .tracing = without});
+  middle.progress().during_work = [&] {
+    grpc::ClientContext context;
+    EXPECT_TRUE(CallSync(RpcKind::kUnary, onwards, context).ok());
+  };
+  channel_ = CreateChannel(middle.address(), grpc::InsecureChannelCredentials(), {.tracer = near_});
+  {
+    const Run caller("caller", {.tracer = near_});
+    EXPECT_TRUE(Call().ok());
+    EXPECT_TRUE(told_);
+    EXPECT_TRUE(caller.kept());
+    // From now on it tells what it heard.
+    EXPECT_TRUE(Call().ok());
+    EXPECT_THAT(received_->Last(kKeep), ElementsAre("1"));
+  }
+  middle.Shutdown();
+  EXPECT_EQ(middle_tracer->Stats().keeps_received, 2u);
+  EXPECT_EQ(near_exporter_->Tree().FindRuns("caller").size(), 1u);
+}
+
+TEST_F(Promotion, WithTracingOffItIsStillToldToTheServicesBelow) {
+  Serve(Flavour::kSync);
+  const auto off = Tracer::Create({.enabled = false}).value();
+  EchoServer middle(Flavour::kSync, {.tracer = off});
+  const auto onwards =
+      CreateChannel(server_->address(), grpc::InsecureChannelCredentials(), {.tracer = off});
+  middle.progress().during_work = [&] {
+    grpc::ClientContext context;
+    EXPECT_TRUE(CallSync(RpcKind::kUnary, onwards, context).ok());
+  };
+  channel_ = CreateChannel(middle.address(), grpc::InsecureChannelCredentials(), {.tracer = near_});
+  Run caller("caller", {.tracer = near_});
+  EXPECT_TRUE(Call().ok());
+  EXPECT_THAT(received_->Last(kKeep), IsEmpty());
+  EXPECT_THAT(received_->Last("langsmith-trace").size(), 1u);
+  caller.Keep();
+  EXPECT_TRUE(Call().ok());
+  EXPECT_THAT(received_->Last(kKeep), ElementsAre("1"));
+  middle.Shutdown();
+}
+
+TEST_F(Promotion, CallsWithoutClientRunsHear) {
+  Serve(Flavour::kSync, {}, {.client_runs = false});
+  FailInTheHandler();
+  {
+    const Run caller("caller", {.tracer = near_});
+    EXPECT_TRUE(Call(RpcKind::kBidiStream).ok());
+    EXPECT_TRUE(caller.kept());
+  }
+  Finish();
+  EXPECT_EQ(NearTree(), "caller\n");
+  EXPECT_EQ(near_->Stats().keeps_received, 1u);
+}
+
+TEST_F(Promotion, OfHeadersOnlyUnaryCallsHearForWhatIsHeld) {
+  Serve(Flavour::kSync, {}, {.headers_only = Selector()});
+  FailInTheHandler();
+  {
+    const Run streaming("streaming", {.tracer = near_});
+    const std::uint64_t before = GetInterceptorStats().client_started;
+    EXPECT_TRUE(Call(RpcKind::kBidiStream).ok());
+    EXPECT_FALSE(streaming.kept());
+    EXPECT_EQ(GetInterceptorStats().client_started, before);
+  }
+  {
+    const Run caller("caller", {.tracer = near_});
+    EXPECT_TRUE(Call().ok());
+    EXPECT_TRUE(caller.kept());
+  }
+  Finish();
+  EXPECT_EQ(NearTree(), "caller\n");
+}
+
+TEST_F(Promotion, AParentThatTheApplicationWroteIsNotTheCurrentRunsTrace) {
+  Serve(Flavour::kSync, {}, {.client_runs = false});
+  FailInTheHandler();
+  const Run caller("caller", {.tracer = near_});
+  grpc::ClientContext context;
+  context.AddMetadata("langsmith-trace",
+                      "20260102T030405000000Z019b7a00-0000-7000-8000-000000000001");
+  EXPECT_TRUE(CallSync(RpcKind::kUnary, channel_, context).ok());
+  EXPECT_FALSE(caller.kept());
+}
+
 TEST_F(Promotion, AProcessThatSamplesEverythingPassesItOn) {
   far_ = Make(exporter_, 1.0);
   Serve(Flavour::kSync);

@@ -127,6 +127,17 @@ TraceHeaders HeadersOf(const std::shared_ptr<internal::RunNode>& node) {
   return headers;
 }
 
+/// Keeps the trace of a run of another process; `tracer`, which may be null, sends what it holds.
+void KeepTraceOf(const internal::RunNode& caller, Tracer* tracer) noexcept {
+  if (!caller.context()) return;
+  if (tracer == nullptr || !tracer->enabled()) return static_cast<void>(caller.mark().Set());
+  if (!tracer->options().error_promotion) return;
+  caller.mark().Set();
+  if (const auto& held = tracer->impl().held) {
+    tracer->impl().Promote(*held->Of(caller.context().trace_id(), /*begins_here=*/false));
+  }
+}
+
 RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
   return node ? node->AsState() : nullptr;
 }
@@ -308,7 +319,7 @@ void Run::Keep() noexcept {
   if (state_ != nullptr) state_->Keep();
 }
 
-bool Run::kept() const noexcept { return state_ != nullptr && state_->kept(); }
+bool Run::kept() const noexcept { return node_ != nullptr && node_->kept(); }
 
 bool Run::recording() const noexcept { return state_ != nullptr && state_->recording(); }
 
@@ -358,13 +369,12 @@ bool RunRef::recording() const noexcept {
 }
 
 void RunRef::Keep() const noexcept {
-  if (RunState* const state = StateOf(node_)) state->Keep();
+  if (RunState* const state = StateOf(node_)) return state->Keep();
+  if (!node_) return;
+  KeepTraceOf(*node_, internal::Surroundings::Of(Context::View()).FindTracer(nullptr).get());
 }
 
-bool RunRef::kept() const noexcept {
-  const RunState* const state = StateOf(node_);
-  return state != nullptr && state->kept();
-}
+bool RunRef::kept() const noexcept { return node_ != nullptr && node_->kept(); }
 
 RunRef CurrentRun() noexcept {
   const internal::RunNodePtr* const node = Context::View().Find(internal::kRunKey);
@@ -373,18 +383,35 @@ RunRef CurrentRun() noexcept {
 
 namespace internal {
 
-void TakeKeepSignal(Run& run, KeepSignal signal) noexcept {
-  if (run.state_ == nullptr) return;
-  Tracer::Impl& tracer = run.state_->tracer()->impl();
-  std::atomic<std::uint64_t>& count = signal == KeepSignal::kFollowed  ? tracer.keeps_received
-                                      : signal == KeepSignal::kIgnored ? tracer.keeps_ignored
-                                                                       : tracer.keeps_limited;
-  count.fetch_add(1, std::memory_order_relaxed);
-  if (signal == KeepSignal::kFollowed) run.Keep();
+void TakeKeepSignal(const RunRef& run, Tracer* tracer, KeepSignal signal) noexcept {
+  RunState* const state = StateOf(run.node_);
+  if (state != nullptr) tracer = state->tracer().get();
+  if (tracer != nullptr) {
+    Tracer::Impl& impl = tracer->impl();
+    std::atomic<std::uint64_t>& count = signal == KeepSignal::kFollowed  ? impl.keeps_received
+                                        : signal == KeepSignal::kIgnored ? impl.keeps_ignored
+                                                                         : impl.keeps_limited;
+    count.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (signal != KeepSignal::kFollowed) return;
+  if (state != nullptr) return state->Keep();
+  KeepTraceOf(*run.node_, tracer);
 }
 
-bool HearsKeepSignals(const Run& run) noexcept {
-  return run.recording() && run.state_->tracer()->options().error_promotion;
+bool HearsKeepSignals(const RunRef& run, const Tracer* tracer) noexcept {
+  if (!run) return false;
+  if (const RunState* const state = StateOf(run.node_)) tracer = state->tracer().get();
+  return tracer == nullptr || tracer->options().error_promotion;
+}
+
+bool AwaitsKeepSignal(const std::shared_ptr<Tracer>& tracer, bool only_held) noexcept {
+  const Surroundings here = Surroundings::Of(Context::View());
+  RunNode* const run = here.run != nullptr ? here.run->get() : nullptr;
+  if (run == nullptr || !run->context() || run->kept()) return false;
+  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
+  if (!applies || !here.Enabled(*applies) || !applies->options().error_promotion) return false;
+  const RunState* const state = run->AsState();
+  return state == nullptr || !only_held || (state->recording() && !state->context().sampled());
 }
 
 bool RecordsAny(Tracer& tracer) noexcept {

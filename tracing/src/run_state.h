@@ -52,6 +52,14 @@ class RunNode {
   const std::shared_ptr<const TraceBaggage>& inherited() const noexcept { return inherited_; }
   virtual RunState* AsState() noexcept { return nullptr; }
 
+  /// Whether the trace is kept whatever samples: shared with the runs below that this process
+  /// makes, so that who called hears of them, too.
+  virtual KeepMark& mark() const noexcept { return own_mark_; }
+  bool kept() const noexcept { return mark().kept(); }
+
+ protected:
+  mutable KeepMark own_mark_;
+
  private:
   RunContext context_;
   std::shared_ptr<const TraceBaggage> inherited_;
@@ -69,6 +77,8 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
     /// What the runs of the trace share. Out of the sample: of type HeldTrace, and null where no
     /// error is promoted. In the sample: null for a run that has a mark of its own.
     std::shared_ptr<KeepMark> mark;
+    /// Out of the sample, in a call that has no run of its own here: the mark of its caller's run.
+    std::shared_ptr<KeepMark> caller;
   };
 
   RunState(RunContext context, std::shared_ptr<const TraceBaggage> inherited,
@@ -86,14 +96,14 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
 
   bool recording() const noexcept { return !ended_.load(std::memory_order_relaxed); }
 
-  /// Whether the trace is kept whatever samples.
-  bool kept() const noexcept { return (origin_.mark ? *origin_.mark : own_mark_).kept(); }
+  KeepMark& mark() const noexcept override { return origin_.mark ? *origin_.mark : own_mark_; }
   /// Keeps it from now on; sends what is held of it.
   void Keep() noexcept;
   /// Whether the run is sent when it ends, however it does.
   bool will_be_sent() const noexcept { return context().sampled() || kept(); }
   /// For a run below this one; null where there is none to share.
   std::shared_ptr<KeepMark> SharedMark() noexcept;
+  const std::shared_ptr<KeepMark>& caller_mark() const noexcept { return origin_.caller; }
 
   /// Runs `edit(record)`, unless the run has ended.
   template <typename Edit>
@@ -130,7 +140,6 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   void EndHeld(Tracer::Impl& tracer) noexcept;
 
   Origin origin_;
-  KeepMark own_mark_;
   bool joined_ = false;
   std::mutex mutex_;
   RunRecord record_;

@@ -190,16 +190,35 @@ RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggag
   return context;
 }
 
-/// What the run shares with others of its trace: see RunState::Origin::mark.
-std::shared_ptr<KeepMark> MarkOf(Tracer::Impl& tracer, RunNode* parent, const RunContext& context) {
-  if (!tracer.options.error_promotion) return nullptr;
+/// The mark of the current run, if that is `parent` and of another process.
+std::shared_ptr<KeepMark> CallersMark(const RunNodePtr* current, const RunNode* parent) {
+  if (current == nullptr || parent == nullptr || current->get() != parent) return nullptr;
+  return {*current, &parent->mark()};
+}
+
+/// What the run shares with others of its trace.
+void FindMarks(Tracer::Impl& tracer, const RunNodePtr* current, RunNode* parent,
+               const RunContext& context, RunState::Origin& origin) {
+  if (!tracer.options.error_promotion) return;
   RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
+  std::shared_ptr<KeepMark> caller =
+      local != nullptr ? local->caller_mark() : CallersMark(current, parent);
   if (local != nullptr && &local->tracer()->impl() == &tracer &&
       local->context().sampled() == context.sampled()) {
-    return local->SharedMark();
+    origin.mark = local->SharedMark();
+    origin.caller = std::move(caller);
+    return;
   }
-  if (context.sampled() || !tracer.held) return nullptr;
-  return tracer.held->Of(context.trace_id(), /*begins_here=*/!context.parent_id());
+  if (context.sampled()) {
+    origin.mark = std::move(caller);
+    return;
+  }
+  if (!tracer.held) return;
+  auto trace = tracer.held->Of(context.trace_id(), /*begins_here=*/!context.parent_id());
+  if (caller && caller->kept()) tracer.Promote(*trace);
+  if (caller && trace->kept()) caller->Set();
+  origin.mark = std::move(trace);
+  origin.caller = std::move(caller);
 }
 
 /// What `parent` stands for: `current`, `none`, or a node made of what it names.
@@ -305,7 +324,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   RunState::Origin origin;
   origin.steady_start = impl.Steady() - (now - start);
   if (ambient != nullptr) origin.ambient = *ambient;
-  origin.mark = MarkOf(impl, parent, context);
+  FindMarks(impl, surroundings.run, parent, context, origin);
   origin.tracer = std::move(tracer);
   auto state = std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
                                           std::move(origin));

@@ -51,14 +51,15 @@ bool CanSend(const std::string& key) noexcept {
 /// A run that hands on more than it did when it started.
 class NodeWithMembers final : public internal::RunNode {
  public:
-  NodeWithMembers(std::shared_ptr<internal::RunState> state, RunContext context,
+  NodeWithMembers(internal::RunNodePtr run, RunContext context,
                   std::shared_ptr<const TraceBaggage> inherited) noexcept
-      : RunNode(std::move(context), std::move(inherited)), state_(std::move(state)) {}
+      : RunNode(std::move(context), std::move(inherited)), run_(std::move(run)) {}
 
-  internal::RunState* AsState() noexcept override { return state_.get(); }
+  internal::RunState* AsState() noexcept override { return run_ ? run_->AsState() : nullptr; }
+  internal::KeepMark& mark() const noexcept override { return run_ ? run_->mark() : own_mark_; }
 
  private:
-  const std::shared_ptr<internal::RunState> state_;  // Null: a run of another process, or none.
+  const internal::RunNodePtr run_;  // Null: none.
 };
 
 internal::RunNodePtr AddMembers(const internal::RunNodePtr* current,
@@ -70,7 +71,7 @@ internal::RunNodePtr AddMembers(const internal::RunNodePtr* current,
   }
   internal::RunState* const state = run->AsState();
   return std::make_shared<NodeWithMembers>(
-      state != nullptr ? state->shared_from_this() : nullptr,
+      state != nullptr ? state->shared_from_this() : *current,
       run->context().WithBaggage(internal::WithMembers(run->context().shared_baggage(), members)),
       std::move(inherited));
 }

@@ -39,14 +39,16 @@ using MessageReader = std::function<MessageFacts(const MessageView&)>;
 
 /// How calls are traced. docs/interceptors.md shows what a traced call looks like.
 struct TracingOptions {
-  /// Off: calls make no run of their own on that side; the tree stays connected all the same.
+  /// Off: calls make no run of their own on that side; the tree stays connected all the same, and
+  /// errors that a sample leaves out are told on.
   bool client_runs = true;
   bool server_runs = true;
 
-  /// Methods whose calls carry the caller's run to the server and make no client run, as all do
-  /// without `client_runs`. A stream then costs nothing per message, and a call little more than
-  /// its header; calls with tracing off, or of runs that are neither in the sample nor held
-  /// (TracerOptions::error_promotion), are made like that anyway.
+  /// Methods whose calls carry the caller's run to the server and make no client run. A stream then
+  /// costs nothing per message, and a call little more than its header, but for unary ones of runs
+  /// that are held (TracerOptions::error_promotion), which hear from the server of errors; calls
+  /// with tracing off, or of runs that are neither in the sample nor held, are made like that
+  /// anyway.
   std::optional<Selector> headers_only{};
 
   RunType client_run_type = RunType::kTool;

@@ -25,6 +25,7 @@ namespace weft {
 inline namespace v0 {
 
 class Run;
+class RunRef;
 
 namespace internal {
 class RunNode;
@@ -32,10 +33,11 @@ class RunState;
 
 /// What became of a peer's word that a trace is to be kept.
 enum class KeepSignal : std::uint8_t { kFollowed, kIgnored, kLimited };
-/// Counts it; keeps the trace of `run` when it is followed.
-void TakeKeepSignal(Run& run, KeepSignal signal) noexcept;
+/// Counts it; keeps the trace of `run` when it is followed. `tracer`: for a run of another process;
+/// may be null.
+void TakeKeepSignal(const RunRef& run, Tracer* tracer, KeepSignal signal) noexcept;
 /// Whether peers are listened to about the trace of `run`.
-bool HearsKeepSignals(const Run& run) noexcept;
+bool HearsKeepSignals(const RunRef& run, const Tracer* tracer) noexcept;
 }  // namespace internal
 
 /// Asks for a new root whatever the current context is.
@@ -169,8 +171,6 @@ class [[nodiscard]] Run {
 
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
-  friend void internal::TakeKeepSignal(Run& run, internal::KeepSignal signal) noexcept;
-  friend bool internal::HearsKeepSignals(const Run& run) noexcept;
 
   void Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, RunOptions* options,
              SourceLocation where) noexcept;
@@ -208,6 +208,9 @@ class RunRef {
  private:
   friend class Run;
   friend RunRef CurrentRun() noexcept;
+  friend void internal::TakeKeepSignal(const RunRef& run, Tracer* tracer,
+                                       internal::KeepSignal signal) noexcept;
+  friend bool internal::HearsKeepSignals(const RunRef& run, const Tracer* tracer) noexcept;
   explicit RunRef(std::shared_ptr<internal::RunNode> node) noexcept;
 
   std::shared_ptr<internal::RunNode> node_;
@@ -222,6 +225,9 @@ namespace internal {
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept;
 /// The same below the current run. False is certain; of a root only its id decides.
 bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept;
+/// Whether the trace of the current run might still be kept by what a call of it without a run
+/// hears. `only_held`: by this process, of runs that it makes.
+bool AwaitsKeepSignal(const std::shared_ptr<Tracer>& tracer, bool only_held) noexcept;
 /// Whether `tracer` records anything, be it to hold it back.
 bool RecordsAny(Tracer& tracer) noexcept;
 }  // namespace internal
