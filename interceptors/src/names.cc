@@ -2,6 +2,7 @@
 #include <array>
 
 #include <weft/interceptors/middleware.h>
+#include <weft/tracing/internal/status_code.h>
 
 namespace weft {
 inline namespace v0 {
@@ -18,25 +19,8 @@ std::string_view ServerApiName(ServerApi api) noexcept {
 }
 
 std::string_view StatusCodeName(grpc::StatusCode code) noexcept {
-  constexpr std::array<std::string_view, 17> kNames = {"OK",
-                                                       "CANCELLED",
-                                                       "UNKNOWN",
-                                                       "INVALID_ARGUMENT",
-                                                       "DEADLINE_EXCEEDED",
-                                                       "NOT_FOUND",
-                                                       "ALREADY_EXISTS",
-                                                       "PERMISSION_DENIED",
-                                                       "RESOURCE_EXHAUSTED",
-                                                       "FAILED_PRECONDITION",
-                                                       "ABORTED",
-                                                       "OUT_OF_RANGE",
-                                                       "UNIMPLEMENTED",
-                                                       "INTERNAL",
-                                                       "UNAVAILABLE",
-                                                       "DATA_LOSS",
-                                                       "UNAUTHENTICATED"};
-  const auto index = static_cast<std::size_t>(code);
-  return index < kNames.size() ? kNames[index] : "UNKNOWN";
+  const std::string_view name = internal::StatusCodeName(code);
+  return name.empty() ? "UNKNOWN" : name;
 }
 
 }  // namespace v0

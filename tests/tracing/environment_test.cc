@@ -77,6 +77,14 @@ TEST(EnvironmentTest, PutsTheNewerPrefixFirstAndTakesEmptyForUnset) {
   EXPECT_EQ(Read({{"LANGCHAIN_SESSION", "oldest"}})->tracer.project, "oldest");
 }
 
+TEST(EnvironmentTest, SwitchesTheSearchForLostParents) {
+  EXPECT_EQ(Read({})->tracer.detect_context_loss, std::nullopt);
+  EXPECT_EQ(Read({{"WEFT_DETECT_CONTEXT_LOSS", "true"}})->tracer.detect_context_loss, true);
+  EXPECT_EQ(Read({{"WEFT_DETECT_CONTEXT_LOSS", "false"}})->tracer.detect_context_loss, false);
+  EXPECT_THAT(Refusal({{"WEFT_DETECT_CONTEXT_LOSS", "1"}}),
+              AllOf(HasSubstr("WEFT_DETECT_CONTEXT_LOSS"), HasSubstr("\"1\"")));
+}
+
 TEST(EnvironmentTest, FindsTheServiceNameAmongTheResourceAttributes) {
   EXPECT_EQ(
       Read({{"OTEL_RESOURCE_ATTRIBUTES", "a=b, service.name=my%20service,"}})->tracer.service_name,
@@ -139,7 +147,11 @@ TEST(EnvironmentTest, SendsDirectlyWithoutACollector) {
   EXPECT_EQ(options.spill_dir, "/var/tmp/failed");
   EXPECT_EQ(options.spill_bytes, 2'621'440u);
   EXPECT_FALSE(options.compress);
+  direct["LANGSMITH_OTEL_ENABLED"] = "true";
+  EXPECT_EQ(Read(direct)->otlp->exporter.spill_dir, "/var/tmp/failed");
+  EXPECT_EQ(Read(direct)->otlp->exporter.spill_bytes, 2'621'440u);
   direct["WEFT_COLLECTOR"] = "here:1";
+  EXPECT_EQ(Read(direct)->collector.spill_dir, "/var/tmp/failed");
   EXPECT_TRUE(Read(direct)->langsmith.empty());
   EXPECT_TRUE(Read({{"LANGSMITH_ENDPOINT", "https://api.example"}})->langsmith.empty());
   EXPECT_TRUE(

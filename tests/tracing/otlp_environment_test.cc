@@ -167,7 +167,7 @@ TEST(OtlpEnvironmentTest, NamesTheVariableThatCannotBeUsed) {
   const std::pair<std::string, std::string> kBad[] = {
       {"LANGSMITH_OTEL_ONLY", "yes"},
       {"LANGSMITH_TRACING_MODE", "both"},
-      {"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"},
+      {"OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml"},
       {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "quic"},
       {kEndpoint, "h:4318"},
       {kTracesEndpoint, "ftp://h"},

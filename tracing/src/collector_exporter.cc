@@ -6,7 +6,6 @@
 #include <utility>
 
 #include <absl/status/status.h>
-#include <absl/strings/str_cat.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -15,6 +14,7 @@
 #include "export_queue.h"
 #include "fork.h"
 #include "sender_wait.h"
+#include "spill.h"
 
 namespace weft {
 inline namespace v0 {
@@ -45,22 +45,61 @@ std::shared_ptr<grpc::Channel> MakeChannel(const CollectorExporterOptions& optio
       options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
 }
 
+internal::BatchExporterOptions BatchOptionsOf(const CollectorExporterOptions& options) {
+  return {.destination = "the collector " + options.target,
+          .queue_bytes = options.queue_bytes,
+          .batch_runs = options.batch_runs,
+          .batch_bytes = options.batch_bytes,
+          .flush_interval = options.flush_interval,
+          .retry_for = options.retry_for};
+}
+
 }  // namespace
 
 class CollectorExporter::Impl {
  public:
-  explicit Impl(const CollectorExporterOptions& options)
+  Impl(const CollectorExporterOptions& options,
+       const std::shared_ptr<internal::FailedTraces>& failed)
       : queue_({.bytes = options.queue_bytes,
                 .batch_runs = options.batch_runs,
                 .batch_bytes = options.batch_bytes},
                [this] { wait_.Wake(); }),
-        sender_(options, MakeChannel(options), &queue_, &wait_),
-        thread_([this] { sender_.Loop(); }) {}
+        sender_(options, MakeChannel(options), &queue_, &wait_, failed),
+        thread_([this] { sender_.Loop(); }) {
+    if (failed == nullptr) return;
+    spill_ = std::make_unique<internal::SpillQueue>(
+        BatchOptionsOf(options), options.spill_dir, [failed](internal::BatchSink::Runs runs) {
+          internal::RunBatchWriter writer;
+          for (const RunRecord* run : runs) writer.Append(*run);
+          return internal::KeepBatch(*failed, writer.Take());
+        });
+  }
 
   ~Impl() { Stop(steady_clock::now()); }
 
   bool InChild() const noexcept { return fork_mark_.IsInChild(); }
-  internal::ExportQueue& queue() noexcept { return queue_; }
+
+  void Export(RunRecord&& record) noexcept {
+    if (!spill_) return queue_.Push(std::move(record));
+    if (!queue_.TryPush(record)) spill_->Export(std::move(record));
+  }
+
+  bool Flush(steady_clock::time_point deadline) noexcept {
+    const bool delivered = queue_.Flush(deadline);
+    return (!spill_ || spill_->Flush(deadline - steady_clock::now())) && delivered;
+  }
+
+  bool Shutdown(steady_clock::time_point deadline) noexcept {
+    const bool delivered = queue_.Flush(deadline);
+    Stop(deadline);
+    return (!spill_ || spill_->Shutdown(deadline - steady_clock::now())) && delivered;
+  }
+
+  ExporterStats Stats() const noexcept {
+    ExporterStats stats = queue_.Stats();
+    if (spill_) spill_->AddTo(stats);
+    return stats;
+  }
 
   void Stop(steady_clock::time_point deadline) {
     queue_.Stop(std::min(deadline, steady_clock::now() + kGoodbye));
@@ -75,6 +114,7 @@ class CollectorExporter::Impl {
   internal::CollectorSender sender_;
   std::mutex stop_mutex_;
   std::thread thread_;
+  std::unique_ptr<internal::SpillQueue> spill_;  // Null without a folder.
 };
 
 CollectorExporter::CollectorExporter(std::unique_ptr<Impl> impl) noexcept
@@ -93,38 +133,30 @@ absl::StatusOr<std::shared_ptr<CollectorExporter>> CollectorExporter::Create(
                    [](char c) { return c > 0x20 && c < 0x7f; })) {
     return absl::InvalidArgumentError("api_key: holds a character that is not printable ASCII");
   }
-  if (options.queue_bytes == 0) return absl::InvalidArgumentError("queue_bytes: 0");
-  if (options.batch_runs == 0) return absl::InvalidArgumentError("batch_runs: 0");
-  if (options.batch_bytes == 0) return absl::InvalidArgumentError("batch_bytes: 0");
-  if (options.flush_interval.count() < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("flush_interval: ", options.flush_interval.count(), " ms is negative"));
-  }
-  if (options.retry_for.count() <= 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("retry_for: ", options.retry_for.count(), " ms is not positive"));
-  }
-  return std::shared_ptr<CollectorExporter>(new CollectorExporter(std::make_unique<Impl>(options)));
+  const absl::Status status = internal::CheckBatchOptions(BatchOptionsOf(options));
+  if (!status.ok()) return status;
+  auto failed = internal::OpenSpill(
+      options.spill_dir, options.spill_bytes,
+      {.name = "collector " + options.target, .paths = {internal::kKeptBatchPath}});
+  if (!failed.ok()) return failed.status();
+  return std::shared_ptr<CollectorExporter>(
+      new CollectorExporter(std::make_unique<Impl>(options, *failed)));
 }
 
 void CollectorExporter::Export(RunRecord&& record) noexcept {
-  if (!impl_->InChild()) impl_->queue().Push(std::move(record));
+  if (!impl_->InChild()) impl_->Export(std::move(record));
 }
 
 bool CollectorExporter::Flush(steady_clock::duration timeout) noexcept {
-  return !impl_->InChild() && impl_->queue().Flush(After(timeout));
+  return !impl_->InChild() && impl_->Flush(After(timeout));
 }
 
 bool CollectorExporter::Shutdown(steady_clock::duration timeout) noexcept {
-  if (impl_->InChild()) return false;
-  const auto deadline = After(timeout);
-  const bool delivered = impl_->queue().Flush(deadline);
-  impl_->Stop(deadline);
-  return delivered;
+  return !impl_->InChild() && impl_->Shutdown(After(timeout));
 }
 
 ExporterStats CollectorExporter::Stats() const noexcept {
-  return impl_->InChild() ? ExporterStats{} : impl_->queue().Stats();
+  return impl_->InChild() ? ExporterStats{} : impl_->Stats();
 }
 
 }  // namespace v0

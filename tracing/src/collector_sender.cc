@@ -63,21 +63,30 @@ grpc::Slice OwnedSlice(std::string bytes) {
 
 }  // namespace
 
+bool KeepBatch(FailedTraces& failed, std::string batch) {
+  return failed.Write({.path = kKeptBatchPath,
+                       .type = "application/x-protobuf",
+                       .coding = {},
+                       .body = std::move(batch)});
+}
+
 CollectorSender::CollectorSender(const CollectorExporterOptions& options,
                                  std::shared_ptr<grpc::Channel> channel, ExportQueue* queue,
-                                 SenderWait* wait)
+                                 SenderWait* wait, std::shared_ptr<FailedTraces> failed)
     : options_(options),
       queue_(*queue),
       wait_(*wait),
       stream_(std::move(channel), wait->completions(), options.api_key),
       window_(kFirstWindow),
+      failed_(std::move(failed)),
+      may_be_kept_(failed_ != nullptr),
       loss_("the collector " + options.target),
       random_(std::random_device{}()) {}
 
 void CollectorSender::Loop() {
   bool wake_seen = false;
   while (true) {
-    const bool may_sleep = quiet_ && backlog_.empty() && batches_.empty();
+    const bool may_sleep = quiet_ && backlog_.empty() && batches_.empty() && !may_be_kept_;
     ExportQueue::Orders orders =
         queue_.Take(std::move(spare_), {.wake_seen = wake_seen, .may_sleep = may_sleep});
     const auto now = Clock::now();
@@ -86,6 +95,7 @@ void CollectorSender::Loop() {
     if (orders.stop && !orders.wake_pending) return SayGoodbye(orders.stop_until);
     DropExpired(now);
     CancelIfStalled(now);
+    TakeKept(now);
     OpenIfNeeded(now);
     WriteWhatIsDue(now, orders.flush_below);
     Settle();
@@ -116,6 +126,15 @@ void CollectorSender::AddToBacklog(std::vector<QueuedRun> runs, Clock::time_poin
 
 void CollectorSender::Forget(Batches::iterator batch, Outcome outcome) {
   if (batch->second.in_flight) --in_flight_;
+  if (auto& kept = batch->second.kept) {
+    if (outcome == Outcome::kAcknowledged) kept->Remove();
+    if (outcome == Outcome::kRejected) kept->SetAside();
+    may_be_kept_ = outcome != Outcome::kExpired;
+  } else if (outcome == Outcome::kExpired) {
+    outcome = GiveUp(batch->second);
+  } else if (outcome == Outcome::kAcknowledged && std::exchange(has_kept_, false)) {
+    may_be_kept_ = true;
+  }
   queue_.Resolve(outcome, batch->second.runs, batch->second.charge);
   batches_.erase(batch);
 }
@@ -131,12 +150,44 @@ void CollectorSender::DropFirstChunk() {
   backlog_.pop_front();
 }
 
+ExportQueue::Outcome CollectorSender::GiveUp(const Batch& batch) {
+  if (failed_ == nullptr) return Outcome::kExpired;
+  const std::string_view bytes(reinterpret_cast<const char*>(batch.bytes.begin()),
+                               batch.bytes.size());
+  if (!KeepBatch(*failed_, std::string(bytes))) return Outcome::kExpired;
+  has_kept_ = true;
+  return Outcome::kSpilled;
+}
+
+void CollectorSender::GiveUpOldestRuns() {
+  if (failed_ == nullptr) return DropFirstChunk();
+  Forget(MakeBatch(), Outcome::kExpired);
+}
+
+void CollectorSender::TakeKept(Clock::time_point now) {
+  if (!may_be_kept_ || !backlog_.empty() || !batches_.empty()) return;
+  std::optional<FailedTraces::Claim> claim = failed_->Next();
+  may_be_kept_ = claim.has_value();
+  if (!claim) return;
+  Batch batch;
+  batch.bytes = OwnedSlice(claim->trace().body);
+  batch.taken = now;
+  batch.kept.emplace(*std::move(claim));
+  batches_.emplace(++last_id_, std::move(batch));
+}
+
+CollectorSender::Batches::const_iterator CollectorSender::OldestOwn() const noexcept {
+  // From the folder comes one at a time, and only while there is no other.
+  const auto oldest = batches_.begin();
+  return oldest != batches_.end() && oldest->second.kept ? std::next(oldest) : oldest;
+}
+
 void CollectorSender::DropExpired(Clock::time_point now) {
   const auto oldest = now - options_.retry_for;
   while (!batches_.empty() && batches_.begin()->second.taken <= oldest) {
     Forget(batches_.begin(), Outcome::kExpired);
   }
-  while (!backlog_.empty() && backlog_.front().taken <= oldest) DropFirstChunk();
+  while (!backlog_.empty() && backlog_.front().taken <= oldest) GiveUpOldestRuns();
 }
 
 void CollectorSender::CancelIfStalled(Clock::time_point now) {
@@ -162,7 +213,8 @@ bool CollectorSender::IsDue(Clock::time_point now, std::uint64_t flush_below) co
 
 bool CollectorSender::NeedsGrpc(Clock::time_point now, std::uint64_t flush_below) const {
   if (stream_.busy()) return true;
-  if (!batches_.empty() && batches_.begin()->second.first < flush_below) return true;
+  const auto oldest = OldestOwn();
+  if (oldest != batches_.end() && oldest->second.first < flush_below) return true;
   return in_flight_ >= Window() && IsDue(now, flush_below);
 }
 
@@ -282,9 +334,10 @@ CollectorSender::Clock::duration CollectorSender::Backoff(int failures) {
 }
 
 void CollectorSender::Settle() {
-  queue_.Settle(!batches_.empty()   ? batches_.begin()->second.first
-                : !backlog_.empty() ? backlog_.front().first + backlog_.front().next
-                                    : taken_);
+  const auto oldest = OldestOwn();
+  queue_.Settle(oldest != batches_.end() ? oldest->second.first
+                : !backlog_.empty()      ? backlog_.front().first + backlog_.front().next
+                                         : taken_);
 }
 
 CollectorSender::Clock::time_point CollectorSender::NextLook(Clock::time_point now) const {
@@ -328,7 +381,7 @@ void CollectorSender::SayGoodbye(Clock::time_point until) {
     }
   }
   while (!batches_.empty()) Forget(batches_.begin(), Outcome::kExpired);
-  while (!backlog_.empty()) DropFirstChunk();
+  while (!backlog_.empty()) GiveUpOldestRuns();
   Settle();
   loss_.Say(queue_.Stats(), Clock::now());
 }

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 
 #include "collector_stream.h"
 #include "export_queue.h"
+#include "failed_traces.h"
 #include "loss_report.h"
 #include "run_batch_writer.h"
 #include "sender_wait.h"
@@ -26,14 +28,21 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// Where the folder says that a request is a RunBatch.
+inline constexpr char kKeptBatchPath[] = "weft.collector.v1.RunBatch";
+
+/// Puts a RunBatch into the folder. False: it is full, or cannot be written.
+bool KeepBatch(FailedTraces& failed, std::string batch);
+
 /// The exporter's thread: takes runs from the queue, makes batches, sends them, and sends again
 /// what is not answered.
 class CollectorSender {
  public:
   using Clock = std::chrono::steady_clock;
 
+  /// `failed` null: nothing is kept.
   CollectorSender(const CollectorExporterOptions& options, std::shared_ptr<grpc::Channel> channel,
-                  ExportQueue* queue, SenderWait* wait);
+                  ExportQueue* queue, SenderWait* wait, std::shared_ptr<FailedTraces> failed);
 
   /// Until the queue says stop. Then nothing is left on the completion queue, and every run is
   /// resolved.
@@ -58,12 +67,20 @@ class CollectorSender {
     bool in_flight = false;
     bool was_sent = false;
     int refusals = 0;
+    std::optional<FailedTraces::Claim> kept;  // It is from the folder, and none of its runs counts.
   };
   using Batches = std::map<std::uint64_t, Batch>;
 
   void AddToBacklog(std::vector<QueuedRun> runs, Clock::time_point now);
   void DropExpired(Clock::time_point now);
   void DropFirstChunk();
+  void GiveUpOldestRuns();
+  /// What becomes of a batch that cannot be delivered.
+  ExportQueue::Outcome GiveUp(const Batch& batch);
+  /// Takes a batch from the folder when there is nothing else to do.
+  void TakeKept(Clock::time_point now);
+  /// The oldest batch that is not from the folder.
+  Batches::const_iterator OldestOwn() const noexcept;
   void Forget(Batches::iterator batch, ExportQueue::Outcome outcome);
   void OpenIfNeeded(Clock::time_point now);
   void CancelIfStalled(Clock::time_point now);
@@ -103,6 +120,9 @@ class CollectorSender {
   Clock::time_point open_after_;
   bool quiet_ = false;   // Nothing happened during the last wait.
   bool asleep_ = false;  // The queue was told to wake us.
+  const std::shared_ptr<FailedTraces> failed_;
+  bool has_kept_ = false;  // Something was put into the folder since the last acknowledgement.
+  bool may_be_kept_;       // There may be something in the folder, and a collector to take it.
   LossReport loss_;
   std::minstd_rand random_;
 };

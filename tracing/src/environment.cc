@@ -107,6 +107,19 @@ absl::Status ReadOpenTelemetry(const Environment& environment, EnvironmentSettin
   return absl::OkStatus();
 }
 
+/// For the exporters that are there by now; those to LangSmith have read it.
+absl::Status ReadFolder(const Environment& environment, EnvironmentSettings& settings) {
+  if (!settings.tracer.enabled) return absl::OkStatus();
+  const absl::StatusOr<SpillSettings> spill = ReadSpill(environment);
+  if (!spill.ok()) return spill.status();
+  settings.collector.spill_dir = spill->folder;
+  settings.collector.spill_bytes = spill->bytes;
+  if (!settings.otlp) return absl::OkStatus();
+  settings.otlp->exporter.spill_dir = spill->folder;
+  settings.otlp->exporter.spill_bytes = spill->bytes;
+  return absl::OkStatus();
+}
+
 absl::Status ReadFlags(const Environment& environment, TracerOptions& options) {
   auto tracing = environment.FindSdk("TRACING_V2");
   if (!tracing) tracing = environment.FindSdk("TRACING");
@@ -122,6 +135,11 @@ absl::Status ReadFlags(const Environment& environment, TracerOptions& options) {
     if (!value.ok()) return value.status();
     *target = *value;
   }
+  if (const auto detect = environment.Find("WEFT_DETECT_CONTEXT_LOSS")) {
+    const absl::StatusOr<bool> value = environment.Flag(detect);
+    if (!value.ok()) return value.status();
+    options.detect_context_loss = *value;
+  }
   const auto otel_off = environment.Find("OTEL_SDK_DISABLED");
   if (otel_off && AsciiLower(otel_off->value) == "true") options.enabled = false;
   return absl::OkStatus();
@@ -134,8 +152,8 @@ absl::StatusOr<EnvironmentSettings> ReadEnvironment(const GetVariable& get) {
   EnvironmentSettings settings;
   for (const absl::Status& status :
        {ReadFlags(environment, settings.tracer), ReadOpenTelemetry(environment, settings),
-        ReadDestination(environment, settings), ReadProject(environment, settings.tracer),
-        ReadSampling(environment, settings.tracer)}) {
+        ReadDestination(environment, settings), ReadFolder(environment, settings),
+        ReadProject(environment, settings.tracer), ReadSampling(environment, settings.tracer)}) {
     if (!status.ok()) return status;
   }
   return settings;

@@ -173,7 +173,8 @@ bool FailedTraces::Read(Claim& claim) const {
   trace.path = TextOf(*object, "endpoint");
   trace.type = TextOf(headers->get_object(), "Content-Type");
   trace.coding = TextOf(headers->get_object(), "Content-Encoding");
-  if (trace.path != "runs/multipart" && trace.path != "runs/batch") return false;
+  const auto& paths = target_.paths;
+  if (std::find(paths.begin(), paths.end(), trace.path) == paths.end()) return false;
   if (trace.type.empty() || !IsHeaderValue(trace.type + trace.coding)) return false;
   const std::string encoded = TextOf(*object, "body_base64");
   return absl::Base64Unescape(encoded, &trace.body);

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <absl/status/status.h>
 
@@ -17,7 +18,7 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-/// A request to LangSmith that could not be made.
+/// A request that could not be made.
 struct FailedTrace {
   std::string path;  ///< `runs/multipart`, below the base.
   std::string type;  ///< Of the body; no other header is kept, least of all a key.
@@ -38,6 +39,7 @@ class FailedTraces {
   struct Target {
     std::string name;
     bool takes_unmarked = false;  ///< What SDKs wrote is for it, too.
+    std::vector<std::string> paths = {"runs/multipart", "runs/batch"};
   };
 
   FailedTraces(std::filesystem::path folder, std::uint64_t max_bytes, Target target)

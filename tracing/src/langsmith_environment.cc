@@ -26,17 +26,10 @@ absl::StatusOr<LangSmithExporterOptions> ReadCommon(const Environment& environme
       environment.Flag(environment.FindSdk("DISABLE_RUN_COMPRESSION"));
   if (!plain.ok()) return plain.status();
   common.compress = !*plain;
-  if (const auto folder = environment.FindSdk("FAILED_TRACES_DIR"))
-    common.spill_dir = folder->value;
-  if (const auto most = environment.FindSdk("FAILED_TRACES_MAX_MB")) {
-    double megabytes = 0;
-    const char* const end = most->value.data() + most->value.size();
-    const auto parsed = std::from_chars(most->value.data(), end, megabytes);
-    if (parsed.ec != std::errc() || parsed.ptr != end || !(megabytes > 0 && megabytes < 1e9)) {
-      return Unusable(*most, "is no number of megabytes above 0");
-    }
-    common.spill_bytes = static_cast<std::uint64_t>(megabytes * 1024 * 1024);
-  }
+  const absl::StatusOr<SpillSettings> spill = ReadSpill(environment);
+  if (!spill.ok()) return spill.status();
+  common.spill_dir = spill->folder;
+  common.spill_bytes = spill->bytes;
   if (const auto workspace = environment.FindSdk("WORKSPACE_ID")) {
     if (!IsHeaderToken(workspace->value)) {
       return Unusable(*workspace, "holds a character that is not printable ASCII");
@@ -140,6 +133,21 @@ class EndpointReader {
 };
 
 }  // namespace
+
+absl::StatusOr<SpillSettings> ReadSpill(const Environment& environment) {
+  SpillSettings spill;
+  if (const auto folder = environment.FindSdk("FAILED_TRACES_DIR")) spill.folder = folder->value;
+  const auto most = environment.FindSdk("FAILED_TRACES_MAX_MB");
+  if (!most) return spill;
+  double megabytes = 0;
+  const char* const end = most->value.data() + most->value.size();
+  const auto parsed = std::from_chars(most->value.data(), end, megabytes);
+  if (parsed.ec != std::errc() || parsed.ptr != end || !(megabytes > 0 && megabytes < 1e9)) {
+    return Unusable(*most, "is no number of megabytes above 0");
+  }
+  spill.bytes = static_cast<std::uint64_t>(megabytes * 1024 * 1024);
+  return spill;
+}
 
 absl::StatusOr<Endpoints> ReadLangSmithEnvironment(const Environment& environment) {
   absl::StatusOr<LangSmithExporterOptions> common = ReadCommon(environment);

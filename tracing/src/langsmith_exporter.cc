@@ -12,6 +12,7 @@
 #include "batch_exporter.h"
 #include "failed_traces.h"
 #include "langsmith_sink.h"
+#include "spill.h"
 
 namespace weft {
 inline namespace v0 {
@@ -29,14 +30,6 @@ BatchExporterOptions BatchOptions(const LangSmithExporterOptions& options) {
           .batch_bytes = options.batch_bytes,
           .flush_interval = options.flush_interval,
           .retry_for = options.retry_for};
-}
-
-/// What comes while the queue is full waits here for the disk.
-BatchExporterOptions SpillOptions(const LangSmithExporterOptions& options) {
-  BatchExporterOptions spill = BatchOptions(options);
-  spill.destination = "the folder " + options.spill_dir.string();
-  spill.queue_bytes = std::max<std::size_t>(options.queue_bytes / 4, std::size_t{1} << 20);
-  return spill;
 }
 
 /// Files of the folder say for whom they are: exporters that share it do not mix them up.
@@ -89,13 +82,7 @@ class LangSmithExporter::Impl {
 
   ExporterStats Stats() const noexcept {
     ExporterStats stats = sender_.Stats();
-    if (!spill_) return stats;
-    const ExporterStats spill = spill_->Stats();
-    stats.queued += spill.queued;
-    stats.pending += spill.pending;
-    stats.spilled += spill.acknowledged + spill.spilled;
-    stats.dropped_queue_full += spill.dropped_queue_full + spill.dropped_rejected;
-    stats.dropped_expired += spill.dropped_expired;
+    if (spill_) spill_->AddTo(stats);
     return stats;
   }
 
@@ -105,12 +92,14 @@ class LangSmithExporter::Impl {
       : sender_(BatchOptions(options),
                 std::make_unique<internal::LangSmithSink>(options, client, failed)) {
     if (failed == nullptr) return;
-    spill_ = std::make_unique<BatchExporter>(
-        SpillOptions(options), std::make_unique<internal::SpillSink>(options, client, failed));
+    spill_ = std::make_unique<internal::SpillQueue>(
+        BatchOptions(options), options.spill_dir,
+        [keeper = std::make_shared<internal::LangSmithKeeper>(options, client, failed)](
+            internal::BatchSink::Runs runs) { return keeper->Keep(runs); });
   }
 
   BatchExporter sender_;
-  std::unique_ptr<BatchExporter> spill_;  ///< Null without a folder.
+  std::unique_ptr<internal::SpillQueue> spill_;  ///< Null without a folder.
 };
 
 LangSmithExporter::LangSmithExporter(std::unique_ptr<Impl> impl) noexcept
@@ -122,14 +111,10 @@ absl::StatusOr<std::shared_ptr<LangSmithExporter>> LangSmithExporter::Create(
     LangSmithExporterOptions options) {
   options.endpoint = std::string(internal::TrimBaseUrl(options.endpoint));
   if (absl::Status status = Check(options); !status.ok()) return status;
-  std::shared_ptr<FailedTraces> failed;
-  if (!options.spill_dir.empty()) {
-    failed =
-        std::make_shared<FailedTraces>(options.spill_dir, options.spill_bytes, TargetOf(options));
-    if (absl::Status status = failed->Prepare(); !status.ok()) return status;
-  }
+  auto failed = internal::OpenSpill(options.spill_dir, options.spill_bytes, TargetOf(options));
+  if (!failed.ok()) return failed.status();
   return std::shared_ptr<LangSmithExporter>(
-      new LangSmithExporter(std::make_unique<Impl>(options, std::move(failed))));
+      new LangSmithExporter(std::make_unique<Impl>(options, *std::move(failed))));
 }
 
 void LangSmithExporter::Export(RunRecord&& record) noexcept { impl_->Export(std::move(record)); }

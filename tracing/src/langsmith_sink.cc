@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "langsmith_sink.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <utility>
 #include <vector>
 
-#include "loss_report.h"
+#include "spill.h"
 
 namespace weft {
 inline namespace v0 {
@@ -73,45 +71,21 @@ bool LangSmithSink::Keep(Runs runs) {
 
 std::optional<SendResult> LangSmithSink::Idle(const std::atomic<bool>& abort) {
   if (failed_ == nullptr) return std::nullopt;
-  std::optional<FailedTraces::Claim> claim = failed_->Next();
-  if (!claim) return std::nullopt;
-  const FailedTrace& trace = claim->trace();
-  SendResult result = client_->Send("POST", "/" + trace.path, trace.type, trace.coding, trace.body,
-                                    api_key_, abort);
-  switch (result.verdict) {
-    case Verdict::kSent:
-      claim->Remove();
-      break;
-    case Verdict::kRetry:
-      // The path is not known, which is no reason to hold up anything else.
-      if (result.code == "404") return std::nullopt;
-      break;
-    case Verdict::kDenied:
-      return std::nullopt;
-    case Verdict::kTooLarge:
-    case Verdict::kRefused:
-      std::fprintf(stderr, "weft: runs kept for LangSmith are refused and stay on disk: %s\n",
-                   OneLine(result.code, result.reason).c_str());
-      claim->SetAside();
-      result.verdict = Verdict::kSent;
-      break;
-  }
-  return result;
+  return SendKept(*failed_, "LangSmith", [&](const FailedTrace& trace) {
+    return client_->Send("POST", "/" + trace.path, trace.type, trace.coding, trace.body, api_key_,
+                         abort);
+  });
 }
 
-SpillSink::SpillSink(const LangSmithExporterOptions& options,
-                     std::shared_ptr<LangSmithClient> client, std::shared_ptr<FailedTraces> failed)
+LangSmithKeeper::LangSmithKeeper(const LangSmithExporterOptions& options,
+                                 std::shared_ptr<LangSmithClient> client,
+                                 std::shared_ptr<FailedTraces> failed)
     : compress_(options.compress),
       client_(std::move(client)),
       writer_(ReplicaOf(options)),
       failed_(std::move(failed)) {}
 
-SendResult SpillSink::Send(const Batch& batch, const std::atomic<bool>&) {
-  if (Keep(batch.runs)) return {};
-  return {.code = "folder", .reason = "full, or cannot be written", .rejected = batch.runs.size()};
-}
-
-bool SpillSink::Keep(Runs runs) {
+bool LangSmithKeeper::Keep(BatchSink::Runs runs) {
   return WriteDown(*failed_, writer_, runs, compress_ && client_->last_info().zstd);
 }
 

@@ -40,13 +40,12 @@ class LangSmithSink final : public BatchSink {
 };
 
 /// Puts batches into the folder.
-class SpillSink final : public BatchSink {
+class LangSmithKeeper {
  public:
-  SpillSink(const LangSmithExporterOptions& options, std::shared_ptr<LangSmithClient> client,
-            std::shared_ptr<FailedTraces> failed);
+  LangSmithKeeper(const LangSmithExporterOptions& options, std::shared_ptr<LangSmithClient> client,
+                  std::shared_ptr<FailedTraces> failed);
 
-  SendResult Send(const Batch& batch, const std::atomic<bool>& abort) override;
-  bool Keep(Runs runs) override;
+  bool Keep(BatchSink::Runs runs);
 
  private:
   const bool compress_;

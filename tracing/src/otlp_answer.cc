@@ -2,15 +2,19 @@
 #include "otlp_answer.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
+#include <boost/json.hpp>
 
+#include <weft/tracing/internal/status_code.h>
+#include <weft/tracing/json.h>
+
+#include "proto_reader.h"
 #include "text.h"
 
 namespace weft {
@@ -22,28 +26,11 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 using std::chrono::milliseconds;
 
-/// Calls `field(number, in)` for each field of a message; it returns whether it read the field,
-/// else the field is skipped. What is malformed ends the message.
-template <typename Field>
-void ReadMessage(std::string_view bytes, const Field& field) {
-  CodedInputStream in(reinterpret_cast<const std::uint8_t*>(bytes.data()),
-                      static_cast<int>(bytes.size()));
-  while (const std::uint32_t tag = in.ReadTag()) {
-    if (field(tag, in)) continue;
-    if (!WireFormatLite::SkipField(&in, tag)) return;
-  }
-}
-
 constexpr std::uint32_t VarintTag(int field) {
   return WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_VARINT);
 }
 constexpr std::uint32_t BytesTag(int field) {
   return WireFormatLite::MakeTag(field, WireFormatLite::WIRETYPE_LENGTH_DELIMITED);
-}
-
-bool ReadBytes(CodedInputStream& in, std::string& out) {
-  std::uint32_t size = 0;
-  return in.ReadVarint32(&size) && in.ReadString(&out, static_cast<int>(size));
 }
 
 bool ReadNumber(CodedInputStream& in, std::int64_t& out) {
@@ -53,44 +40,80 @@ bool ReadNumber(CodedInputStream& in, std::int64_t& out) {
   return true;
 }
 
+SendResult PartialSuccess(std::int64_t rejected, std::string reason, std::size_t spans) {
+  if (rejected <= 0) return {};
+  return {.code = kPartialSuccess,
+          .reason = std::move(reason),
+          .rejected = std::min(static_cast<std::size_t>(rejected), spans)};
+}
+
 /// How many spans of an accepted request were not taken, and why.
 SendResult ReadPartialSuccess(std::string_view response, std::size_t spans) {
   std::string partial;
-  ReadMessage(response, [&](std::uint32_t tag, CodedInputStream& in) {
-    return tag == BytesTag(1) && ReadBytes(in, partial);
+  ReadProto(response, [&](std::uint32_t tag, CodedInputStream& in) {
+    return tag == BytesTag(1) && ReadProtoBytes(in, partial);
   });
   std::int64_t rejected = 0;
-  SendResult result;
-  ReadMessage(partial, [&](std::uint32_t tag, CodedInputStream& in) {
+  std::string reason;
+  ReadProto(partial, [&](std::uint32_t tag, CodedInputStream& in) {
     return (tag == VarintTag(1) && ReadNumber(in, rejected)) ||
-           (tag == BytesTag(2) && ReadBytes(in, result.reason));
+           (tag == BytesTag(2) && ReadProtoBytes(in, reason));
   });
-  if (rejected <= 0) return {};
-  result.code = "partial success";
-  result.rejected = std::min(static_cast<std::size_t>(rejected), spans);
-  return result;
+  return PartialSuccess(rejected, std::move(reason), spans);
+}
+
+bool IsJson(const IncomingReply& reply) {
+  // Some receivers say so of protobuf's bytes, which never begin like that.
+  return reply.content_type.starts_with("application/json") && reply.body.starts_with('{');
+}
+
+JsonObject ParseObject(std::string_view text) {
+  boost::system::error_code error;
+  Json parsed = boost::json::parse(boost::json::string_view(text.data(), text.size()), error);
+  return !error && parsed.is_object() ? std::move(parsed.get_object()) : JsonObject();
+}
+
+std::string TextAt(const JsonObject& object, std::string_view key) {
+  const Json* const value = object.if_contains(key);
+  return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+}
+
+/// The same where the answer is JSON.
+SendResult ReadJsonSuccess(std::string_view response, std::size_t spans) {
+  const JsonObject parsed = ParseObject(response);
+  const Json* const partial = parsed.if_contains("partialSuccess");
+  if (partial == nullptr || !partial->is_object()) return {};
+  const JsonObject& said = partial->get_object();
+  // 64-bit integers are strings there; some receivers write numbers.
+  std::int64_t rejected = 0;
+  const Json* const count = said.if_contains("rejectedSpans");
+  if (count != nullptr && count->is_int64()) rejected = count->get_int64();
+  if (const std::string text = TextAt(said, "rejectedSpans"); !text.empty()) {
+    std::from_chars(text.data(), text.data() + text.size(), rejected);
+  }
+  return PartialSuccess(rejected, TextAt(said, "errorMessage"), spans);
 }
 
 /// `google.rpc.RetryInfo` among the details of a `google.rpc.Status`.
 std::optional<milliseconds> RetryDelay(std::string_view status) {
   std::optional<milliseconds> delay;
   std::string any, type, info, duration;
-  ReadMessage(status, [&](std::uint32_t tag, CodedInputStream& in) {
-    if (tag != BytesTag(3) || !ReadBytes(in, any)) return false;
+  ReadProto(status, [&](std::uint32_t tag, CodedInputStream& in) {
+    if (tag != BytesTag(3) || !ReadProtoBytes(in, any)) return false;
     type.clear();
     info.clear();
-    ReadMessage(any, [&](std::uint32_t part, CodedInputStream& from) {
-      return (part == BytesTag(1) && ReadBytes(from, type)) ||
-             (part == BytesTag(2) && ReadBytes(from, info));
+    ReadProto(any, [&](std::uint32_t part, CodedInputStream& from) {
+      return (part == BytesTag(1) && ReadProtoBytes(from, type)) ||
+             (part == BytesTag(2) && ReadProtoBytes(from, info));
     });
     if (!type.ends_with("/google.rpc.RetryInfo")) return true;
     duration.clear();
-    ReadMessage(info, [&](std::uint32_t part, CodedInputStream& from) {
-      return part == BytesTag(1) && ReadBytes(from, duration);
+    ReadProto(info, [&](std::uint32_t part, CodedInputStream& from) {
+      return part == BytesTag(1) && ReadProtoBytes(from, duration);
     });
     std::int64_t seconds = 0;
     std::int64_t nanos = 0;
-    ReadMessage(duration, [&](std::uint32_t part, CodedInputStream& from) {
+    ReadProto(duration, [&](std::uint32_t part, CodedInputStream& from) {
       return (part == VarintTag(1) && ReadNumber(from, seconds)) ||
              (part == VarintTag(2) && ReadNumber(from, nanos));
     });
@@ -104,10 +127,14 @@ std::optional<milliseconds> RetryDelay(std::string_view status) {
 
 /// What an error's body says: a `google.rpc.Status`, or text.
 std::string ReasonOf(const IncomingReply& reply) {
+  if (IsJson(reply)) {
+    std::string message = TextAt(ParseObject(reply.body), "message");
+    return message.empty() ? reply.body : message;
+  }
   if (!reply.content_type.starts_with("application/x-protobuf")) return reply.body;
   std::string message;
-  ReadMessage(reply.body, [&](std::uint32_t tag, CodedInputStream& in) {
-    return tag == BytesTag(2) && ReadBytes(in, message);
+  ReadProto(reply.body, [&](std::uint32_t tag, CodedInputStream& in) {
+    return tag == BytesTag(2) && ReadProtoBytes(in, message);
   });
   return message;
 }
@@ -118,25 +145,8 @@ void Reject(SendResult& result, std::size_t spans) {
 }
 
 std::string CodeName(grpc::StatusCode code) {
-  constexpr const char* kNames[] = {"OK",
-                                    "CANCELLED",
-                                    "UNKNOWN",
-                                    "INVALID_ARGUMENT",
-                                    "DEADLINE_EXCEEDED",
-                                    "NOT_FOUND",
-                                    "ALREADY_EXISTS",
-                                    "PERMISSION_DENIED",
-                                    "RESOURCE_EXHAUSTED",
-                                    "FAILED_PRECONDITION",
-                                    "ABORTED",
-                                    "OUT_OF_RANGE",
-                                    "UNIMPLEMENTED",
-                                    "INTERNAL",
-                                    "UNAVAILABLE",
-                                    "DATA_LOSS",
-                                    "UNAUTHENTICATED"};
-  const auto index = static_cast<std::size_t>(code);
-  return index < std::size(kNames) ? kNames[index] : "code " + std::to_string(index);
+  const std::string_view name = StatusCodeName(code);
+  return name.empty() ? "code " + std::to_string(code) : std::string(name);
 }
 
 /// gRPC says the same of a quota and of a message that it does not take.
@@ -157,7 +167,10 @@ SendResult ReadOtlpReply(const IncomingReply& reply, std::size_t spans) {
     result.unreachable = true;
     return result;
   }
-  if (reply.status >= 200 && reply.status < 300) return ReadPartialSuccess(reply.body, spans);
+  if (reply.status >= 200 && reply.status < 300) {
+    return IsJson(reply) ? ReadJsonSuccess(reply.body, spans)
+                         : ReadPartialSuccess(reply.body, spans);
+  }
   result.code = std::to_string(reply.status);
   result.reason = ReasonOf(reply);
   result.retry_after = reply.retry_after;

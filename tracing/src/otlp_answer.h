@@ -13,6 +13,9 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// The code of an answer that took some spans of a request.
+inline constexpr char kPartialSuccess[] = "partial success";
+
 // What a receiver of OTLP made of a request with so many spans. What OTLP does not allow to retry
 // was rejected; of a request that is too large or malformed, the parts are tried once.
 

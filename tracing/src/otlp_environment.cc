@@ -70,8 +70,12 @@ absl::StatusOr<Mode> ReadMode(const Environment& environment) {
 absl::Status ReadProtocol(const Environment& environment, OtlpExporterOptions& options) {
   const auto protocol = FindOtlp(environment, "PROTOCOL");
   if (!protocol || AsciiLower(protocol->value) == "http/protobuf") return absl::OkStatus();
+  if (AsciiLower(protocol->value) == "http/json") {
+    options.protocol = OtlpProtocol::kHttpJson;
+    return absl::OkStatus();
+  }
   if (AsciiLower(protocol->value) != "grpc") {
-    return Unusable(*protocol, "is neither grpc nor http/protobuf");
+    return Unusable(*protocol, "is none of grpc, http/protobuf, http/json");
   }
   options.protocol = OtlpProtocol::kGrpc;
   return absl::OkStatus();
@@ -90,7 +94,7 @@ void GoToLangSmith(const Environment& environment, OtlpExporterOptions& options)
 }
 
 absl::Status ReadEndpoint(const Environment& environment, OtlpExporterOptions& options) {
-  const bool http = options.protocol == OtlpProtocol::kHttpProtobuf;
+  const bool http = options.protocol != OtlpProtocol::kGrpc;
   const auto traces = environment.Find("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
   const auto base = environment.Find("OTEL_EXPORTER_OTLP_ENDPOINT");
   if (!traces && !base) {

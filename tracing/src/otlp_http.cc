@@ -13,6 +13,7 @@
 #include <weft/tracing/internal/otlp_transport.h>
 
 #include "otlp_answer.h"
+#include "otlp_json.h"
 
 namespace weft {
 inline namespace v0 {
@@ -44,14 +45,16 @@ std::string Gzip(std::string_view body) {
 class HttpTransport final : public OtlpTransport {
  public:
   explicit HttpTransport(const OtlpExporterOptions& options)
-      : gzip_(options.compression == OtlpCompression::kGzip) {
+      : gzip_(options.compression == OtlpCompression::kGzip),
+        json_(options.protocol == OtlpProtocol::kHttpJson) {
     request_.url = options.endpoint.empty() ? kDefaultUrl : options.endpoint;
     // Of libcurl, too, zero means that there is no limit.
     request_.timeout = options.timeout;
     request_.tls = {.ca_file = options.certificate,
                     .certificate_file = options.client_certificate,
                     .key_file = options.client_key};
-    request_.headers.emplace_back("Content-Type: application/x-protobuf");
+    request_.headers.emplace_back(json_ ? "Content-Type: application/json"
+                                        : "Content-Type: application/x-protobuf");
     for (const auto& [name, value] : options.headers) {
       // In libcurl's words, `Name;` is a header without a value.
       request_.headers.push_back(value.empty() ? name + ";" : name + ": " + value);
@@ -60,6 +63,7 @@ class HttpTransport final : public OtlpTransport {
 
   SendResult Send(std::string body, std::size_t spans, const std::atomic<bool>& abort) override {
     OutgoingRequest request = request_;
+    if (json_) body = OtlpJson(body);
     if (gzip_) {
       if (std::string packed = Gzip(body); !packed.empty()) {
         body = std::move(packed);
@@ -72,6 +76,7 @@ class HttpTransport final : public OtlpTransport {
 
  private:
   const bool gzip_;
+  const bool json_;
   OutgoingRequest request_;
   HttpClient client_;
 };

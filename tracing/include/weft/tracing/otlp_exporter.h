@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -17,7 +18,7 @@
 namespace weft {
 inline namespace v0 {
 
-enum class OtlpProtocol : std::uint8_t { kHttpProtobuf, kGrpc };
+enum class OtlpProtocol : std::uint8_t { kHttpProtobuf, kGrpc, kHttpJson };
 enum class OtlpCompression : std::uint8_t { kNone, kGzip };
 
 struct OtlpExporterOptions {
@@ -43,14 +44,20 @@ struct OtlpExporterOptions {
   std::size_t max_span_bytes = std::size_t{2} << 20;
   /// A run still open after so long, or at shutdown, goes out unfinished.
   std::chrono::milliseconds max_open{std::chrono::hours(1)};
-  /// What unacknowledged runs may occupy, about; a run beyond it is dropped. Open ones may occupy
-  /// as much again.
+  /// Where runs go that could not be delivered in time; they are sent when the receiver answers
+  /// again, and by the next exporter with this folder and endpoint. Made if need be. Empty: they
+  /// are dropped.
+  std::filesystem::path spill_dir{};
+  /// What the folder may hold.
+  std::uint64_t spill_bytes = std::uint64_t{100} << 20;
+  /// What unacknowledged runs may occupy, about; a run beyond it goes to the folder or is dropped.
+  /// Open ones may occupy as much again.
   std::size_t queue_bytes = std::size_t{64} << 20;
   /// A batch is sent when it has this many runs, this many bytes, or is this old.
   std::size_t batch_runs = 500;
   std::size_t batch_bytes = std::size_t{1} << 20;
   std::chrono::milliseconds flush_interval{200};
-  /// A run that could not be delivered for so long is dropped.
+  /// A run that could not be delivered for so long is given up.
   std::chrono::milliseconds retry_for{std::chrono::minutes(5)};
 };
 
@@ -62,16 +69,18 @@ struct OtlpExporterOptions {
 ///
 /// OTLP knows finished spans only. A run that is sent while it is open is kept here until its end,
 /// and counts once. What OTLP calls retryable is sent again; what it does not is dropped and
-/// counted (docs/tracing.md).
+/// counted (docs/tracing.md). The folder is that of LangSmithExporter: several exporters may share
+/// it.
 ///
 /// Lifetime: the destructor stops at once; call Shutdown to deliver what is left. The child of a
 ///   fork drops everything.
-/// Threads: any. It has one thread of its own, which has no current context, and its requests are
-///   never traced.
+/// Threads: any. It has one thread of its own (two with a folder), which has no current context,
+/// and
+///   its requests are never traced.
 class OtlpExporter final : public Exporter {
  public:
-  /// Errors: InvalidArgument names the option and the value. A receiver that cannot be reached is
-  /// none.
+  /// Errors: InvalidArgument names the option and the value; the error of a folder that cannot be
+  /// made. A receiver that cannot be reached is none.
   static absl::StatusOr<std::shared_ptr<OtlpExporter>> Create(OtlpExporterOptions options);
 
   ~OtlpExporter() override;
