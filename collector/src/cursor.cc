@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cinttypes>
 #include <cstdio>
-#include <system_error>
 
 #include <absl/strings/str_cat.h>
 
@@ -21,10 +20,7 @@ absl::StatusOr<Cursor> Cursor::Load(const std::filesystem::path& directory, cons
   Cursor cursor;
   cursor.path_ = directory / "cursors" / name;
   cursor.position_ = start;
-  std::error_code error;
-  std::filesystem::create_directories(cursor.path_.parent_path(), error);
-  if (error) return FileError("cannot create directory", cursor.path_.parent_path(), error.value());
-
+  if (absl::Status status = MakeDirectory(cursor.path_.parent_path()); !status.ok()) return status;
   absl::StatusOr<std::string> content = ReadFile(cursor.path_);
   if (absl::IsNotFound(content.status())) return cursor;
   if (!content.ok()) return content.status();

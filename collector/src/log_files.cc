@@ -65,6 +65,24 @@ absl::Status SyncDirectory(const std::filesystem::path& directory) {
   return absl::OkStatus();
 }
 
+absl::Status MakeDirectory(const std::filesystem::path& directory) {
+  const std::filesystem::path parent = std::filesystem::absolute(directory).parent_path();
+  std::filesystem::path first = parent;  // in which something new is
+  std::error_code error;
+  while (!std::filesystem::exists(first, error) && first.has_relative_path()) {
+    first = first.parent_path();
+  }
+  std::filesystem::create_directories(directory, error);
+  if (error) return FileError("cannot create directory", directory, error.value());
+  // Also above one that was there: the process that made it may have died before it got here. A
+  // folder that may not be read is not ours.
+  for (std::filesystem::path above = parent;; above = above.parent_path()) {
+    absl::Status status = SyncDirectory(above);
+    if (!status.ok() && !absl::IsPermissionDenied(status)) return status;
+    if (above == first) return absl::OkStatus();
+  }
+}
+
 absl::Status ReplaceFile(const std::filesystem::path& path, std::string_view content) {
   std::filesystem::path fresh = path;
   fresh += ".new";
@@ -96,9 +114,7 @@ absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
 }
 
 absl::StatusOr<File> LockDirectory(const std::filesystem::path& directory) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) return FileError("cannot create directory", directory, error.value());
+  if (absl::Status status = MakeDirectory(directory); !status.ok()) return status;
   std::filesystem::path path = directory / "LOCK";
   absl::StatusOr<File> file = OpenFile(path, O_RDWR | O_CREAT);
   if (!file.ok()) return file.status();

@@ -71,6 +71,9 @@ absl::StatusOr<std::size_t> ReadAt(int fd, std::uint64_t offset, char* out, std:
 /// Makes entries that were created, renamed or deleted in `directory` last.
 absl::Status SyncDirectory(const std::filesystem::path& directory);
 
+/// Creates `directory` and those above it, so that they last.
+absl::Status MakeDirectory(const std::filesystem::path& directory);
+
 /// Puts `content` in the place of `path`: after a crash there is the old file or the new one.
 absl::Status ReplaceFile(const std::filesystem::path& path, std::string_view content);
 

@@ -40,9 +40,7 @@ absl::Status WriteAll(FileSystem& files, int fd, std::string_view bytes) {
 
 absl::Status SegmentSet::Load() {
   for (const char* folder : {"log", "quarantine"}) {
-    std::error_code error;
-    std::filesystem::create_directories(root_ / folder, error);
-    if (error) return FileError("cannot create directory", root_ / folder, error.value());
+    if (absl::Status status = MakeDirectory(root_ / folder); !status.ok()) return status;
   }
   if (absl::Status status = FindFiles(); !status.ok()) return status;
   if (absl::Status status = LearnSalt(); !status.ok()) return status;

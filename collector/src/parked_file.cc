@@ -13,9 +13,7 @@ namespace weft::collector {
 
 absl::StatusOr<std::unique_ptr<ParkedFile>> ParkedFile::Open(const std::filesystem::path& path,
                                                              std::uint64_t max_bytes) {
-  std::error_code error;
-  std::filesystem::create_directories(path.parent_path(), error);
-  if (error) return FileError("cannot create", path.parent_path(), error.value());
+  if (absl::Status status = MakeDirectory(path.parent_path()); !status.ok()) return status;
   absl::StatusOr<LineFile> file = LineFile::Open(path);
   if (!file.ok()) return file.status();
   return std::unique_ptr<ParkedFile>(new ParkedFile(*std::move(file), max_bytes));
@@ -32,7 +30,9 @@ absl::Status ParkedFile::ParkLine(std::string line) {
     return absl::ResourceExhaustedError(file_.path().string() + " is full");
   }
   absl::Status status = file_.Append(line);
-  return status.ok() ? file_.Sync() : status;
+  if (status.ok()) status = file_.Sync();
+  // A full disk has room again; only a full file is final.
+  return absl::IsResourceExhausted(status) ? absl::UnavailableError(status.message()) : status;
 }
 
 std::uint64_t ParkedFile::bytes() const {
