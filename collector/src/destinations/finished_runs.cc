@@ -108,7 +108,7 @@ void FinishedRuns::TakeOp(const RecordCache::Entry& record, std::uint32_t index,
     Emit({place}, writer);
     return;
   }
-  Wait(record->record.header, op, place, ended);
+  Wait(op, place, ended);
   const Run& run = runs_.at(op.run_id);
   if (!run.posted || !run.ended) return;
   Emit(run.places, writer);
@@ -116,9 +116,10 @@ void FinishedRuns::TakeOp(const RecordCache::Entry& record, std::uint32_t index,
   runs_.erase(op.run_id);
 }
 
-void FinishedRuns::Wait(const RecordHeader& header, const RunOp& op, OpPlace place, bool ended) {
+void FinishedRuns::Wait(const RunOp& op, OpPlace place, bool ended) {
   Run& run = runs_[op.run_id];
-  if (run.places.empty()) run.since_us = header.received_us;
+  // Not since it was received: what lies in the log already is read in no time.
+  if (run.places.empty()) run.since_us = options_.now();
   run.places.push_back(place);
   ++waiting_;
   run.ended |= ended;
@@ -216,7 +217,7 @@ void FinishedRuns::Resume(const std::vector<OpPlace>& places) {
     const RecordCache::Entry record = records_.Find(place.position);
     if (record == nullptr || place.index >= record->record.header.ops.size()) continue;
     const RunOp& op = record->record.header.ops[place.index];
-    Wait(record->record.header, op, place, SaysEnd(op, record->payload));
+    Wait(op, place, SaysEnd(op, record->payload));
   }
 }
 

@@ -58,7 +58,7 @@ class FinishedRuns final : public Stage {
 
   void TakeOp(const RecordCache::Entry& record, std::uint32_t index, Round& round,
               RoundWriter& writer);
-  void Wait(const RecordHeader& header, const RunOp& op, OpPlace place, bool ended);
+  void Wait(const RunOp& op, OpPlace place, bool ended);
   void Emit(const std::vector<OpPlace>& places, RoundWriter& writer);
   void EmitAlone(const std::vector<OpPlace>& places, Round& round);
   void Expire(std::deque<Deadline>& deadlines, std::uint64_t age_us, bool posted, Round& round);

@@ -10,10 +10,12 @@
 #include <weft/collector/process_log.h>
 #include <weft/tracing/internal/otlp_request.h>
 #include <weft/tracing/internal/otlp_transport.h>
+#include <weft/tracing/internal/proto_writer.h>
 
 #include "config_values.h"
 #include "destinations/run_span.h"
 #include "otlp/request_bytes.h"
+#include "otlp/span_ids.h"
 
 namespace weft::collector {
 namespace {
@@ -62,9 +64,32 @@ absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeTransport(const DestinationCo
   return IsGrpc(config) ? internal::MakeOtlpGrpc(options) : internal::MakeOtlpHttp(options);
 }
 
-// Those of a request that lie together in one record of OTLP.
-std::string_view WholePayload(std::span<const OutgoingOp> ops) {
-  return ops.size() == ops.front().record_ops ? ops.front().payload : std::string_view();
+bool IsSpan(const OutgoingOp& op) { return op.receiver == Receiver::kOtlp; }
+
+// How many operations from the first on are spans of the same record.
+std::size_t OfOneRecord(std::span<const OutgoingOp> ops) {
+  std::size_t count = 1;
+  if (ops.front().record_ops == 0) return count;
+  while (count < ops.size() && IsSpan(ops[count]) &&
+         ops[count].payload.data() == ops.front().payload.data()) {
+    ++count;
+  }
+  return count;
+}
+
+// A request with a span that lies in no other.
+std::string OneSpan(const OutgoingOp& op) {
+  const SpanSlices slices = SlicesOf(*op.op, op.payload);
+  std::string request;
+  internal::ProtoWriter writer(request);
+  const auto resource_spans = writer.Begin(1);
+  if (!slices.resource.empty()) writer.Text(1, slices.resource);
+  const auto scope_spans = writer.Begin(2);
+  if (!slices.scope.empty()) writer.Text(1, slices.scope);
+  writer.Text(2, slices.span);
+  writer.End(scope_spans);
+  writer.End(resource_spans);
+  return request;
 }
 
 std::string SomeSpans(std::span<const OutgoingOp> ops) {
@@ -80,11 +105,15 @@ std::string SomeSpans(std::span<const OutgoingOp> ops) {
 
 // ExportTraceServiceRequests behind each other are one.
 void AppendSpans(std::span<const OutgoingOp> ops, std::string& request) {
-  const std::string_view whole = WholePayload(ops);
-  request += whole.empty() ? std::string_view(SomeSpans(ops)) : whole;
+  const OutgoingOp& first = ops.front();
+  if (first.record_ops == 0) {
+    request += OneSpan(first);
+  } else if (first.record_ops == ops.size()) {
+    request += first.payload;
+  } else {
+    request += SomeSpans(ops);
+  }
 }
-
-bool IsSpan(const OutgoingOp& op) { return op.receiver == Receiver::kOtlp; }
 
 class OtlpSink final : public Sink {
  public:
@@ -138,9 +167,7 @@ class OtlpSink final : public Sink {
     while (!ops.empty()) {
       std::size_t count = 1;
       if (IsSpan(ops.front())) {
-        while (count < ops.size() && IsSpan(ops[count]) && ops[count].seq == ops.front().seq) {
-          ++count;
-        }
+        count = OfOneRecord(ops);
         AppendSpans(ops.first(count), request);
       } else {
         absl::StatusOr<RunSpan> run = RunSpan::Parse(ops.front());

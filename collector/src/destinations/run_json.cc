@@ -55,7 +55,7 @@ std::string RunObject(const OutgoingOp& op) {
   for (const Part& part : op.op->parts) {
     if (part.field == PartField::kRun || part.field == PartField::kFeedback) {
       object = op.Text(part);
-    } else if (part.field != PartField::kAttachment) {
+    } else if (part.field < PartField::kAttachment) {
       additions.emplace_back(PartFieldName(part.field), op.Text(part));
     }
   }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "destinations/placed_spans.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fold_json.h"
+#include "parked_file.h"
+
+namespace weft::collector {
+namespace {
+
+// A round that has this much has no room for more.
+constexpr std::uint64_t kRoundBytes = 16ull << 20;
+
+std::uint64_t SteadyMicroseconds() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
+
+PlacedSpansOptions WithClock(PlacedSpansOptions options) {
+  if (!options.now) options.now = SteadyMicroseconds;
+  return options;
+}
+
+SpanPlacesOptions PlacesOptions(const PlacedSpansOptions& options) {
+  SpanPlacesOptions places;
+  places.grace_us = static_cast<std::uint64_t>(options.grace.count()) * 1000;
+  places.max_wait_us = static_cast<std::uint64_t>(options.orphan_wait.count()) * 1000;
+  places.max_bytes = options.max_bytes;
+  return places;
+}
+
+SpanIds IdsOf(const Round::Loaded& record, std::uint32_t index) {
+  return ReadSpanIds(SlicesOf(record.record.header.ops[index], record.payload).span);
+}
+
+// `2026-09-10T00:26:40.021001Z` of a part `20260910T002640021001Z...`.
+std::string TimeOfRoot(std::string_view order) {
+  std::string time;
+  const std::pair<std::size_t, const char*> kPieces[] = {{4, "-"}, {2, "-"}, {2, ""},  {1, ""},
+                                                         {2, ":"}, {2, ":"}, {2, "."}, {7, ""}};
+  for (const auto& [size, behind] : kPieces) {
+    time += order.substr(0, size);
+    time += behind;
+    order.remove_prefix(size);
+  }
+  return time;
+}
+
+SpanId ShortId(const RunId& id) {
+  SpanId last = 0;
+  for (std::size_t i = 8; i < 16; ++i) last = last << 8 | id.bytes[i];
+  return last;
+}
+
+}  // namespace
+
+PlacedSpans::PlacedSpans(PlacedSpansOptions options)
+    : options_(WithClock(std::move(options))),
+      records_(options_.log),
+      places_(PlacesOptions(options_)) {}
+
+void PlacedSpans::Take(Round::Loaded record, Round& round) {
+  const RecordCache::Entry entry = records_.Add(std::move(record));
+  const std::size_t count = entry->record.header.ops.size();
+  {
+    RoundWriter writer(round, entry->record.header, entry->record.position);
+    for (std::uint32_t i = 0; i < count; ++i) Place(*entry, i, IdsOf(*entry, i), &writer);
+  }
+  Drain(round);
+}
+
+// `writer` null: it can only wait.
+void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
+                        RoundWriter* writer) {
+  const OpPlace place{record.record.position, index};
+  const bool replaces = places_.ReplacesMadeUp(ids);
+  const std::optional<RunPlace> settled =
+      writer != nullptr ? places_.Settle(ids, options_.now()) : std::nullopt;
+  if (settled) {
+    Emit(record, index, *settled, replaces, *writer);
+  } else {
+    places_.Wait(ids, place, options_.now());
+  }
+}
+
+void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const RunPlace& place,
+                       bool replaces, RoundWriter& writer) {
+  SpanRun run = SpanToRun(record.record.header.ops[index], record.payload, place);
+  if (replaces && !run.ops.empty()) run.ops.front().kind = OpKind::kPatch;
+  std::uint32_t covers = 1;
+  for (RunOp& op : run.ops) {
+    // Parts count from the beginning of their operation's text.
+    std::uint64_t begin = run.payload.size();
+    std::uint64_t end = 0;
+    for (const Part& part : op.parts) {
+      begin = std::min(begin, part.offset);
+      end = std::max(end, part.offset + part.length);
+    }
+    for (Part& part : op.parts) part.offset -= begin;
+    const std::string_view text =
+        end > begin ? std::string_view(run.payload).substr(begin, end - begin) : "";
+    writer.Add(std::move(op), text, std::exchange(covers, 0));
+  }
+}
+
+void PlacedSpans::Collect() {
+  std::vector<OpPlace> freed = places_.TakeFreed();
+  ready_.insert(ready_.end(), freed.begin(), freed.end());
+}
+
+// What became free frees others in turn.
+void PlacedSpans::Drain(Round& round) {
+  Collect();
+  while (!ready_.empty() && round.bytes < kRoundBytes) {
+    const Position position = ready_.front().position;
+    const RecordCache::Entry record = records_.Find(position);
+    if (record == nullptr) {  // retention deleted it
+      ready_.pop_front();
+      ++round.filtered;
+      continue;
+    }
+    {
+      RoundWriter writer(round, record->record.header, position);
+      while (!ready_.empty() && ready_.front().position == position) {
+        const std::uint32_t index = ready_.front().index;
+        ready_.pop_front();
+        Place(*record, index, IdsOf(*record, index), &writer);
+      }
+    }
+    Collect();
+  }
+}
+
+void PlacedSpans::Release(Round& round) {
+  Drain(round);
+  while (round.bytes < kRoundBytes) {
+    const std::optional<SpanPlaces::Missing> missing = places_.NextMissing(options_.now());
+    if (!missing) return;
+    Settle(*missing, round);
+    Drain(round);
+  }
+}
+
+void PlacedSpans::Settle(const SpanPlaces::Missing& missing, Round& round) {
+  std::vector<StoredRun> trace;
+  bool asked = false;
+  for (const SpanId parent : missing.parents) {
+    if (FindStored(missing, parent, trace, asked)) continue;
+    const std::optional<RunPlace> root = places_.Adopt(missing, parent);
+    if (root) EmitMadeUpRoot(*root, missing.sample, round);
+  }
+}
+
+// A parent, or at least a root, that went out before this start, or was sent as a run.
+bool PlacedSpans::FindStored(const SpanPlaces::Missing& missing, SpanId parent,
+                             std::vector<StoredRun>& trace, bool& asked) {
+  if (options_.store == nullptr) return false;
+  if (!std::exchange(asked, true)) {
+    absl::StatusOr<std::vector<StoredRun>> found = options_.store->FindTrace(missing.trace_id);
+    if (found.ok()) trace = *std::move(found);
+  }
+  const StoredRun* best = nullptr;
+  for (const StoredRun& run : trace) {
+    if (run.dotted_order.empty()) continue;
+    const bool is_parent = ShortId(run.id) == parent;
+    if (is_parent || run.id == run.trace_id) best = &run;
+    if (is_parent) break;
+  }
+  if (best == nullptr) return false;
+  places_.Found(missing, parent,
+                {best->id, best->trace_id, best->parent_run_id, best->dotted_order, false});
+  return true;
+}
+
+void PlacedSpans::EmitMadeUpRoot(const RunPlace& place, OpPlace sample, Round& round) {
+  const RecordCache::Entry record = records_.Find(sample.position);
+  if (record == nullptr) return;
+  RunOp op;
+  op.run_id = op.trace_id = place.run_id;
+  op.is_root = true;
+  op.project = record->record.header.ops[sample.index].project;
+  std::string json = "{\"id\":\"" + place.run_id.ToString() + "\",\"trace_id\":\"" +
+                     place.run_id.ToString() + "\",\"dotted_order\":\"" + place.dotted_order +
+                     "\",\"name\":\"(missing root)\",\"run_type\":\"chain\",\"start_time\":\"" +
+                     TimeOfRoot(place.dotted_order) + "\"";
+  if (!op.project.empty()) {
+    json += ",\"session_name\":";
+    AppendQuoted(json, op.project);
+  }
+  json += ",\"extra\":{\"metadata\":{\"weft_synthetic\":true}}}";
+  Part part;
+  part.length = json.size();
+  op.parts.push_back(part);
+  RoundWriter writer(round, record->record.header, sample.position);
+  writer.Add(std::move(op), json, 0);
+}
+
+std::vector<OpPlace> PlacedSpans::Waiting() const {
+  std::vector<OpPlace> places = places_.Waiting();
+  places.insert(places.end(), ready_.begin(), ready_.end());
+  std::sort(places.begin(), places.end());
+  return places;
+}
+
+void PlacedSpans::Resume(const std::vector<OpPlace>& places) {
+  places_.Clear();
+  ready_.clear();
+  for (const OpPlace& place : places) {
+    const RecordCache::Entry record = records_.Find(place.position);
+    if (record == nullptr || place.index >= record->record.header.ops.size()) continue;
+    Place(*record, place.index, IdsOf(*record, place.index), nullptr);
+  }
+}
+
+}  // namespace weft::collector
