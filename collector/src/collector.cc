@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/collector/collector.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>
@@ -19,7 +20,17 @@
 #include <weft/collector/run_store.h>
 
 #include <weft/collector/process_log.h>
+#include <weft/version.h>
+
+#include <boost/json.hpp>
+
+#include "admission.h"
 #include "grpc_listener.h"
+#include "parked_file.h"
+#include "parked_items.h"
+#include "received_redrive.h"
+#include "redaction.h"
+#include "tls.h"
 
 namespace weft::collector {
 namespace {
@@ -55,6 +66,14 @@ HttpServerOptions HttpOptionsOf(const CollectorConfig& config, const std::string
   options.header_timeout = config.header_timeout;
   options.idle_timeout = config.idle_timeout;
   return options;
+}
+
+constexpr milliseconds kDrainInterval{50};
+
+// Null where the listener has no TLS.
+absl::StatusOr<std::shared_ptr<TlsContext>> TlsContextOf(const TlsConfig& config) {
+  if (!config.enabled()) return nullptr;
+  return TlsContext::Create(config);
 }
 
 absl::Status WithOption(std::string_view option, const absl::Status& status) {
@@ -93,6 +112,7 @@ class Collector::Impl {
     if (http_) http_->Stop(kRequestPatience);
     otlp.join();
     if (grpc_) grpc_->FinishStop();
+    DrainDestinations();
     StopDestinations();
     if (store_) store_->Stop();
     if (log_) log_->Close();
@@ -109,23 +129,23 @@ class Collector::Impl {
     return absl::OkStatus();
   }
 
-  absl::Status Reload(const CollectorConfig& config) {
-    std::vector<std::function<void()>> commits;
-    for (const auto& destination : destinations_) {
-      for (const DestinationConfig& wanted : config.forward) {
-        if (wanted.Spec() != destination->spec()) continue;
-        absl::StatusOr<std::function<void()>> commit = destination->PrepareReload(wanted);
-        if (!commit.ok()) return commit.status();
-        commits.push_back(*std::move(commit));
-      }
-    }
-    for (const auto& commit : commits) commit();
-    SetKeys(config.keys);
-    http_->SetAllowedHosts(config.allowed_hosts);
-    otlp_http_->SetAllowedHosts(config.allowed_hosts);
+  absl::Status Reload(const absl::StatusOr<CollectorConfig>& config) {
+    std::lock_guard reloading(reloading_);
+    absl::StatusOr<Commits> commits =
+        config.ok() ? PrepareReload(*config) : absl::StatusOr<Commits>(config.status());
+    ++(commits.ok() ? reloads_ : reloads_refused_);
+    if (!commits.ok()) return commits.status();
+    for (const auto& commit : *commits) commit();
     return absl::OkStatus();
   }
 
+  void OnReloadRequest(std::function<absl::Status()> reload) {
+    std::lock_guard lock(mutex_);
+    reload_ = std::move(reload);
+  }
+
+  std::string Status() const;
+  void WriteOperationMetrics(MetricsWriter& out) const;
   std::string Metrics() const;
 
   const CollectorAddresses& addresses() const { return addresses_; }
@@ -143,33 +163,59 @@ class Collector::Impl {
       LogLine(LogLevel::kWarning, "keys of callers cannot be read: the secret was replaced",
               {{"keys", std::to_string(keys_->unreadable())}});
     }
-    SetKeys(config_.keys);
+    auto rules = RedactionRules::Create(config_.redaction);
+    if (!rules.ok()) return rules.status();
+    redaction_->Set(*std::move(rules));
+    SetKeys(config_);
     absl::StatusOr<std::unique_ptr<Ingest>> ingest =
         Ingest::Create({.log = log_,
                         .keys = keys_,
                         .parked_file = config_.data / "parked" / "received.jsonl",
-                        .max_parked_bytes = config_.max_parked_bytes});
+                        .max_parked_bytes = config_.max_parked_bytes,
+                        .admission = admission_,
+                        .redaction = redaction_});
     if (!ingest.ok()) return ingest.status();
     ingest_ = *std::move(ingest);
     store_ = RunStore::Start(log_, {});
     return absl::OkStatus();
   }
 
+  absl::Status ReadCertificates() {
+    const std::pair<const TlsConfig*, std::shared_ptr<TlsContext>*> listeners[] = {
+        {&config_.tls_grpc, &tls_grpc_},
+        {&config_.tls_otlp_http, &tls_otlp_http_},
+        {&config_.tls_http, &tls_http_}};
+    for (const auto& [own, context] : listeners) {
+      auto made = TlsContextOf(config_.TlsOf(*own));
+      if (!made.ok()) return made.status();
+      *context = *std::move(made);
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status Listen() {
-    const auto accepts = [this](std::string_view key) { return Accepts(key); };
-    absl::StatusOr<std::unique_ptr<GrpcListener>> grpc = GrpcListener::Start(
-        {.address = config_.listen_grpc, .max_message_bytes = config_.max_grpc_message_bytes},
-        {.ingest = ingest_.get(),
-         .accepts_key = accepts,
-         .max_inflight_bytes = config_.max_inflight_bytes});
+    if (absl::Status status = ReadCertificates(); !status.ok()) return status;
+    const auto accepts = [this](std::string_view key) { return admission_->AcceptsKey(key); };
+    absl::StatusOr<std::unique_ptr<GrpcListener>> grpc =
+        GrpcListener::Start({.address = config_.listen_grpc,
+                             .max_message_bytes = config_.max_grpc_message_bytes,
+                             .tls = tls_grpc_},
+                            {.ingest = ingest_.get(),
+                             .accepts_key = accepts,
+                             .max_inflight_bytes = config_.max_inflight_bytes});
     if (!grpc.ok()) return WithOption("--listen-grpc", grpc.status());
     grpc_ = *std::move(grpc);
 
     HttpServices services;
     services.accepts_key = accepts;
+    services.may_read = [this](std::string_view key) { return admission_->MayRead(key); };
+    services.may_administer = [this](std::string_view key, bool is_loopback) {
+      return admission_->MayAdminister(key, is_loopback);
+    };
     services.metrics = [this] { return Metrics(); };
     services.ready = [this] { return Ready(); };
     HttpServerOptions otlp = HttpOptionsOf(config_, config_.listen_otlp_http);
+    otlp.tls = tls_otlp_http_;
     services.ingest = ingest_.get();
     services.otlp_only = true;
     auto otlp_http = HttpServer::Start(std::move(otlp), services);
@@ -178,7 +224,21 @@ class Collector::Impl {
 
     services.otlp_only = false;
     services.store = store_.get();
-    auto http = HttpServer::Start(HttpOptionsOf(config_, config_.listen_http), services);
+    services.admin["parked"] = [this](const AdminRequest& request) {
+      return parked_.Answer(request);
+    };
+    services.admin["status"] = [this](const AdminRequest& request) -> absl::StatusOr<std::string> {
+      if (request.method != "GET") return absl::UnimplementedError("only GET");
+      return Status();
+    };
+    services.admin["reload"] = [this](const AdminRequest& request) -> absl::StatusOr<std::string> {
+      if (request.method != "POST") return absl::UnimplementedError("only POST");
+      if (absl::Status status = ReloadRequested(); !status.ok()) return status;
+      return R"({"status":"reloaded"})";
+    };
+    HttpServerOptions langsmith = HttpOptionsOf(config_, config_.listen_http);
+    langsmith.tls = tls_http_;
+    auto http = HttpServer::Start(std::move(langsmith), services);
     if (!http.ok()) return WithOption("--listen-http", http.status());
     http_ = *std::move(http);
     addresses_ = {grpc_->address(), otlp_http_->address(), http_->address()};
@@ -192,12 +252,32 @@ class Collector::Impl {
       options.keys = keys_;
       options.data = config_.data;
       options.logged = [this] { return ingest_->logged(); };
+      options.store = store_.get();
       options.max_parked_bytes = config_.max_parked_bytes;
       auto destination = Destination::Start(wanted, std::move(options));
       if (!destination.ok()) return WithOption("--forward", destination.status());
       destinations_.push_back(*std::move(destination));
     }
+    ListParked();
     return absl::OkStatus();
+  }
+
+  void ListParked() {
+    using Ids = std::vector<std::uint64_t>;
+    ParkedFile& received = *ingest_->parked();
+    parked_.Add("received", received, [this, &received](const Ids& ids) {
+      return RedriveReceived(*ingest_, received, ids);
+    });
+    for (const auto& destination : destinations_) {
+      const auto redrive =
+          [to = destination.get()](const Ids& ids) -> absl::StatusOr<ParkedItems::Redriven> {
+        const absl::StatusOr<std::uint64_t> marked = to->parked().SetRedrive(ids, true);
+        if (!marked.ok()) return marked.status();
+        to->RedriveParked();
+        return ParkedItems::Redriven{.accepted = *marked};
+      };
+      parked_.Add(destination->spec(), destination->parked(), redrive);
+    }
   }
 
   // All at once: each may have a request under way.
@@ -209,19 +289,74 @@ class Collector::Impl {
     for (std::thread& thread : threads) thread.join();
   }
 
-  void SetKeys(const std::vector<NamedKey>& keys) {
-    auto accepted = std::make_shared<const AcceptedKeys>(keys);
-    std::lock_guard lock(mutex_);
-    accepted_ = std::move(accepted);
+  // Without this nothing is lost: what is not sent yet is sent after the next start.
+  void DrainDestinations() const {
+    const auto deadline = Clock::now() + config_.drain;
+    const auto waits = [](const auto& destination) { return destination->Stats().lag > 0; };
+    while (Clock::now() < deadline &&
+           std::any_of(destinations_.begin(), destinations_.end(), waits)) {
+      std::this_thread::sleep_for(kDrainInterval);
+    }
   }
 
-  bool Accepts(std::string_view key) const {
-    std::shared_ptr<const AcceptedKeys> accepted;
+  using Commits = std::vector<std::function<void()>>;
+
+  absl::StatusOr<Commits> PrepareReload(const CollectorConfig& config) {
+    Commits commits;
+    const auto add = [&commits](absl::StatusOr<std::function<void()>> commit) {
+      if (commit.ok()) commits.push_back(*std::move(commit));
+      return commit.status();
+    };
+    for (const auto& destination : destinations_) {
+      for (const DestinationConfig& wanted : config.forward) {
+        if (wanted.Spec() != destination->spec()) continue;
+        absl::Status status = add(destination->PrepareReload(wanted));
+        if (!status.ok()) return status;
+      }
+    }
+    const std::pair<TlsContext*, const TlsConfig*> listeners[] = {
+        {tls_grpc_.get(), &config.tls_grpc},
+        {tls_otlp_http_.get(), &config.tls_otlp_http},
+        {tls_http_.get(), &config.tls_http}};
+    for (const auto& [context, own] : listeners) {
+      const TlsConfig tls = config.TlsOf(*own);
+      if (tls.enabled() != (context != nullptr)) {
+        return absl::FailedPreconditionError(
+            "tls: a listener gets or loses it with a restart only");
+      }
+      if (context == nullptr) continue;
+      if (absl::Status status = add(context->PrepareReload(tls)); !status.ok()) return status;
+    }
+    auto rules = RedactionRules::Create(config.redaction);
+    if (!rules.ok()) return rules.status();
+    commits.push_back([this, config, rules = *std::move(rules)] {
+      redaction_->Set(rules);
+      SetKeys(config);
+      http_->SetAllowedHosts(config.allowed_hosts);
+      otlp_http_->SetAllowedHosts(config.allowed_hosts);
+    });
+    return commits;
+  }
+
+  absl::Status ReloadRequested() {
+    std::function<absl::Status()> reload;
     {
       std::lock_guard lock(mutex_);
-      accepted = accepted_;
+      reload = reload_;
     }
-    return accepted->Accepts(key);
+    if (!reload) return absl::UnavailableError("nobody reads the configuration again");
+    const absl::Status status = reload();
+    if (absl::IsFailedPrecondition(status)) return absl::InvalidArgumentError(status.message());
+    return status;
+  }
+
+  void SetKeys(const CollectorConfig& config) {
+    std::map<std::string, std::string, std::less<>> mapped;
+    for (const NamedKey& key : config.keys) {
+      if (key.forward == NamedKey::Forward::kMapped) mapped[key.name] = key.forward_key;
+    }
+    keys_->SetMapped(std::move(mapped));
+    admission_->Set(config.keys, config.tenants);
   }
 
   void ReportHealth() {
@@ -244,7 +379,15 @@ class Collector::Impl {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<bool> stopping_{false};
-  std::shared_ptr<const AcceptedKeys> accepted_;
+  std::function<absl::Status()> reload_;
+  std::mutex reloading_;
+  std::atomic<std::uint64_t> reloads_{0};
+  std::atomic<std::uint64_t> reloads_refused_{0};
+  const std::shared_ptr<Admission> admission_ = std::make_shared<Admission>();
+  const std::shared_ptr<Redaction> redaction_ = std::make_shared<Redaction>();
+  std::shared_ptr<TlsContext> tls_grpc_;
+  std::shared_ptr<TlsContext> tls_otlp_http_;
+  std::shared_ptr<TlsContext> tls_http_;
 
   // Destroyed from the last to the first: what calls goes before what is called.
   std::shared_ptr<Log> log_;
@@ -252,6 +395,7 @@ class Collector::Impl {
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<RunStore> store_;
   std::vector<std::unique_ptr<Destination>> destinations_;
+  ParkedItems parked_;
   std::unique_ptr<GrpcListener> grpc_;
   std::unique_ptr<HttpServer> otlp_http_;
   std::unique_ptr<HttpServer> http_;
@@ -311,7 +455,8 @@ void WriteDestinationMetrics(const std::vector<NamedStats>& all, MetricsWriter& 
   using S = DestinationStats;
   count("weft_dest_logged_runs_total", "counter", "Operations in the log for it.", &S::available);
   count("weft_dest_sent_runs_total", "counter", "Operations delivered.", &S::sent);
-  count("weft_dest_parked_runs", "gauge", "Operations that it refused, parked.", &S::parked);
+  count("weft_dest_discarded_runs_total", "counter", "Parked operations that were deleted.",
+        &S::discarded);
   count("weft_dest_parked_unkept_runs", "gauge", "Parked without their bytes: file full.",
         &S::parked_unkept);
   count("weft_dest_lag_runs", "gauge", "Operations that wait.", &S::lag);
@@ -334,11 +479,36 @@ void WriteDestinationMetrics(const std::vector<NamedStats>& all, MetricsWriter& 
 
 }  // namespace
 
+void Collector::Impl::WriteOperationMetrics(MetricsWriter& out) const {
+  out.Family("weft_config_reloads_total", "counter", "Times the configuration was read again.");
+  out.Sample({{"result", "ok"}}, static_cast<double>(reloads_));
+  out.Sample({{"result", "refused"}}, static_cast<double>(reloads_refused_));
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(config_.data, error);
+  if (!error) {
+    out.Family("weft_disk_free_bytes", "gauge", "Free space where the data directory is.");
+    out.Sample({}, static_cast<double>(space.available));
+  }
+  const std::pair<std::string_view, const TlsContext*> listeners[] = {
+      {"grpc", tls_grpc_.get()}, {"otlp_http", tls_otlp_http_.get()}, {"http", tls_http_.get()}};
+  bool first = true;
+  for (const auto& [listener, tls] : listeners) {
+    if (tls == nullptr) continue;
+    if (std::exchange(first, false)) {
+      out.Family("weft_tls_expiry_timestamp_seconds", "gauge", "When the certificate ends.");
+    }
+    std::uint64_t version = 0;
+    const auto expiry = tls->files(&version).Expiry().time_since_epoch();
+    out.Sample({{"listener", listener}}, std::chrono::duration<double>(expiry).count());
+  }
+}
+
 std::string Collector::Impl::Metrics() const {
   MetricsWriter out;
   ingest_->WriteMetrics(out);
   WriteLogMetrics(log_->Stats(), out);
   WriteProcessMetrics(out);
+  WriteOperationMetrics(out);
   if (!serving_) return out.Take();
   out.Family("weft_inflight_bytes", "gauge", "Bytes of requests that are not answered yet.");
   const HttpStats& http = http_->stats();
@@ -354,6 +524,8 @@ std::string Collector::Impl::Metrics() const {
   out.Sample({}, static_cast<double>(http.requests));
   out.Family("weft_http_refused_requests_total", "counter", "Answers of 400 and above.");
   out.Sample({}, static_cast<double>(http.refused));
+  out.Family("weft_tls_failures_total", "counter", "Connections whose handshake failed.");
+  out.Sample({}, static_cast<double>(http.tls_failures + otlp_http_->stats().tls_failures));
   out.Family("weft_http_timeouts_total", "counter", "Connections closed for being slow.");
   out.Sample({}, static_cast<double>(http.timeouts));
   out.Family("weft_repaired_runs_total", "counter", "Parts whose defects were repaired.");
@@ -372,6 +544,55 @@ std::string Collector::Impl::Metrics() const {
   return out.Take();
 }
 
+std::string Collector::Impl::Status() const {
+  using boost::json::object;
+  const absl::Status ready = Ready();
+  object receivers;
+  const std::pair<const char*, Receiver> all[] = {
+      {"langsmith", Receiver::kLangSmith}, {"weft", Receiver::kWeft}, {"otlp", Receiver::kOtlp}};
+  for (const auto& [name, receiver] : all) {
+    const IngestStats& stats = ingest_->stats(receiver);
+    receivers[name] = object{{"received", stats.received.load()},
+                             {"logged", stats.logged.load()},
+                             {"refused", stats.refused.load()},
+                             {"parked", stats.parked.load()}};
+  }
+  boost::json::array destinations;
+  for (const auto& destination : destinations_) {
+    const DestinationStats stats = destination->Stats();
+    object errors;
+    for (const auto& [code, count] : stats.errors) errors[code] = count;
+    destinations.push_back(object{{"to", destination->spec()},
+                                  {"sent", stats.sent},
+                                  {"lag", stats.lag},
+                                  {"lag_seconds", LagSeconds(stats)},
+                                  {"parked", stats.parked},
+                                  {"held_keys", stats.held_keys},
+                                  {"errors", std::move(errors)}});
+  }
+  const LogStats log = log_->Stats();
+  const object status = {
+      {"version", WEFT_VERSION},
+      {"ready", ready.ok()},
+      {"reason", std::string(ready.message())},
+      {"uptime_seconds",
+       std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count()},
+      {"listen", object{{"grpc", addresses_.grpc},
+                        {"otlp_http", addresses_.otlp_http},
+                        {"http", addresses_.http}}},
+      {"receivers", std::move(receivers)},
+      {"log", object{{"bytes", log.bytes},
+                     {"segments", log.segments},
+                     {"records", log.appended_records},
+                     {"expired_records", log.expired_records},
+                     {"quarantined_bytes", log.quarantined_bytes},
+                     {"writable", log.writable}}},
+      {"index", object{{"lag_records", store_->lag_records()}, {"bytes", store_->index_bytes()}}},
+      {"destinations", std::move(destinations)},
+      {"reloads", object{{"ok", reloads_.load()}, {"refused", reloads_refused_.load()}}}};
+  return boost::json::serialize(status);
+}
+
 absl::StatusOr<std::unique_ptr<Collector>> Collector::Start(CollectorConfig config) {
   auto impl = std::make_unique<Impl>(std::move(config));
   if (absl::Status status = impl->Start(); !status.ok()) return status;
@@ -384,7 +605,13 @@ Collector::~Collector() = default;
 const CollectorAddresses& Collector::addresses() const { return impl_->addresses(); }
 absl::Status Collector::Ready() const { return impl_->Ready(); }
 std::string Collector::Metrics() const { return impl_->Metrics(); }
-absl::Status Collector::Reload(const CollectorConfig& config) { return impl_->Reload(config); }
+std::string Collector::Status() const { return impl_->Status(); }
+absl::Status Collector::Reload(const absl::StatusOr<CollectorConfig>& config) {
+  return impl_->Reload(config);
+}
+void Collector::OnReloadRequest(std::function<absl::Status()> reload) {
+  impl_->OnReloadRequest(std::move(reload));
+}
 void Collector::Stop() { impl_->Stop(); }
 
 }  // namespace weft::collector

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/collector/ingest.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include <weft/collector/keys.h>
 #include <weft/collector/metrics.h>
 
+#include "admission.h"
 #include "parked_file.h"
+#include "redaction.h"
 
 namespace weft::collector {
 namespace {
@@ -18,6 +22,9 @@ namespace {
 constexpr std::array<std::string_view, 3> kReceiverNames = {"langsmith", "weft", "otlp"};
 // Reasons are few and fixed; the bound keeps a mistake from growing the metrics without end.
 constexpr std::size_t kMaxReasons = 64;
+// Tenants beyond these are counted together.
+constexpr std::size_t kMaxTenants = 200;
+constexpr char kOtherTenants[] = "other";
 
 std::uint64_t NowMicroseconds() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
@@ -27,7 +34,8 @@ std::uint64_t NowMicroseconds() {
 
 // What the log says is the collector's affair; what a receiver tells its client is "again, later".
 absl::Status ForReceivers(const absl::Status& status) {
-  if (status.ok() || absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) {
+  if (status.ok() || absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
+      absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status)) {
     return status;
   }
   return absl::UnavailableError(status.message());
@@ -36,19 +44,30 @@ absl::Status ForReceivers(const absl::Status& status) {
 class LogIngest final : public Ingest {
  public:
   LogIngest(IngestOptions options, std::unique_ptr<ParkedFile> parked)
-      : log_(std::move(options.log)), keys_(std::move(options.keys)), parked_(std::move(parked)) {}
+      : log_(std::move(options.log)),
+        keys_(std::move(options.keys)),
+        admission_(std::move(options.admission)),
+        redaction_(std::move(options.redaction)),
+        parked_(std::move(parked)) {}
 
   void Accept(IngestBatch batch, Done done) override {
     const auto started = std::chrono::steady_clock::now();
     const Receiver receiver = batch.header.receiver;
     IngestStats& stats = stats_[static_cast<std::size_t>(receiver)];
+    const std::uint64_t all = batch.header.ops.size() + batch.rejected.size();
+    stats.received += all;
+
+    std::shared_ptr<const NamedKey> key;
+    absl::Status status = batch.admitted ? absl::OkStatus() : Admit(batch, &key);
+    TenantCounts* const tenant = TenantOf(receiver, batch.header.tenant);
+    if (tenant != nullptr) tenant->received += all;
+    if (status.ok()) status = log_->Ready();
+    if (status.ok() && redaction_ != nullptr) redaction_->Redact(batch);
     const std::uint64_t valid = batch.header.ops.size();
     const std::uint64_t invalid = batch.rejected.size();
-    stats.received += valid + invalid;
-
-    absl::Status status = log_->Ready();
-    if (status.ok()) status = RememberKey(batch);
+    if (status.ok()) status = RememberKey(batch, key.get());
     if (status.ok()) status = ParkAll(batch, stats);
+    if (status.ok() && tenant != nullptr) tenant->parked += invalid;
     if (!status.ok()) {
       Refuse(receiver, ReasonOf(status), valid + invalid);
       return done(ForReceivers(status));
@@ -56,11 +75,12 @@ class LogIngest final : public Ingest {
     if (valid == 0) return done(absl::OkStatus());
     if (batch.header.received_us == 0) batch.header.received_us = NowMicroseconds();
     log_->Append(std::move(batch.header), std::move(batch.payload),
-                 [this, receiver, valid, started,
+                 [this, receiver, valid, started, tenant,
                   done = std::move(done)](const absl::StatusOr<Position>& position) {
                    if (position.ok()) {
                      stats_[static_cast<std::size_t>(receiver)].logged += valid;
                      logged_ += valid;
+                     if (tenant != nullptr) tenant->logged += valid;
                      acknowledged_.Record(std::chrono::steady_clock::now() - started);
                    } else {
                      Refuse(receiver, ReasonOf(position.status()), valid);
@@ -81,17 +101,18 @@ class LogIngest final : public Ingest {
   }
 
   std::uint64_t logged() const override { return logged_; }
+  ParkedFile* parked() override { return parked_.get(); }
 
   void WriteMetrics(MetricsWriter& out) const override {
     WriteCounts(out, "weft_received_runs_total", "Operations on runs that arrived.",
-                &IngestStats::received);
+                &IngestStats::received, &TenantCounts::received);
     WriteCounts(out, "weft_logged_runs_total", "Operations that are in the log.",
-                &IngestStats::logged);
+                &IngestStats::logged, &TenantCounts::logged);
     WriteCounts(out, "weft_parked_runs_total", "Invalid operations that were parked.",
-                &IngestStats::parked);
+                &IngestStats::parked, &TenantCounts::parked);
     WriteCounts(out, "weft_parked_unkept_runs_total",
                 "Parked operations whose bytes were not kept: the parked file was full.",
-                &IngestStats::parked_unkept);
+                &IngestStats::parked_unkept, nullptr);
     {
       std::lock_guard lock(mutex_);
       out.Family("weft_refused_runs_total", "counter", "Operations that were refused.");
@@ -111,6 +132,11 @@ class LogIngest final : public Ingest {
     out.Sample({}, static_cast<double>(parked_->bytes()));
     out.Family("weft_ack_seconds", "histogram", "Time from a decoded request to its answer.");
     acknowledged_.Write(out);
+    if (redaction_ == nullptr) return;
+    out.Family("weft_redacted_total", "counter", "What rules of the redaction found.");
+    for (const auto& [rule, found] : redaction_->Counts()) {
+      out.Sample({{"rule", rule}}, static_cast<double>(found));
+    }
   }
 
  private:
@@ -119,21 +145,55 @@ class LogIngest final : public Ingest {
     std::uint64_t operations = 0;
   };
 
+  struct TenantCounts {
+    std::atomic<std::uint64_t> received{0};
+    std::atomic<std::uint64_t> logged{0};
+    std::atomic<std::uint64_t> parked{0};
+  };
+
+  absl::Status Admit(IngestBatch& batch, std::shared_ptr<const NamedKey>* key) {
+    if (admission_ == nullptr) return absl::OkStatus();
+    auto admitted = admission_->Admit(batch);
+    if (admitted.ok()) *key = *std::move(admitted);
+    return admitted.status();
+  }
+
+  // Null for no tenant. Stays where it is.
+  TenantCounts* TenantOf(Receiver receiver, const std::string& tenant) {
+    if (tenant.empty()) return nullptr;
+    std::lock_guard lock(mutex_);
+    const auto found = tenants_.find({receiver, tenant});
+    if (found != tenants_.end()) return &found->second;
+    tenant_names_.insert(tenant_names_.size() < kMaxTenants ? tenant : kOtherTenants);
+    return &tenants_[{receiver, tenant_names_.count(tenant) > 0 ? tenant : kOtherTenants}];
+  }
+
   static std::string_view ReasonOf(const absl::Status& status) {
+    if (absl::IsUnauthenticated(status)) return "key";
+    if (absl::IsPermissionDenied(status)) return "project";
+    if (RetryAfterOf(status).count() > 0) return "tenant_rate";
     return absl::IsResourceExhausted(status) ? "overload" : "log_unavailable";
   }
 
-  static void WriteCounts(MetricsWriter& out, const std::array<IngestStats, 3>& all,
-                          std::atomic<std::uint64_t> IngestStats::*count) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      out.Sample({{"receiver", kReceiverNames[i]}}, static_cast<double>((all[i].*count).load()));
-    }
-  }
-
+  // What has a tenant has a label for it, and is not counted without one.
   void WriteCounts(MetricsWriter& out, std::string_view name, std::string_view help,
-                   std::atomic<std::uint64_t> IngestStats::*count) const {
+                   std::atomic<std::uint64_t> IngestStats::*count,
+                   std::atomic<std::uint64_t> TenantCounts::*of_tenant) const {
     out.Family(name, "counter", help);
-    WriteCounts(out, stats_, count);
+    std::lock_guard lock(mutex_);
+    std::array<std::uint64_t, 3> without{};
+    for (std::size_t i = 0; i < stats_.size(); ++i) without[i] = (stats_[i].*count).load();
+    for (const auto& [key, counts] : tenants_) {
+      if (of_tenant == nullptr) break;
+      const auto receiver = static_cast<std::size_t>(key.first);
+      const std::uint64_t value = std::min((counts.*of_tenant).load(), without[receiver]);
+      without[receiver] -= value;
+      out.Sample({{"receiver", kReceiverNames[receiver]}, {"tenant", key.second}},
+                 static_cast<double>(value));
+    }
+    for (std::size_t i = 0; i < stats_.size(); ++i) {
+      out.Sample({{"receiver", kReceiverNames[i]}}, static_cast<double>(without[i]));
+    }
   }
 
   void Refuse(Receiver receiver, std::string_view reason, std::uint64_t operations) {
@@ -145,11 +205,18 @@ class LogIngest final : public Ingest {
     refused.operations += operations;
   }
 
-  absl::Status RememberKey(IngestBatch& batch) {
-    if (batch.api_key.empty() || keys_ == nullptr || batch.header.ops.empty()) {
+  absl::Status RememberKey(IngestBatch& batch, const NamedKey* key) {
+    using Forward = NamedKey::Forward;
+    const Forward forward = key == nullptr ? Forward::kCaller : key->forward;
+    const bool has_none = forward == Forward::kCaller && batch.api_key.empty();
+    const bool is_empty = batch.header.ops.empty() && batch.rejected.empty();
+    if (keys_ == nullptr || is_empty || has_none || forward == Forward::kDestination ||
+        batch.admitted) {
       return absl::OkStatus();
     }
-    absl::StatusOr<std::uint64_t> id = keys_->Remember(batch.api_key);
+    absl::StatusOr<std::uint64_t> id = forward == Forward::kMapped
+                                           ? keys_->RememberMapped(key->name)
+                                           : keys_->Remember(batch.api_key);
     if (id.ok()) batch.header.key_id = *id;
     return id.status();
   }
@@ -160,6 +227,8 @@ class LogIngest final : public Ingest {
       entry["time"] = IsoTime(NowMicroseconds());
       entry["receiver"] = kReceiverNames[static_cast<std::size_t>(batch.header.receiver)];
       SetBytes(entry, "reason", rejected.reason);
+      entry["key"] = HexId(batch.header.key_id);
+      if (!batch.header.tenant.empty()) entry["tenant"] = batch.header.tenant;
       SetBytes(entry, "bytes", rejected.bytes);
       const absl::Status status = parked_->Park(entry);
       if (absl::IsResourceExhausted(status)) {
@@ -174,12 +243,16 @@ class LogIngest final : public Ingest {
 
   const std::shared_ptr<Log> log_;
   const std::shared_ptr<KeyRing> keys_;
+  const std::shared_ptr<Admission> admission_;
+  const std::shared_ptr<Redaction> redaction_;
   const std::unique_ptr<ParkedFile> parked_;
   std::array<IngestStats, 3> stats_;
   std::atomic<std::uint64_t> logged_{0};
   DurationHistogram acknowledged_;
   mutable std::mutex mutex_;
   std::map<std::pair<Receiver, std::string>, Refused> refused_by_reason_;
+  std::map<std::pair<Receiver, std::string>, TenantCounts> tenants_;
+  std::set<std::string> tenant_names_;
 };
 
 }  // namespace

@@ -29,6 +29,11 @@ class LineFile {
   /// Takes note of what others appended since Open.
   absl::Status Measure();
 
+  /// Reads up to `size` bytes at `offset`; fewer at the end.
+  absl::StatusOr<std::size_t> ReadAt(std::uint64_t offset, char* out, std::size_t size) const {
+    return collector::ReadAt(file_.fd(), offset, out, size);
+  }
+
   std::uint64_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
 

@@ -150,7 +150,11 @@ absl::StatusOr<std::string> Inflate(std::string_view payload, std::uint64_t size
   }
   std::string out;
   out.resize(size);
-  std::size_t written = ZSTD_decompress(out.data(), out.size(), payload.data(), payload.size());
+  // A context is costly to make: each thread that reads has one.
+  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
+                                                                                  &ZSTD_freeDCtx);
+  const std::size_t written = ZSTD_decompressDCtx(context.get(), out.data(), out.size(),
+                                                  payload.data(), payload.size());
   if (ZSTD_isError(written) || written != size)
     return Damaged("payload is no zstd frame of its size");
   return out;
@@ -227,6 +231,8 @@ std::string RecordHeader::Encode() const {
     out.Varint(op.project.empty() ? 0 : numbers[op.project]);
     WriteParts(op.parts, end, out);
   }
+  if (!form_boundary.empty() || !tenant.empty()) out.Text(form_boundary);
+  if (!tenant.empty()) out.Text(tenant);
   return bytes;
 }
 
@@ -275,6 +281,8 @@ absl::StatusOr<RecordHeader> RecordHeader::Decode(std::string_view bytes) {
     if (!ReadParts(in, header.decoded_size, end, op.parts))
       return Damaged("bad part of an operation");
   }
+  if (in.ok() && in.left() != 0) header.form_boundary = in.Text();
+  if (in.ok() && in.left() != 0) header.tenant = in.Text();
   if (!in.ok() || in.left() != 0) return Damaged("record header has a wrong length");
   return header;
 }

@@ -7,6 +7,7 @@
 #include <cinttypes>
 #include <condition_variable>
 #include <cstdio>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -15,9 +16,17 @@
 #include <xxhash.h>
 
 #include "destinations/delivery.h"
+#include "destinations/drain_limit.h"
 #include "destinations/file_sink.h"
+#include "destinations/finished_runs.h"
 #include "destinations/langsmith_sink.h"
+#include "destinations/otlp_sink.h"
+#include "destinations/placed_spans.h"
+#include "destinations/parked_op.h"
 #include "destinations/round.h"
+#include "destinations/shares.h"
+#include "destinations/stage.h"
+#include "destinations/waiting_file.h"
 
 namespace weft::collector {
 namespace {
@@ -27,8 +36,13 @@ using std::chrono::milliseconds;
 
 // Beyond it runs of refused keys are parked: each held key reads the log on its own.
 constexpr std::size_t kMaxHeldKeys = 64;
-constexpr milliseconds kIdleWait{500};
+constexpr milliseconds kIdleWait{200};
+// What a round is worth in batches: its end is waited for by all, and it ends with a sync.
+constexpr std::size_t kBatchesOfWorker = 8;
 constexpr milliseconds kTroubleWait{1'000};
+// While operations wait behind the cursor it is saved only so often: their places are saved with
+// it.
+constexpr milliseconds kSaveInterval{1'000};
 
 std::string Hex(std::uint64_t number) {
   std::array<char, 17> text{};
@@ -39,26 +53,34 @@ std::string Hex(std::uint64_t number) {
 // Names a key in the process's log, where the key itself must not be.
 std::string KeyLabel(std::uint64_t key_id) { return key_id == 0 ? "own" : Hex(key_id); }
 
+using Kind = DestinationConfig::Kind;
+
 absl::StatusOr<std::unique_ptr<Sink>> MakeSink(const DestinationConfig& config) {
-  if (config.kind == DestinationConfig::Kind::kFile) return MakeFileSink(config);
+  if (config.kind == Kind::kFile) return MakeFileSink(config);
+  if (config.kind == Kind::kOtlp) return MakeOtlpSink(config);
   return MakeLangSmithSink(config);
 }
 
-// Operations of one key that must be sent in order: a share of a round.
-struct Share {
-  std::uint64_t key_id = 0;
-  std::vector<OutgoingOp> ops;
-  Position first;
-  Delivery::Outcome outcome = Delivery::Outcome::kDone;
-  Delivery::Counts counts;
-};
+std::string NameOf(const DestinationConfig& config) {
+  const char* const kind = config.kind == Kind::kFile   ? "file-"
+                           : config.kind == Kind::kOtlp ? "otlp-"
+                                                        : "langsmith-";
+  return kind + Hex(XXH3_64bits(config.target.data(), config.target.size()));
+}
 
 // A place in the log. The main lane carries all keys but those that are held: each of these has a
 // lane of its own, behind the main one, until its target takes the key.
 struct Lane {
   std::string name;
   Cursor cursor;
+  Position at;                   ///< Where to read on; ahead of the cursor until that is saved.
+  std::unique_ptr<Stage> stage;  ///< May be null.
+  WaitingFile waiting;
+  Clock::time_point saved_at{};
+  bool is_dirty = false;  ///< More happened since.
   Clock::time_point retry_at{};
+  bool throttled = false;  ///< Not refused: the target takes no more of the key for a while.
+  int failures = 0;        ///< In a row, while throttled.
 };
 
 }  // namespace
@@ -68,8 +90,9 @@ class Destination::Impl {
   Impl(const DestinationConfig& config, DestinationOptions options)
       : options_(std::move(options)),
         spec_(config.Spec()),
-        name_((config.kind == DestinationConfig::Kind::kFile ? "file-" : "langsmith-") +
-              Hex(XXH3_64bits(config.target.data(), config.target.size()))),
+        kind_(config.kind),
+        name_(NameOf(config)),
+        drain_({.factor = options_.drain_factor, .floor = options_.drain_floor}),
         reader_(options_.log, spec_, stopping_),
         api_key_(config.api_key) {}
   ~Impl() { Stop(milliseconds(0)); }
@@ -83,17 +106,19 @@ class Destination::Impl {
     if (!parked.ok()) return parked.status();
     parked_ = *std::move(parked);
     if (absl::Status status = OpenLanes(); !status.ok()) return status;
-    RetryGateOptions gate;
-    gate.first_backoff = options_.first_backoff;
-    gate.max_backoff = options_.max_backoff;
-    gate.probe_interval = options_.probe_interval;
-    gate.probe = [this] { return sink_->Probe(delivery_->abort()); };
-    gate_ = std::make_unique<RetryGate>(std::move(gate));
-    delivery_ = std::make_unique<Delivery>(spec_, *sink_, *gate_, *parked_);
+    OpenGate();
     start_end_ = options_.log->DurableEnd();
     logged_before_ = options_.logged();
     thread_ = std::thread([this] { Run(); });
     return absl::OkStatus();
+  }
+
+  ParkedFile& parked() const { return *parked_; }
+
+  void WakeUp() {
+    std::lock_guard lock(mutex_);
+    redrive_at_ = {};
+    wake_.notify_all();
   }
 
   void Stop(milliseconds patience) {
@@ -120,28 +145,18 @@ class Destination::Impl {
     };
   }
 
-  DestinationStats Stats() const {
-    DestinationStats stats;
-    stats.errors = delivery_->Errors();
-    const std::uint64_t logged = options_.logged() - logged_before_;
-    std::lock_guard lock(mutex_);
-    stats.sent = counts_.sent;
-    stats.parked = counts_.parked;
-    stats.parked_unkept = counts_.parked_unkept;
-    stats.batches = counts_.batches;
-    stats.available = std::max(backlog_ + logged, counts_.sent + counts_.parked);
-    stats.lag = stats.available - counts_.sent - counts_.parked;
-    stats.expired_records = reader_.expired_records();
-    stats.held_keys = held_.size();
-    stats.oldest_pending_us = stats.lag == 0 ? 0 : oldest_pending_us_;
-    return stats;
-  }
+  DestinationStats Stats() const;
 
   const std::string& spec() const { return spec_; }
 
  private:
   absl::Status OpenLanes();
   absl::StatusOr<Lane> OpenLane(const std::string& name, Position start);
+  void OpenGate();
+  std::unique_ptr<Stage> MakeStage() const;
+  void Rewind(Lane& lane);
+  Position OldestNeeded(const Lane& lane) const;
+  bool Save(Lane& lane, bool is_main);
   void CountBacklog();
   void Run();
   bool AdvanceLane(Lane& lane, std::optional<std::uint64_t> only_key);
@@ -149,22 +164,26 @@ class Destination::Impl {
   bool Carries(std::optional<std::uint64_t> only_key, std::uint64_t key_id) const;
   RoundReader::Carries CarriedBy(std::optional<std::uint64_t> only_key) const;
   std::size_t Workers() const;
-  std::vector<Share> Divide(const Round& round);
-  void DeliverShares(std::vector<Share>& shares);
-  void DeliverShare(Share& share);
+  void DeliverShares(std::vector<Share>& shares, std::size_t workers);
   std::optional<std::string> KeyOf(std::uint64_t key_id) const;
-  Delivery::Outcome Hold(Share& share);
-  Delivery::Outcome ParkShare(Share& share);
+  bool Hold(Share& share);
+  bool ParkRest(Share& share);
+  void Postpone(Lane& lane, const Share& failed, bool is_main);
+  void Count(const std::vector<Share>& shares, const Position& end, bool is_main);
+  bool Redrive();
+  bool RedriveBatch(const std::vector<ParkedFile::Item>& items);
   void ReleaseLanes();
   bool Flush();
   void Wait(milliseconds time);
 
   const DestinationOptions options_;
   const std::string spec_;
+  const Kind kind_;
   const std::string name_;  ///< Of cursors and parked files.
   std::unique_ptr<Sink> sink_;
   std::unique_ptr<ParkedFile> parked_;
   std::unique_ptr<RetryGate> gate_;
+  DrainLimit drain_;
   std::unique_ptr<Delivery> delivery_;
   Position start_end_;  ///< Where the log ended at the start.
   std::uint64_t logged_before_ = 0;
@@ -178,12 +197,49 @@ class Destination::Impl {
   bool retry_held_ = false;
   std::string api_key_;
   std::map<std::uint64_t, Lane> held_;  ///< Changed by the thread only.
+  Clock::time_point redrive_at_{};      ///< Not before.
   Delivery::Counts counts_;
+  std::uint64_t filtered_ = 0;
   std::uint64_t backlog_ = 0;
   std::uint64_t oldest_pending_us_ = 0;
 
   std::thread thread_;
 };
+
+void Destination::Impl::OpenGate() {
+  RetryGateOptions gate;
+  gate.first_backoff = options_.first_backoff;
+  gate.max_backoff = options_.max_backoff;
+  gate.max_retry_after = options_.max_retry_after;
+  gate.probe_interval = options_.probe_interval;
+  gate.probe = [this] { return sink_->Probe(delivery_->abort()); };
+  gate_ = std::make_unique<RetryGate>(std::move(gate));
+  delivery_ = std::make_unique<Delivery>(spec_, *sink_, *gate_, drain_, *parked_);
+}
+
+DestinationStats Destination::Impl::Stats() const {
+  DestinationStats stats;
+  stats.errors = delivery_->Errors();
+  stats.circuit = gate_->circuit();
+  stats.parked_by_code = parked_->OperationsByCode();
+  const std::uint64_t logged = options_.logged() - logged_before_;
+  std::lock_guard lock(mutex_);
+  stats.sent = counts_.sent;
+  stats.parked_unkept = counts_.parked_unkept;
+  stats.parked = parked_->operations() + counts_.parked_unkept;
+  stats.discarded = parked_->discarded();
+  stats.batches = counts_.batches;
+  stats.filtered = filtered_;
+  const std::uint64_t done = stats.sent + stats.parked + stats.discarded + stats.filtered;
+  stats.available = std::max(backlog_ + logged + parked_->operations_from_before(), done);
+  stats.lag = stats.available - done;
+  stats.expired_records = reader_.expired_records();
+  for (const auto& [key_id, lane] : held_) {
+    ++(lane.throttled ? stats.throttled_keys : stats.held_keys);
+  }
+  stats.oldest_pending_us = stats.lag == 0 ? 0 : oldest_pending_us_;
+  return stats;
+}
 
 absl::StatusOr<Lane> Destination::Impl::OpenLane(const std::string& name, Position start) {
   absl::StatusOr<Cursor> cursor = Cursor::Load(options_.data, name, start);
@@ -194,14 +250,64 @@ absl::StatusOr<Lane> Destination::Impl::OpenLane(const std::string& name, Positi
             {{"dest", spec_}, {"cursor", std::to_string(cursor->position().seq)}});
     if (absl::Status status = cursor->Save(start); !status.ok()) return status;
   }
-  return Lane{name, *std::move(cursor), {}};
+  Lane lane;
+  lane.name = name;
+  lane.cursor = *std::move(cursor);
+  lane.stage = MakeStage();
+  lane.waiting = WaitingFile(options_.data, name);
+  Rewind(lane);
+  return lane;
+}
+
+std::unique_ptr<Stage> Destination::Impl::MakeStage() const {
+  if (kind_ == Kind::kOtlp) {
+    return std::make_unique<FinishedRuns>(FinishedRunsOptions{
+        .log = options_.log, .store = options_.store, .max_open = options_.max_open});
+  }
+  return std::make_unique<PlacedSpans>(PlacedSpansOptions{.log = options_.log,
+                                                          .store = options_.store,
+                                                          .grace = options_.trace_grace,
+                                                          .orphan_wait = options_.orphan_wait});
+}
+
+// Goes on at the saved cursor, with what waited there.
+void Destination::Impl::Rewind(Lane& lane) {
+  lane.at = lane.cursor.position();
+  if (lane.stage) lane.stage->Resume(lane.waiting.Load(lane.at));
+}
+
+Position Destination::Impl::OldestNeeded(const Lane& lane) const {
+  const std::vector<OpPlace> waiting = lane.stage ? lane.stage->Waiting() : std::vector<OpPlace>();
+  return waiting.empty() ? lane.cursor.position() : waiting.front().position;
+}
+
+// False: not now. What waits is saved first, so that a cursor never leaves it behind.
+bool Destination::Impl::Save(Lane& lane, bool is_main) {
+  const std::size_t count = lane.stage ? lane.stage->waiting() : 0;
+  const auto interval = kSaveInterval * (1 + count / 100'000);
+  lane.is_dirty = true;
+  if (count > 0 && !stopping_ && Clock::now() < lane.saved_at + interval) return true;
+  const std::vector<OpPlace> waiting = count > 0 ? lane.stage->Waiting() : std::vector<OpPlace>();
+  absl::Status status = lane.stage ? lane.waiting.Save(waiting) : absl::OkStatus();
+  if (status.ok()) status = lane.cursor.Save(lane.at);
+  if (!status.ok()) {
+    LogLine(LogLevel::kError, "cannot save a cursor",
+            {{"dest", spec_}, {"reason", std::string(status.message())}});
+    return false;
+  }
+  lane.saved_at = Clock::now();
+  lane.is_dirty = false;
+  if (is_main) {
+    options_.log->SetRequired(name_, waiting.empty() ? lane.at : waiting.front().position);
+  }
+  return true;
 }
 
 absl::Status Destination::Impl::OpenLanes() {
   absl::StatusOr<Lane> main = OpenLane(name_, options_.log->Begin());
   if (!main.ok()) return main.status();
   main_ = *std::move(main);
-  options_.log->SetRequired(name_, main_->cursor.position());
+  options_.log->SetRequired(name_, OldestNeeded(*main_));
   const std::string prefix = name_ + ".held-";
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(options_.data / "cursors", error)) {
@@ -222,6 +328,7 @@ absl::Status Destination::Impl::OpenLanes() {
 void Destination::Impl::CountBacklog() {
   std::uint64_t backlog =
       reader_.Count(main_->cursor.position(), start_end_, CarriedBy(std::nullopt));
+  if (main_->stage) backlog += main_->stage->waiting();
   for (const auto& [key_id, lane] : held_) {
     backlog += reader_.Count(lane.cursor.position(), start_end_, CarriedBy(key_id));
   }
@@ -256,8 +363,17 @@ void Destination::Impl::Run() {
       if (!stopping_) worked |= AdvanceLane(held_.at(key_id), key_id);
     }
     ReleaseLanes();
+    drain_.Observe(options_.logged(), Clock::now());
     if (!stopping_) worked |= AdvanceLane(*main_, std::nullopt);
-    if (!worked) options_.log->WaitForRecord(main_->cursor.position(), kIdleWait);
+    if (!stopping_) worked |= Redrive();
+    if (worked) continue;
+    drain_.End();
+    if (main_->is_dirty) Save(*main_, true);
+    options_.log->WaitForRecord(main_->at, kIdleWait);
+  }
+  if (main_->is_dirty) Save(*main_, true);
+  for (auto& [key_id, lane] : held_) {
+    if (lane.is_dirty) Save(lane, false);
   }
   std::lock_guard lock(mutex_);
   finished_ = true;
@@ -266,50 +382,68 @@ void Destination::Impl::Run() {
 
 // One round: read, deliver, flush, move the cursor. True when there was something to do.
 bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> only_key) {
-  const Position before = lane.cursor.position();
-  const Round round = reader_.Read(before, Limits(only_key), CarriedBy(only_key));
+  const Position before = lane.at;
+  Round round = reader_.Read(before, Limits(only_key), CarriedBy(only_key), lane.stage.get());
   if (round.trouble) Wait(kTroubleWait);
-  if (round.next == before) return false;
+  if (round.next == before && round.ops.empty() && round.filtered == 0) return false;
   if (!round.ops.empty()) {
     std::lock_guard lock(mutex_);
     if (!only_key) oldest_pending_us_ = round.ops.front().received_us;
   }
-  std::vector<Share> shares = Divide(round);
-  DeliverShares(shares);
+  // One at a time does not send twice what came before the refusal.
+  const std::size_t workers = lane.throttled ? 1 : Workers();
+  std::vector<Share> shares = Divide(round, *sink_, workers);
+  DeliverShares(shares, workers);
+  Position end = round.next;
+  const Share* failed = nullptr;
   for (Share& share : shares) {
-    if (share.outcome == Delivery::Outcome::kDenied && only_key) {
-      lane.retry_at = Clock::now() + options_.held_interval;
-      return false;
-    }
-    if (share.outcome == Delivery::Outcome::kDenied) share.outcome = Hold(share);
-    if (share.outcome == Delivery::Outcome::kAbandoned) {
-      Wait(kTroubleWait);
-      return true;
-    }
+    if (share.outcome == Delivery::Outcome::kDone || (!only_key && Hold(share))) continue;
+    if (failed == nullptr || share.positions[share.done] < end) failed = &share;
+    end = std::min(end, share.positions[share.done]);
   }
-  Delivery::Counts counts;
-  for (const Share& share : shares) {
-    // Runs of a key that is held now are delivered, and counted, by its lane.
-    if (!Carries(only_key, share.key_id)) continue;
-    counts.sent += share.counts.sent;
-    counts.parked += share.counts.parked;
-    counts.parked_unkept += share.counts.parked_unkept;
-    counts.batches += share.counts.batches;
+  if (failed != nullptr) Postpone(lane, *failed, !only_key);
+  // A stage cannot go back to a place in between.
+  const bool progress = failed == nullptr || (!lane.stage && before < end);
+  if (!progress || !Flush()) {
+    Rewind(lane);
+    return !only_key;
   }
-  if (!Flush()) return true;
-  if (absl::Status status = lane.cursor.Save(round.next); !status.ok()) {
-    LogLine(LogLevel::kError, "cannot save a cursor",
-            {{"dest", spec_}, {"reason", std::string(status.message())}});
+  lane.at = end;
+  if (!Save(lane, !only_key)) {
+    Rewind(lane);
     Wait(kTroubleWait);
     return true;
   }
-  if (!only_key) options_.log->SetRequired(name_, round.next);
+  if (failed == nullptr) lane.failures = 0;
   std::lock_guard lock(mutex_);
-  counts_.sent += counts.sent;
-  counts_.parked += counts.parked;
-  counts_.parked_unkept += counts.parked_unkept;
-  counts_.batches += counts.batches;
+  filtered_ += round.filtered;
+  Count(shares, end, !only_key);
   return true;
+}
+
+// With the lock held. Runs of a key that is held now are counted by its lane from where that
+// begins.
+void Destination::Impl::Count(const std::vector<Share>& shares, const Position& end, bool is_main) {
+  for (const Share& share : shares) {
+    const auto held = is_main ? held_.find(share.key_id) : held_.end();
+    const Delivery::Counts counts =
+        share.CountsBefore(held == held_.end() ? end : held->second.cursor.position());
+    counts_.sent += counts.sent;
+    counts_.parked_unkept += counts.parked_unkept;
+    counts_.batches += counts.batches;
+  }
+}
+
+// Says when to go on.
+void Destination::Impl::Postpone(Lane& lane, const Share& failed, bool is_main) {
+  if (failed.outcome == Delivery::Outcome::kAbandoned) return Wait(kTroubleWait);
+  const bool throttled = failed.outcome == Delivery::Outcome::kThrottled;
+  lane.failures = throttled ? lane.failures + 1 : 0;
+  const milliseconds pause =
+      throttled ? gate_->Pause(failed.failure, lane.failures) : options_.held_interval;
+  if (is_main) return Wait(pause);
+  lane.throttled = throttled;
+  lane.retry_at = Clock::now() + pause;
 }
 
 std::size_t Destination::Impl::Workers() const {
@@ -319,42 +453,26 @@ std::size_t Destination::Impl::Workers() const {
 RoundLimits Destination::Impl::Limits(std::optional<std::uint64_t> only_key) {
   RoundLimits limits;
   limits.batch = sink_->Limits().operations;
-  limits.operations = limits.batch * Workers();
+  limits.operations = limits.batch * Workers() * kBatchesOfWorker;
+  limits.whole = sink_->WholeLimits();
   // A lane of a held key follows the main one, which has waited already.
   if (only_key) {
-    limits.end = main_->cursor.position();
+    limits.end = main_->at;
   } else {
     limits.linger = options_.linger;
   }
   return limits;
 }
 
-// By key, and by trace within a key: operations of one run stay in order, others need not wait.
-std::vector<Share> Destination::Impl::Divide(const Round& round) {
-  const bool one_batch = round.ops.size() <= sink_->Limits().operations;
-  std::map<std::pair<std::uint64_t, std::size_t>, Share> shares;
-  for (std::size_t i = 0; i < round.ops.size(); ++i) {
-    const RunOp& op = *round.ops[i].op;
-    const RunId& id = op.trace_id.IsNil() ? op.run_id : op.trace_id;
-    const std::size_t slot = one_batch ? 0 : std::hash<RunId>()(id) % Workers();
-    const std::uint64_t key_id = sink_->uses_keys() ? round.key_ids[i] : 0;
-    Share& share = shares[{key_id, slot}];
-    if (share.ops.empty()) share.first = round.positions[i];
-    share.key_id = key_id;
-    share.ops.push_back(round.ops[i]);
-  }
-  std::vector<Share> list;
-  for (auto& [key, share] : shares) list.push_back(std::move(share));
-  return list;
-}
-
-void Destination::Impl::DeliverShares(std::vector<Share>& shares) {
+void Destination::Impl::DeliverShares(std::vector<Share>& shares, std::size_t workers) {
   std::atomic<std::size_t> taken{0};
   const auto work = [&] {
-    for (std::size_t i = taken++; i < shares.size(); i = taken++) DeliverShare(shares[i]);
+    for (std::size_t i = taken++; i < shares.size(); i = taken++) {
+      delivery_->DeliverShare(shares[i], sink_->uses_keys() ? KeyOf(shares[i].key_id) : "");
+    }
   };
   std::vector<std::thread> helpers;
-  const std::size_t wanted = std::min(options_.concurrency, shares.size());
+  const std::size_t wanted = std::min(workers, shares.size());
   for (std::size_t i = 1; i < wanted; ++i) helpers.emplace_back(work);
   work();
   for (std::thread& helper : helpers) helper.join();
@@ -366,69 +484,108 @@ std::optional<std::string> Destination::Impl::KeyOf(std::uint64_t key_id) const 
   return api_key_;
 }
 
-void Destination::Impl::DeliverShare(Share& share) {
-  const std::optional<std::string> key = sink_->uses_keys() ? KeyOf(share.key_id) : "";
-  const BatchLimits limits = sink_->Limits();
-  std::size_t start = 0;
-  while (start < share.ops.size() && share.outcome == Delivery::Outcome::kDone) {
-    if (!key) {
-      share.outcome = delivery_->Park(share.ops[start++], "key",
-                                      "the caller's key can no longer be read", &share.counts);
-      continue;
-    }
-    std::size_t end = start;
-    std::uint64_t bytes = 0;
-    while (end < share.ops.size() && end - start < limits.operations) {
-      const OutgoingOp& op = share.ops[end];
-      const bool alone = sink_->MustTravelAlone(op);
-      for (const Part& part : op.op->parts) bytes += part.length;
-      if (end > start && (alone || bytes > limits.bytes)) break;
-      ++end;
-      if (alone) break;
-    }
-    share.outcome =
-        delivery_->Deliver(std::span(share.ops).subspan(start, end - start), *key, &share.counts);
-    start = end;
-  }
-}
-
 // Gives the key a lane that starts at the first record with runs that were not delivered.
-Delivery::Outcome Destination::Impl::Hold(Share& share) {
+// False: the lane of the share has to wait itself.
+bool Destination::Impl::Hold(Share& share) {
+  if (share.outcome == Delivery::Outcome::kAbandoned) return false;
+  const bool throttled = share.outcome == Delivery::Outcome::kThrottled;
+  const Position start = share.positions[share.done];
   const auto known = held_.find(share.key_id);
-  if (known != held_.end() && known->second.cursor.position() <= share.first) {
-    return Delivery::Outcome::kDone;
-  }
-  if (known == held_.end() && held_.size() >= kMaxHeldKeys) return ParkShare(share);
-  absl::StatusOr<Lane> lane = OpenLane(name_ + ".held-" + Hex(share.key_id), share.first);
+  if (known != held_.end() && known->second.cursor.position() <= start) return true;
+  if (known == held_.end() && held_.size() >= kMaxHeldKeys) return !throttled && ParkRest(share);
+  absl::StatusOr<Lane> lane = OpenLane(name_ + ".held-" + Hex(share.key_id), start);
   absl::Status status = lane.status();
-  if (status.ok()) status = lane->cursor.Save(share.first);
+  if (status.ok()) status = lane->cursor.Save(start);
   if (!status.ok()) {
     LogLine(LogLevel::kError, "cannot save a cursor",
             {{"dest", spec_}, {"reason", std::string(status.message())}});
-    return Delivery::Outcome::kAbandoned;
+    return false;
   }
-  LogLine(LogLevel::kError, "destination refuses a key, its runs wait in the log",
-          {{"dest", spec_}, {"key", KeyLabel(share.key_id)}});
-  lane->retry_at = Clock::now() + options_.held_interval;
+  lane->at = start;
+  if (known == held_.end()) {
+    LogLine(throttled ? LogLevel::kWarning : LogLevel::kError,
+            throttled ? "destination takes no more of a key for a while, its runs wait in the log"
+                      : "destination refuses a key, its runs wait in the log",
+            {{"dest", spec_}, {"key", KeyLabel(share.key_id)}, {"code", share.failure.code}});
+  }
+  Postpone(*lane, share, false);
   std::lock_guard lock(mutex_);
   held_.insert_or_assign(share.key_id, *std::move(lane));
-  return Delivery::Outcome::kDone;
+  return true;
 }
 
-Delivery::Outcome Destination::Impl::ParkShare(Share& share) {
-  share.counts = {};
-  for (const OutgoingOp& op : share.ops) {
+bool Destination::Impl::ParkRest(Share& share) {
+  for (; share.done < share.ops.size(); ++share.done) {
+    OutgoingOp op = share.ops[share.done];
+    std::string payload;
+    if (op.whole != nullptr && !Unpack(*op.whole, std::span(&op, 1), &payload)) return false;
     const Delivery::Outcome outcome =
-        delivery_->Park(op, "denied", "too many keys are refused", &share.counts);
-    if (outcome != Delivery::Outcome::kDone) return outcome;
+        delivery_->Park(op, share.key_id, "denied", "too many keys are refused", &share.counts);
+    if (outcome != Delivery::Outcome::kDone) return false;
+    share.parked.push_back(share.done);
   }
-  return Delivery::Outcome::kDone;
+  return true;
+}
+
+// Sends parked operations again that are marked for it. True when there was something to do.
+bool Destination::Impl::Redrive() {
+  {
+    std::lock_guard lock(mutex_);
+    if (Clock::now() < redrive_at_) return false;
+  }
+  const auto items = parked_->ToRedrive(sink_->Limits().operations);
+  return !items.empty() && RedriveBatch(items);
+}
+
+// Those that have the key of the first one.
+bool Destination::Impl::RedriveBatch(const std::vector<ParkedFile::Item>& items) {
+  std::deque<ParkedOp> ops;
+  std::vector<std::uint64_t> ids, refused;
+  Share share;
+  for (const ParkedFile::Item& item : items) {
+    const absl::StatusOr<std::string> line = parked_->Read(item.id);
+    absl::StatusOr<ParkedOp> op = line.ok() ? ReadParkedOp(*line) : line.status();
+    if (!op.ok()) {
+      LogLine(LogLevel::kError, "a parked operation cannot be sent again",
+              {{"dest", spec_},
+               {"id", HexId(item.id)},
+               {"reason", std::string(op.status().message())}});
+      refused.push_back(item.id);
+      continue;
+    }
+    if (!ops.empty() && op->key_id != share.key_id) continue;
+    share.key_id = op->key_id;
+    share.ops.push_back(ops.emplace_back(*std::move(op)).Outgoing());
+    ids.push_back(item.id);
+  }
+  const auto give_up = [&](std::size_t place, const OutgoingOp&, const SendResult&) {
+    refused.push_back(ids[share.done + place]);
+    return Delivery::Outcome::kDone;
+  };
+  delivery_->DeliverShare(share, sink_->uses_keys() ? KeyOf(share.key_id) : "", give_up);
+  if (share.outcome != Delivery::Outcome::kDone) {
+    std::lock_guard lock(mutex_);
+    redrive_at_ = Clock::now() + options_.held_interval;
+  }
+  ids.resize(share.done);
+  std::erase_if(ids, [&](std::uint64_t id) {
+    return std::find(refused.begin(), refused.end(), id) != refused.end();
+  });
+  if (!Flush()) return true;
+  const absl::StatusOr<std::uint64_t> unmarked = parked_->SetRedrive(refused, false);
+  const absl::StatusOr<std::uint64_t> settled = parked_->Settle(ids);
+  if (!settled.ok() || !unmarked.ok()) Wait(kTroubleWait);
+  std::lock_guard lock(mutex_);
+  counts_.sent += settled.value_or(0);
+  counts_.batches += share.counts.batches;
+  return true;
 }
 
 // A lane that came up to the main one is done: the key works again.
 void Destination::Impl::ReleaseLanes() {
   for (auto it = held_.begin(); it != held_.end();) {
-    if (it->second.cursor.position() < main_->cursor.position()) {
+    const Lane& lane = it->second;
+    if (lane.at < main_->at || (lane.stage && lane.stage->waiting() > 0)) {
       ++it;
       continue;
     }
@@ -472,6 +629,8 @@ DestinationStats Destination::Stats() const { return impl_->Stats(); }
 absl::StatusOr<std::function<void()>> Destination::PrepareReload(const DestinationConfig& config) {
   return impl_->PrepareReload(config);
 }
+ParkedFile& Destination::parked() const { return impl_->parked(); }
+void Destination::RedriveParked() { impl_->WakeUp(); }
 void Destination::Stop(std::chrono::milliseconds patience) { impl_->Stop(patience); }
 
 }  // namespace weft::collector

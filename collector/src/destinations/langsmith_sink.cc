@@ -31,6 +31,25 @@ class LangSmithSink final : public Sink {
     return SendBatch(ops, api_key, abort);
   }
 
+  BatchLimits WholeLimits() override {
+    const LangSmithInfo info = client_.last_info();
+    if (!info.zstd || !client_.TakesForms(info)) return {0, 0};
+    return {info.max_runs, info.max_bytes};
+  }
+
+  std::optional<SendResult> SendWhole(const Record& record, std::string_view api_key,
+                                      const std::atomic<bool>& abort) override {
+    const LangSmithInfo info = client_.Info(api_key, abort);
+    if (!info.zstd || !client_.TakesForms(info)) return std::nullopt;
+    SendResult result =
+        client_.Send("POST", "/runs/multipart",
+                     "multipart/form-data; boundary=" + record.header.form_boundary, "zstd",
+                     record.payload, api_key, abort);
+    // Send finds out what the target takes instead.
+    if (result.code == "404" || result.code == "415") return std::nullopt;
+    return result;
+  }
+
   bool Probe(const std::atomic<bool>& abort) override { return client_.Probe(abort); }
 
   BatchLimits Limits() override {

@@ -6,6 +6,8 @@
 
 #include <weft/collector/process_log.h>
 
+#include "destinations/stage.h"
+
 namespace weft::collector {
 namespace {
 
@@ -15,15 +17,36 @@ constexpr std::uint64_t kReadAheadBytes = 16ull << 20;
 // What an operation takes besides its texts.
 constexpr std::size_t kOpOverheadBytes = 512;
 
+// A request that is nearly empty is better filled up with others.
+bool GoesWhole(const RecordHeader& header, const BatchLimits& limits) {
+  const std::size_t count = header.ops.size();
+  const bool full = 2 * count >= limits.operations || 8 * header.decoded_size >= limits.bytes;
+  return !header.form_boundary.empty() && header.coding == PayloadCoding::kZstd && full &&
+         count <= limits.operations && header.decoded_size <= limits.bytes;
+}
+
 }  // namespace
 
-Round RoundReader::Read(Position from, const RoundLimits& limits, const Carries& carries) {
+bool Unpack(const Record& record, std::span<OutgoingOp> ops, std::string* payload) {
+  absl::StatusOr<std::string> decoded = record.Decoded();
+  if (!decoded.ok()) return false;
+  *payload = *std::move(decoded);
+  for (OutgoingOp& op : ops) {
+    op.payload = *payload;
+    op.whole = nullptr;
+  }
+  return true;
+}
+
+Round RoundReader::Read(Position from, const RoundLimits& limits, const Carries& carries,
+                        Stage* stage) {
   Round round;
   round.next = from;
+  if (stage != nullptr) stage->Release(round);
   std::optional<Clock::time_point> deadline;
   while (!stopping_ && round.ops.size() < limits.operations && round.bytes < kReadAheadBytes &&
          round.next < limits.end) {
-    if (Add(carries, round)) continue;
+    if (Add(carries, limits.whole, stage, round)) continue;
     // What is there goes out soon, but not one by one.
     if (round.trouble || round.ops.empty() || round.ops.size() >= limits.batch) break;
     if (!deadline) deadline = Clock::now() + limits.linger;
@@ -34,8 +57,28 @@ Round RoundReader::Read(Position from, const RoundLimits& limits, const Carries&
   return round;
 }
 
+void RoundReader::AddOps(const Round::Loaded& loaded, const Record* whole, Round& round) {
+  const RecordHeader& header = loaded.record.header;
+  for (const RunOp& op : header.ops) {
+    OutgoingOp outgoing;
+    outgoing.op = &op;
+    outgoing.payload = loaded.payload;
+    outgoing.received_us = header.received_us;
+    outgoing.seq = loaded.record.position.seq;
+    outgoing.receiver = header.receiver;
+    outgoing.record_ops = static_cast<std::uint32_t>(header.ops.size());
+    outgoing.whole = whole;
+    round.ops.push_back(outgoing);
+    round.key_ids.push_back(header.key_id);
+    round.positions.push_back(loaded.record.position);
+  }
+  round.bytes += loaded.payload.size() + loaded.record.payload.size();
+  round.bytes += header.ops.size() * kOpOverheadBytes;
+}
+
 // False at the end of the log.
-bool RoundReader::Add(const Carries& carries, Round& round) {
+bool RoundReader::Add(const Carries& carries, const BatchLimits& whole, Stage* stage,
+                      Round& round) {
   const Position at = round.next;
   // Payloads of other keys need not be read.
   absl::StatusOr<Record> record = carries ? log_->ReadHeader(at) : log_->Read(at);
@@ -58,6 +101,13 @@ bool RoundReader::Add(const Carries& carries, Round& round) {
   }
   round.next = record->next;
   if (carries && !carries(record->header.key_id)) return true;
+  const bool staged = stage != nullptr && stage->Takes(record->header.receiver);
+  if (!staged && GoesWhole(record->header, whole)) {
+    Round::Loaded& loaded = round.records.emplace_back();
+    loaded.record = *std::move(record);
+    AddOps(loaded, &loaded.record, round);
+    return true;
+  }
   const bool plain = record->header.coding == PayloadCoding::kIdentity;
   absl::StatusOr<std::string> payload = plain ? std::move(record->payload) : record->Decoded();
   if (!payload.ok()) {
@@ -66,17 +116,15 @@ bool RoundReader::Add(const Carries& carries, Round& round) {
     ++expired_records_;
     return true;
   }
-  Round::Loaded& loaded = round.records.emplace_back();
+  Round::Loaded loaded;
   loaded.record = *std::move(record);
   loaded.payload = *std::move(payload);
   loaded.record.payload = std::string();
-  const RecordHeader& header = loaded.record.header;
-  for (const RunOp& op : header.ops) {
-    round.ops.push_back({&op, loaded.payload, header.received_us, loaded.record.position.seq});
-    round.key_ids.push_back(header.key_id);
-    round.positions.push_back(loaded.record.position);
+  if (staged) {
+    stage->Take(std::move(loaded), round);
+    return true;
   }
-  round.bytes += loaded.payload.size() + header.ops.size() * kOpOverheadBytes;
+  AddOps(round.records.emplace_back(std::move(loaded)), nullptr, round);
   return true;
 }
 

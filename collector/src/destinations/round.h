@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,11 @@
 
 namespace weft::collector {
 
+/// Gives the operations of a record that cannot be sent whole their texts. False: it is damaged.
+bool Unpack(const Record& record, std::span<OutgoingOp> ops, std::string* payload);
+
+class Stage;
+
 /// What is delivered before a cursor moves: all operations of some records in a row.
 struct Round {
   struct Loaded {
@@ -23,10 +29,12 @@ struct Round {
     std::string payload;  ///< Decoded.
   };
 
-  std::deque<Loaded> records;  ///< Operations point into them.
+  std::deque<Loaded> records;        ///< Operations point into them.
+  std::deque<std::string> unpacked;  ///< Payloads of records that were to go whole and cannot.
   std::vector<OutgoingOp> ops;
   std::vector<std::uint64_t> key_ids;  ///< Of the operations.
   std::vector<Position> positions;     ///< Of the operations.
+  std::uint64_t filtered = 0;          ///< Operations that the destination has no use for.
   std::uint64_t bytes = 0;
   Position next;         ///< Where to go on afterwards.
   bool trouble = false;  ///< The log could not be read; a pause is due.
@@ -35,6 +43,7 @@ struct Round {
 struct RoundLimits {
   std::size_t batch = 100;                ///< Enough not to wait for more.
   std::size_t operations = 400;           ///< Enough to begin.
+  BatchLimits whole{0, 0};                ///< Sink::WholeLimits.
   std::chrono::milliseconds linger{0};    ///< At the log's end, for a batch to fill.
   Position end{0, 0, ~std::uint64_t{0}};  ///< Not beyond it.
 };
@@ -50,8 +59,9 @@ class RoundReader {
   RoundReader(std::shared_ptr<Log> log, std::string spec, const std::atomic<bool>& stopping)
       : log_(std::move(log)), spec_(std::move(spec)), stopping_(stopping) {}
 
-  /// `carries` empty = every key.
-  Round Read(Position from, const RoundLimits& limits, const Carries& carries);
+  /// `carries` empty = every key. Operations pass `stage`, where there is one.
+  Round Read(Position from, const RoundLimits& limits, const Carries& carries,
+             Stage* stage = nullptr);
 
   /// Counts the operations between two places; reads only headers.
   std::uint64_t Count(Position from, Position end, const Carries& carries) const;
@@ -60,7 +70,8 @@ class RoundReader {
   std::uint64_t expired_records() const { return expired_records_; }
 
  private:
-  bool Add(const Carries& carries, Round& round);
+  bool Add(const Carries& carries, const BatchLimits& whole, Stage* stage, Round& round);
+  static void AddOps(const Round::Loaded& loaded, const Record* whole, Round& round);
 
   const std::shared_ptr<Log> log_;
   const std::string spec_;

@@ -8,7 +8,9 @@
 #include <weft/tracing/internal/form_data.h>
 #include <weft/version.h>
 
+#include "destinations/langsmith_body.h"
 #include "http/content_coding.h"
+#include "http/guard.h"
 #include "langsmith/multipart.h"
 #include "langsmith/run_decoder.h"
 #include "langsmith/run_query.h"
@@ -146,6 +148,23 @@ void SetPayload(ContentCoding coding, std::string body, std::string_view decoded
   batch->payload = decoded;
 }
 
+/// The boundary of a form that can be forwarded as it is; empty: it cannot.
+std::string BoundaryToForward(const HttpRequest& request, const std::vector<RunOp>& ops,
+                              std::string_view form) {
+  std::string boundary = MultipartBoundary(request.content_type).value_or("");
+  const bool is_plain = std::all_of(boundary.begin(), boundary.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_';
+  });
+  const bool begins = form.starts_with("--" + boundary);
+  const bool is_complete = std::all_of(ops.begin(), ops.end(), [&](const RunOp& op) {
+    OutgoingOp outgoing;
+    outgoing.op = &op;
+    outgoing.payload = form;
+    return HasBatchFields(outgoing);
+  });
+  return is_plain && begins && is_complete ? boundary : "";
+}
+
 std::string SessionJson(const Project& project) {
   return "{\"id\":\"" + project.id.ToString() + "\",\"name\":" + JsonQuoted(project.name) +
          ",\"tenant_id\":\"00000000-0000-0000-0000-000000000000\",\"start_time\":\"" +
@@ -197,15 +216,15 @@ std::optional<HttpReply> LangSmithApi::CheckHeader(const HttpRequest& request,
 }
 
 bool LangSmithApi::IsWrite(const HttpRequest& request, const Target& target) {
-  return target.route == Route::kOtlpTraces || target.route == Route::kRuns || target.route == Route::kRunsBatch ||
-         target.route == Route::kRunsMultipart ||
+  return target.route == Route::kOtlpTraces || target.route == Route::kRuns ||
+         target.route == Route::kRunsBatch || target.route == Route::kRunsMultipart ||
          (target.route == Route::kRun && request.method == "PATCH");
 }
 
 bool LangSmithApi::ReadsStore(const Target& target) {
-  return target.route == Route::kRun || target.route == Route::kAttachment ||
-         target.route == Route::kRunsQuery || target.route == Route::kSessions ||
-         target.route == Route::kSession;
+  return target.route == Route::kAdmin || target.route == Route::kRun ||
+         target.route == Route::kAttachment || target.route == Route::kRunsQuery ||
+         target.route == Route::kSessions || target.route == Route::kSession;
 }
 
 void LangSmithApi::Write(const HttpRequest& request, const Target& target, std::string body,
@@ -241,6 +260,10 @@ void LangSmithApi::Write(const HttpRequest& request, const Target& target, std::
   batch.header.ops = std::move(runs->ops);
   batch.rejected = std::move(runs->rejected);
   batch.api_key = request.api_key;
+  if (batch.api_key.empty()) batch.caller_key = KeyOf(request);
+  if (target.route == Route::kRunsMultipart && runs->appended.empty() && batch.rejected.empty()) {
+    batch.header.form_boundary = BoundaryToForward(request, batch.header.ops, decoded);
+  }
   SetPayload(coding, std::move(body), decoded, runs->appended, &batch);
   scratch.Shrink();
   services_.ingest->Accept(std::move(batch), [reply = std::move(reply), done = std::move(done)](
@@ -276,6 +299,7 @@ HttpReply LangSmithApi::Read(const HttpRequest& request, const Target& target,
     default:
       break;
   }
+  if (target.route == Route::kAdmin) return admin_.Answer(request, target, body);
   if (services_.store == nullptr) return ErrorReply(503, "the store is not open");
   services_.store->WaitUntilIndexed(kIndexPatience);
   switch (target.route) {

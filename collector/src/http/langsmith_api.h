@@ -7,6 +7,7 @@
 
 #include <weft/collector/http_server.h>
 
+#include "http/admin_api.h"
 #include "http/message.h"
 #include "http/target.h"
 #include "otlp/http_api.h"
@@ -21,7 +22,11 @@ class LangSmithApi {
   using Done = std::function<void(HttpReply)>;
 
   LangSmithApi(const HttpServerOptions& options, const HttpServices& services, HttpStats& stats)
-      : options_(options), services_(services), stats_(stats), otlp_(options, services) {}
+      : options_(options),
+        services_(services),
+        stats_(stats),
+        otlp_(options, services),
+        admin_(services.admin) {}
 
   /// What can be refused before the body is read: path, method, type, coding.
   std::optional<HttpReply> CheckHeader(const HttpRequest& request, const Target& target) const;
@@ -50,6 +55,7 @@ class LangSmithApi {
   const HttpServices& services_;
   HttpStats& stats_;
   const OtlpHttpApi otlp_;
+  const AdminApi admin_;
 };
 
 }  // namespace weft::collector

@@ -58,18 +58,25 @@ Route RunsRoute(std::string_view name) {
 
 }  // namespace
 
-std::optional<std::string> Target::Parameter(std::string_view parameter) const {
+std::map<std::string, std::string> Target::Parameters() const {
+  std::map<std::string, std::string> parameters;
   std::string_view rest = query;
   while (!rest.empty()) {
     const std::size_t end = std::min(rest.find('&'), rest.size());
     const std::string_view pair = rest.substr(0, end);
     const std::size_t equals = std::min(pair.find('='), pair.size());
-    if (Decoded(pair.substr(0, equals), true) == parameter) {
-      return Decoded(pair.substr(std::min(equals + 1, pair.size())), true);
-    }
+    parameters.try_emplace(Decoded(pair.substr(0, equals), true),
+                           Decoded(pair.substr(std::min(equals + 1, pair.size())), true));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
-  return std::nullopt;
+  return parameters;
+}
+
+std::optional<std::string> Target::Parameter(std::string_view parameter) const {
+  std::map<std::string, std::string> parameters = Parameters();
+  const auto found = parameters.find(std::string(parameter));
+  if (found == parameters.end()) return std::nullopt;
+  return std::move(found->second);
 }
 
 Target ParseTarget(std::string_view target) {
@@ -85,6 +92,11 @@ Target ParseTarget(std::string_view target) {
   }
   if (segments.empty()) {
     parsed.route = Route::kHome;
+  } else if (segments[0] == "admin" && segments.size() > 1) {
+    parsed.route = Route::kAdmin;
+    for (std::size_t i = 1; i < segments.size(); ++i) {
+      parsed.path.push_back(Decoded(segments[i], false));
+    }
   } else if (segments.size() == 1) {
     parsed.route = FixedRoute(segments[0]);
   } else if (segments.size() >= 2 && segments.size() - 2 == (segments[0] == "otel" ? 1u : 0u) &&
@@ -118,6 +130,8 @@ std::string_view AllowedMethods(Route route) {
       return "POST";
     case Route::kRun:
       return "GET, HEAD, PATCH";
+    case Route::kAdmin:
+      return "GET, HEAD, POST, DELETE";
     default:
       return "GET, HEAD";
   }

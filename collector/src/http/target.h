@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace weft::collector {
 
@@ -24,17 +26,22 @@ enum class Route : std::uint8_t {
   kSessions,
   kSession,
   kOtlpTraces,
+  kAdmin,
 };
 
 /// A request target, taken apart.
 struct Target {
   Route route = Route::kUnknown;
-  std::string id;    ///< Of kRun, kAttachment and kSession, as sent.
-  std::string name;  ///< Of kAttachment, percent-decoded.
+  std::string id;                 ///< Of kRun, kAttachment and kSession, as sent.
+  std::string name;               ///< Of kAttachment, percent-decoded.
+  std::vector<std::string> path;  ///< Of kAdmin: the segments behind `/admin`, percent-decoded.
   std::string query;
 
   /// The parameter of the query, decoded; nothing when it is absent.
   std::optional<std::string> Parameter(std::string_view name) const;
+
+  /// All parameters, decoded; of a name that is there twice the first.
+  std::map<std::string, std::string> Parameters() const;
 };
 
 /// Paths mean the same at `/` and below `/api/v1`; doubled and trailing slashes do not matter.

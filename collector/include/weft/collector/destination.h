@@ -14,8 +14,11 @@
 #include <weft/collector/config.h>
 #include <weft/collector/keys.h>
 #include <weft/collector/log.h>
+#include <weft/collector/run_store.h>
 
 namespace weft::collector {
+
+class ParkedFile;
 
 struct DestinationOptions {
   std::shared_ptr<Log> log;
@@ -32,24 +35,54 @@ struct DestinationOptions {
 
   std::chrono::milliseconds first_backoff{200};
   std::chrono::milliseconds max_backoff{60'000};
+  /// The longest that a target can ask for with Retry-After.
+  std::chrono::milliseconds max_retry_after{300'000};
   /// The longest wait after which a target that was down is looked at again.
   std::chrono::milliseconds probe_interval{2'000};
   /// When a key that the target refused is tried again.
   std::chrono::milliseconds held_interval{30'000};
+
+  /// What gathered during an outage goes out at so many times the rate at which runs come in; 0 =
+  /// as fast as it goes.
+  double drain_factor = 2;
+  double drain_floor = 1'000;  ///< Operations a second that are always allowed then.
+
+  /// Looked into for what the log's recent records do not tell; may be null.
+  const RunStore* store = nullptr;
+  /// A run still open after so long goes to receivers of OTLP unfinished.
+  std::chrono::milliseconds max_open{std::chrono::hours(1)};
+  /// How long a span waits for its parent, before it goes to where runs are wanted: after the root
+  /// of its trace came, and anyway.
+  std::chrono::milliseconds trace_grace{2'000};
+  std::chrono::milliseconds orphan_wait{60'000};
 };
 
-/// Conservation: available = sent + parked + lag, and `expired` more when the log lost segments.
+/// What stands between a destination and a target that fails.
+enum class Circuit : std::uint8_t {
+  kClosed,   ///< Everything is sent.
+  kOpen,     ///< Too many failures in a row: nothing is, for a while.
+  kProbing,  ///< One request finds out whether the target is back.
+};
+
+/// Conservation: available = sent + parked + discarded + filtered + lag, and `expired` more when
+/// the log lost segments.
 struct DestinationStats {
   std::uint64_t available = 0;  ///< What lay in the log for it at the start, and all since.
   std::uint64_t sent = 0;
-  std::uint64_t parked = 0;
+  std::uint64_t parked =
+      0;  ///< Now; those of earlier starts, too, which `available` holds as well.
   std::uint64_t parked_unkept = 0;  ///< Of `parked`: only counted, the parked file was full.
+  std::uint64_t discarded = 0;      ///< Parked, and thrown away by a person since.
+  std::uint64_t filtered = 0;       ///< What the target has no place for: feedback, say.
   std::uint64_t lag = 0;
   std::uint64_t expired_records = 0;
   std::uint64_t held_keys = 0;          ///< Keys that the target refuses; their runs wait.
   std::uint64_t oldest_pending_us = 0;  ///< When the oldest waiting run was received; 0 = none.
+  std::uint64_t throttled_keys = 0;     ///< Keys of which it takes no more for a while (429).
   std::uint64_t batches = 0;
-  std::map<std::string, std::uint64_t> errors;  ///< By status code, or `connection`.
+  Circuit circuit = Circuit::kClosed;
+  std::map<std::string, std::uint64_t> parked_by_code;  ///< Without those that were not kept.
+  std::map<std::string, std::uint64_t> errors;          ///< By status code, or `connection`.
 };
 
 /// Reads the log with a cursor of its own and delivers every operation, at least once, to a target
@@ -77,6 +110,10 @@ class Destination {
   /// Gets ready for a new key, or opens a file anew; the returned function makes it so. Fails
   /// without having changed anything.
   absl::StatusOr<std::function<void()>> PrepareReload(const DestinationConfig& config);
+
+  /// What it could not deliver. Marking lines there for another try is followed by RedriveParked.
+  ParkedFile& parked() const;
+  void RedriveParked();
 
   /// Lets a request that is under way finish within `patience`, then breaks it off.
   void Stop(std::chrono::milliseconds patience);

@@ -13,10 +13,13 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <weft/collector/admin.h>
 #include <weft/collector/ingest.h>
 #include <weft/collector/run_store.h>
 
 namespace weft::collector {
+
+class TlsContext;
 
 struct HttpServerOptions {
   std::string address = "127.0.0.1:1984";  ///< HOST:PORT, `[::1]:PORT` for IPv6; port 0 = any.
@@ -32,6 +35,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds body_grace{10'000};
   std::chrono::milliseconds idle_timeout{75'000};
   int threads = 2;
+  std::shared_ptr<TlsContext> tls{};  ///< Null: plain HTTP.
 };
 
 /// What the server asks of the rest of the collector. All are called from several threads and must
@@ -42,16 +46,21 @@ struct HttpServices {
   bool otlp_only = false;
   const RunStore* store = nullptr;
   std::function<bool(std::string_view key)> accepts_key{};  ///< Empty: every key, and none at all.
-  std::function<std::string()> metrics{};                   ///< Prometheus text for `/metrics`.
-  std::function<absl::Status()> ready{};                    ///< For `/ready`; the message is shown.
+  std::function<bool(std::string_view key)> may_read{};     ///< Empty: every key.
+  /// For `/admin`; empty: nobody. `is_loopback`: the caller is on this machine.
+  std::function<bool(std::string_view key, bool is_loopback)> may_administer{};
+  std::function<std::string()> metrics{};  ///< Prometheus text for `/metrics`.
+  std::function<absl::Status()> ready{};   ///< For `/ready`; the message is shown.
+  AdminHandlers admin{};                   ///< For what is below `/admin`.
 };
 
 struct HttpStats {
   std::atomic<std::uint64_t> connections{0};  ///< Open now.
   std::atomic<std::uint64_t> inflight_bytes{0};
   std::atomic<std::uint64_t> requests{0};
-  std::atomic<std::uint64_t> refused{0};   ///< Answered with a status of 400 or more.
-  std::atomic<std::uint64_t> timeouts{0};  ///< Connections closed for being slow or idle.
+  std::atomic<std::uint64_t> refused{0};       ///< Answered with a status of 400 or more.
+  std::atomic<std::uint64_t> timeouts{0};      ///< Connections closed for being slow or idle.
+  std::atomic<std::uint64_t> tls_failures{0};  ///< Connections whose handshake failed.
   std::atomic<std::uint64_t> repaired_parts{
       0};  ///< Invalid text or NaN replaced, parents filled in.
 };

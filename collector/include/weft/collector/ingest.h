@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -29,8 +30,14 @@ struct IngestBatch {
   RecordHeader header;
   std::string payload;  ///< As it goes to the log; see RecordHeader::coding.
   std::vector<RejectedOp> rejected;
+  bool admitted = false;  ///< It was let in before: `header` says whose it is.
   std::string api_key;  ///< The caller's, for pass-through; empty = none.
+  /// The caller's where it is not to be passed on: a bearer token of HTTP.
+  std::string caller_key;
 };
+
+/// When a request that was refused for its tenant's rate may come again; 0 for other refusals.
+std::chrono::milliseconds RetryAfterOf(const absl::Status& status);
 
 /// Conservation: received = logged + refused + parked, at quiescence. Counted in runs' operations.
 struct IngestStats {
@@ -42,24 +49,31 @@ struct IngestStats {
   std::atomic<std::uint64_t> parked_unkept{0};
 };
 
+class Admission;
 class KeyRing;
 class MetricsWriter;
+class ParkedFile;
+class Redaction;
 
 struct IngestOptions {
   std::shared_ptr<Log> log;
   std::shared_ptr<KeyRing> keys;
   std::filesystem::path parked_file;
   std::uint64_t max_parked_bytes = 64ull << 20;
+  std::shared_ptr<Admission> admission{};  ///< Null: everybody may bring everything.
+  std::shared_ptr<Redaction> redaction{};  ///< Null: nothing is taken out.
 };
 
-/// The door to the log, shared by all receivers: counts, parks what is invalid, appends the rest.
+/// The door to the log, shared by all receivers: admits, counts, redacts, parks what is invalid,
+/// appends the rest.
 ///
 /// Before `done` says OK, invalid operations are in the parked file, the caller's key is in the key
 /// ring, and the valid operations are in the log, each of them on disk. A batch that the log would
 /// refuse parks nothing, for it will be sent again.
 ///
 /// Threads: any. `done` runs once the batch is durable (on the log's thread) or at once with the
-/// error: Unavailable = try again later, ResourceExhausted = too much in flight, try again.
+/// error: Unavailable = try again later; ResourceExhausted = too much in flight, or over the
+/// tenant's rate (RetryAfterOf), try again; Unauthenticated, PermissionDenied = not with this key.
 class Ingest {
  public:
   using Done = std::function<void(absl::Status)>;
@@ -74,6 +88,8 @@ class Ingest {
   /// Operations that went to the log since the start, of all receivers.
   virtual std::uint64_t logged() const = 0;
   virtual void WriteMetrics(MetricsWriter& out) const = 0;
+  /// Where invalid operations are; null where there is no such file.
+  virtual ParkedFile* parked() { return nullptr; }
 };
 
 }  // namespace weft::collector

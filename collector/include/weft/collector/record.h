@@ -76,6 +76,11 @@ struct RecordHeader {
   /// Names the caller's API key (KeyRing); 0 = none. The key itself is never in the log.
   std::uint64_t key_id = 0;
   std::vector<RunOp> ops{};
+  /// The decoded payload is a body of multipart/form-data with this boundary that LangSmith takes
+  /// as it is: these operations and nothing else. Empty for any other payload. Who edits a payload
+  /// must clear it.
+  std::string form_boundary{};
+  std::string tenant{};  ///< Of the key that the caller showed; empty = none.
 
   /// A compact form (docs/log-format.md): about 45 bytes an operation.
   std::string Encode() const;
