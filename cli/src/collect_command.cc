@@ -11,8 +11,10 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include <absl/synchronization/mutex.h>
 #include <grpc/support/log.h>
@@ -51,7 +53,8 @@ A flag wins over its variable, a variable over the file, the file over the
 default. The file knows more settings: docs/configuration.md.
 
 ADDR is HOST:PORT; port 0 means any free port. An address that other machines
-can reach is refused unless --allow-insecure-listen is given.
+can reach is refused without TLS and keys, which stand in the file, unless
+--allow-insecure-listen is given.
 
 SPEC says where runs are forwarded to, from the oldest run in the log on:
   langsmith=URL   LangSmith or what speaks its API, with the key that the
@@ -61,10 +64,11 @@ SPEC says where runs are forwarded to, from the oldest run in the log on:
 The ready file holds {"pid": ..., "grpc": "HOST:PORT", "otlp_http": "HOST:PORT",
 "http": "HOST:PORT"}. The first line on stderr has the same addresses.
 
-SIGTERM and SIGINT stop the collector within 15 s; a second one ends it at once.
-SIGHUP reads the configuration again: keys, allowed hosts, keys of destinations
-are taken over and files of destinations are opened anew, all or, when something
-is wrong, nothing.
+SIGTERM and SIGINT stop the collector within 15 s, and the time of --drain; a
+second one ends it at once. SIGHUP reads the configuration again: keys, tenants,
+redaction, certificates, allowed hosts and keys of destinations are taken over
+and files of destinations are opened anew, all or, when something is wrong,
+nothing.
 
 Exit status: 0 stopped by a signal, 1 cannot run (port or data directory in
 use ...), 2 wrong use, 78 wrong configuration.
@@ -120,42 +124,51 @@ absl::Status WriteReadyFile(const std::filesystem::path& path,
                                 error.message());
 }
 
+auto LimitsOf(const CollectorConfig& config) {
+  return std::tuple(config.min_free, config.retention_size, config.retention_age,
+                    config.segment_size, config.max_parked_bytes, config.max_wire_bytes,
+                    config.max_decoded_bytes, config.max_grpc_message_bytes,
+                    config.max_inflight_bytes, config.max_connections, config.header_timeout,
+                    config.idle_timeout);
+}
+
 // Settings that Reload does not take over.
 bool NeedsRestart(const CollectorConfig& a, const CollectorConfig& b) {
   const auto same_forward = [](const auto& x, const auto& y) { return x.Spec() == y.Spec(); };
   return a.data != b.data || a.listen_grpc != b.listen_grpc || a.listen_http != b.listen_http ||
-         a.listen_otlp_http != b.listen_otlp_http ||
+         a.listen_otlp_http != b.listen_otlp_http || LimitsOf(a) != LimitsOf(b) ||
          !std::equal(a.forward.begin(), a.forward.end(), b.forward.begin(), b.forward.end(),
                      same_forward);
 }
 
-void Reload(std::span<const std::string_view> args, const CollectorConfig& running,
-            Collector& collector) {
+absl::Status Reload(std::span<const std::string_view> args, const CollectorConfig& running,
+                    Collector& collector) {
   const absl::StatusOr<CollectorConfig> config =
       collector::LoadConfig(args, collector::ProcessEnvironment());
-  absl::Status status = config.status();
-  if (status.ok()) status = collector.Reload(*config);
+  absl::Status status = collector.Reload(config);
   if (!status.ok()) {
     LogLine(LogLevel::kError, "not reloaded, everything is as it was",
             {{"reason", std::string(status.message())}});
-    return;
+    return status;
   }
   LogLine(LogLevel::kInfo, "reloaded");
   if (NeedsRestart(running, *config)) {
-    LogLine(LogLevel::kWarning, "data, listen and forward settings change with a restart only");
+    LogLine(LogLevel::kWarning,
+            "data, listen, forward, log and limits settings change with a restart only");
   }
+  return status;
 }
 
 // A second signal, or a stop that takes too long, ends the process as it is: what was acknowledged
 // is on disk.
-void EndAtNextSignal() {
+void EndAtNextSignal(std::chrono::seconds limit) {
   std::thread([] {
     int signal = SIGHUP;
     while (signal == SIGHUP) signal = NextSignal();
     ::_exit(kFailed);
   }).detach();
-  std::thread([] {
-    std::this_thread::sleep_for(kStopLimit);
+  std::thread([limit] {
+    std::this_thread::sleep_for(limit);
     LogLine(LogLevel::kError, "stopping took too long, ended without");
     ::_exit(kFailed);
   }).detach();
@@ -184,9 +197,15 @@ int Serve(std::span<const std::string_view> args, const CollectorConfig& config)
             {{"option", "--allow-insecure-listen"}});
   }
   int signal = SIGHUP;
-  while ((signal = NextSignal()) == SIGHUP) Reload(args, config, **collector);
+  std::mutex reloading;
+  const auto reload = [&] {
+    std::lock_guard lock(reloading);
+    return Reload(args, config, **collector);
+  };
+  (*collector)->OnReloadRequest(reload);
+  while ((signal = NextSignal()) == SIGHUP) reload().IgnoreError();
   LogLine(LogLevel::kInfo, "stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
-  EndAtNextSignal();
+  EndAtNextSignal(kStopLimit + config.drain);
   (*collector)->Stop();
   if (!config.ready_file.empty()) {
     std::error_code ignored;
@@ -219,6 +238,7 @@ int CollectCommand(std::span<const std::string_view> args) {
     if (code == kWrongUse) std::cerr << "'weft collect --help' lists the options.\n";
     return code;
   }
+  collector::SetLogFormat(report.config.log_format);
   return Serve(args, report.config);
 }
 

@@ -115,7 +115,7 @@ std::string ConfigHelp() {
     if (!setting.argument.empty()) left += " " + std::string(setting.argument);
     text += line(left, setting.help, VariableOf(setting.key), setting.default_text);
   }
-  return text + line("  --forward SPEC", "langsmith=URL or file=PATH; may be repeated",
+  return text + line("  --forward SPEC", "langsmith=URL, otlp=URL or file=PATH; repeatable",
                      "WEFT_FORWARD, separated by commas", "none");
 }
 

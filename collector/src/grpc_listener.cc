@@ -15,6 +15,8 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include "grpc_tls.h"
+
 namespace weft::collector {
 namespace {
 
@@ -59,6 +61,7 @@ std::string WhyNotBound(const std::string& address) {
 
 class GrpcListener::Server {
  public:
+  std::shared_ptr<GrpcTls> tls;  // The server asks it at every handshake.
   std::unique_ptr<grpc::Server> server;
   std::thread stopper;
 };
@@ -82,7 +85,8 @@ absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::Start(GrpcListenerOp
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  listener->server_->tls = GrpcTls::Make(options.tls);
+  builder.AddListeningPort(options.address, ServerCredentialsOf(listener->server_->tls), &port);
   // Otherwise a second collector would share the port, and take half of the calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);

@@ -13,9 +13,12 @@
 
 namespace weft::collector {
 
+class TlsContext;
+
 struct GrpcListenerOptions {
   std::string address;  ///< HOST:PORT; port 0 = any.
   std::uint64_t max_message_bytes = 64ull << 20;
+  std::shared_ptr<TlsContext> tls{};  ///< Null: plain HTTP/2.
 };
 
 /// The gRPC port: weft's own service, OTLP, health and reflection.

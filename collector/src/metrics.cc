@@ -4,7 +4,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <ctime>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
 
 #include <weft/version.h>
 
@@ -38,12 +43,52 @@ void DurationHistogram::Write(MetricsWriter& out) const {
   out.Sample("_count", {}, static_cast<double>(total));
 }
 
+namespace {
+
+void WriteDescriptors(MetricsWriter& out) {
+  std::error_code error;
+  const std::filesystem::directory_iterator open("/proc/self/fd", error);
+  if (!error) {
+    out.Family("process_open_fds", "gauge", "Open file descriptors.");
+    out.Sample({}, static_cast<double>(std::distance(begin(open), end(open))));
+  }
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  out.Family("process_max_fds", "gauge", "File descriptors that may be open.");
+  out.Sample({}, static_cast<double>(limit.rlim_cur));
+}
+
+double StartTime() {
+  // The 22nd field, counted behind the name, which may hold blanks; in ticks since the boot.
+  std::ifstream stat("/proc/self/stat");
+  const std::string line(std::istreambuf_iterator<char>(stat), {});
+  std::istringstream fields(line.substr(line.rfind(')') + 1));
+  std::string skipped;
+  for (int i = 3; i < 22; ++i) fields >> skipped;
+  double ticks = 0;
+  fields >> ticks;
+  timespec now{};
+  timespec since_boot{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  ::clock_gettime(CLOCK_BOOTTIME, &since_boot);
+  return static_cast<double>(now.tv_sec - since_boot.tv_sec) +
+         ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
 void WriteProcessMetrics(MetricsWriter& out) {
   double pages = 0;
-  std::ifstream statm("/proc/self/statm");
-  statm >> pages >> pages;  // The second number is what is resident.
+  double resident_pages = 0;
+  std::ifstream("/proc/self/statm") >> pages >> resident_pages;
+  const auto page_bytes = static_cast<double>(::sysconf(_SC_PAGESIZE));
   out.Family("process_resident_memory_bytes", "gauge", "Resident memory.");
-  out.Sample({}, pages * static_cast<double>(::sysconf(_SC_PAGESIZE)));
+  out.Sample({}, resident_pages * page_bytes);
+  out.Family("process_virtual_memory_bytes", "gauge", "Virtual memory.");
+  out.Sample({}, pages * page_bytes);
+  WriteDescriptors(out);
+  out.Family("process_start_time_seconds", "gauge", "When the process started, as Unix time.");
+  out.Sample({}, StartTime());
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   const auto seconds = [](const timeval& time) {

@@ -5,10 +5,15 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <string>
+
+#include <weft/collector/config.h>
+
+#include "http/message.h"
 
 namespace weft::collector {
 namespace {
@@ -43,10 +48,11 @@ void AppendValue(std::string& line, std::string_view value) {
   line += '"';
 }
 
-}  // namespace
+using Fields = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
-void LogLine(LogLevel level, std::string_view message,
-             std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
+std::atomic<LogFormat> log_format{LogFormat::kText};
+
+std::string TextLine(LogLevel level, std::string_view message, const Fields& fields) {
   constexpr std::array<std::string_view, 3> kNames = {" INFO ", " WARN ", " ERROR "};
   std::string line = Now();
   (line += kNames[static_cast<std::size_t>(level)]) += message;
@@ -54,9 +60,31 @@ void LogLine(LogLevel level, std::string_view message,
     ((line += ' ') += name) += '=';
     AppendValue(line, value);
   }
+  return line;
+}
+
+std::string JsonLine(LogLevel level, std::string_view message, const Fields& fields) {
+  constexpr std::array<std::string_view, 3> kNames = {"info", "warning", "error"};
+  std::string line = R"({"time":")" + Now() + R"(","level":")";
+  (line += kNames[static_cast<std::size_t>(level)]) += R"(","message":)";
+  line += JsonQuoted(message);
+  for (const auto& [name, value] : fields) {
+    ((line += ',') += JsonQuoted(name)) += ':';
+    line += JsonQuoted(value);
+  }
+  return line += '}';
+}
+
+}  // namespace
+
+void LogLine(LogLevel level, std::string_view message, Fields fields) {
+  std::string line = log_format == LogFormat::kJson ? JsonLine(level, message, fields)
+                                                    : TextLine(level, message, fields);
   line += '\n';
   // One write keeps lines whole; where stderr is closed there is nobody to tell.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
+
+void SetLogFormat(LogFormat format) { log_format = format; }
 
 }  // namespace weft::collector

@@ -33,6 +33,8 @@ std::string KeyOf(const grpc::CallbackServerContext& context) {
 // service that its batch is too large.
 grpc::StatusCode CodeOf(const absl::Status& status) {
   if (absl::IsInvalidArgument(status)) return grpc::StatusCode::INVALID_ARGUMENT;
+  if (absl::IsUnauthenticated(status)) return grpc::StatusCode::UNAUTHENTICATED;
+  if (absl::IsPermissionDenied(status)) return grpc::StatusCode::PERMISSION_DENIED;
   return status.ok() ? grpc::StatusCode::OK : grpc::StatusCode::UNAVAILABLE;
 }
 
@@ -41,7 +43,9 @@ void FillResult(const absl::Status& status, const std::vector<RejectedOp>& rejec
   result->set_code(CodeOf(status));
   if (!status.ok()) {
     result->set_message(std::string(status.message()));
-    if (CodeOf(status) == grpc::StatusCode::UNAVAILABLE) result->set_retry_after_ms(kRetryAfterMs);
+    if (CodeOf(status) != grpc::StatusCode::UNAVAILABLE) return;
+    const auto wait = static_cast<std::uint32_t>(RetryAfterOf(status).count());
+    result->set_retry_after_ms(wait > 0 ? wait : kRetryAfterMs);
     return;
   }
   for (const RejectedOp& op : rejected) {

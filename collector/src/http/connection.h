@@ -28,7 +28,9 @@
 
 #include "http/guard.h"
 #include "http/langsmith_api.h"
+#include "http/stream.h"
 #include "otlp/http_api.h"
+#include "tls.h"
 
 namespace weft::collector {
 
@@ -36,9 +38,6 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
-using IoExecutor = asio::io_context::executor_type;
-using Strand = asio::strand<IoExecutor>;
-using TcpStream = beast::basic_stream<asio::ip::tcp, Strand>;
 using ErrorCode = boost::system::error_code;
 
 /// What all connections of a server share.
@@ -55,7 +54,7 @@ struct ConnectionShared {
   ConnectionShared(HttpServerOptions o, HttpServices s)
       : options(std::move(o)),
         services(std::move(s)),
-        guard(options.allowed_hosts, services.accepts_key),
+        guard(options.allowed_hosts, services, options.tls != nullptr),
         api(options, services, stats),
         io(options.threads) {}
   virtual ~ConnectionShared() = default;
@@ -78,11 +77,18 @@ struct ConnectionShared {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   Connection(TcpStream::socket_type socket, const std::shared_ptr<ConnectionShared>& shared)
-      : stream_(std::move(socket)), shared_(*shared), weak_shared_(shared) {}
+      : stream_(std::move(socket), shared->options.tls ? shared->options.tls->context() : nullptr),
+        shared_(*shared),
+        weak_shared_(shared) {
+    ErrorCode gone;
+    is_loopback_ = stream_.tcp().socket().remote_endpoint(gone).address().is_loopback() && !gone;
+  }
   ~Connection() { Release(); }
 
   void Start() {
-    asio::post(stream_.get_executor(), [self = shared_from_this()] { self->WaitForRequest(); });
+    asio::post(stream_.get_executor(), [self = shared_from_this()] {
+      self->stream_.has_tls() ? self->Handshake() : self->WaitForRequest();
+    });
   }
 
   /// Closes when no request is in progress, else after its answer.
@@ -111,13 +117,23 @@ class Connection : public std::enable_shared_from_this<Connection> {
     };
   }
 
+  void Handshake() {
+    if (shared_.stopping) return Close();
+    stream_.tcp().expires_after(shared_.options.header_timeout);
+    stream_.async_handshake([self = shared_from_this()](ErrorCode error) {
+      if (!error) return self->WaitForRequest();
+      ++self->shared_.stats.tls_failures;
+      self->Close();
+    });
+  }
+
   // --- Header ---------------------------------------------------------------------------------
 
   void WaitForRequest() {
     idle_ = true;
     if (shared_.stopping) return Close();
     if (buffer_.size() > 0) return ReadHeader();
-    stream_.expires_after(shared_.options.idle_timeout);
+    stream_.tcp().expires_after(shared_.options.idle_timeout);
     stream_.async_read_some(buffer_.prepare(kFirstRead), Then(&Connection::OnFirstBytes));
   }
 
@@ -134,7 +150,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     parser_.emplace();
     parser_->header_limit(kMaxHeader);
     parser_->body_limit(boost::none);  // Decided below, with an answer.
-    stream_.expires_after(shared_.options.header_timeout);
+    stream_.tcp().expires_after(shared_.options.header_timeout);
     http::async_read_header(stream_, buffer_, *parser_, Then(&Connection::OnHeader));
   }
 
@@ -161,6 +177,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const auto& message = parser_->get();
     request_.method = message.method_string();
     request_.target = message.target();
+    request_.is_loopback = is_loopback_;
     bool has_host = false;
     const std::pair<std::string_view, std::string*> single[] = {
         {"host", &request_.host},
@@ -247,7 +264,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
       return OnBody();
     }
     body_.resize(std::min<std::size_t>(*body_size_, received_ + kStep));
-    stream_.expires_at(BodyDeadline());
+    stream_.tcp().expires_at(BodyDeadline());
     stream_.async_read_some(asio::buffer(body_.data() + received_, body_.size() - received_),
                             Then(&Connection::OnMore));
   }
@@ -264,7 +281,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     piece.data = body_.data() + received_;
     piece.size = body_.size() - received_;
     piece.more = true;
-    stream_.expires_at(BodyDeadline());
+    stream_.tcp().expires_at(BodyDeadline());
     http::async_read_some(stream_, buffer_, *parser_, Then(&Connection::OnChunked));
   }
 
@@ -352,8 +369,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (body_.capacity() > kStep) body_ = std::string();
     if (shared_.stopping) keep_alive_ = false;
     out_ = Serialize(reply, keep_alive_, request_.method == "HEAD");
-    stream_.expires_after(shared_.options.idle_timeout +
-                          std::chrono::milliseconds(out_.size() * 1000 / (64 * kSlowest)));
+    stream_.tcp().expires_after(shared_.options.idle_timeout +
+                                std::chrono::milliseconds(out_.size() * 1000 / (64 * kSlowest)));
     asio::async_write(stream_, asio::buffer(out_), Then(&Connection::OnWritten));
   }
 
@@ -361,14 +378,23 @@ class Connection : public std::enable_shared_from_this<Connection> {
     if (error) return OnBroken(error);
     if (out_.capacity() > kSmallBody) out_ = std::string();
     if (keep_alive_) return WaitForRequest();
-    ErrorCode ignored;
-    stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-    if (!unread_) return Close();
+    if (stream_.has_tls()) {
+      if (!unread_) return EndTls();
+    } else {
+      ErrorCode ignored;
+      stream_.tcp().socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+      if (!unread_) return Close();
+    }
     // What is still coming is read over: closing now would reset the connection, and the client
     // would not see the answer.
     body_.resize(kSmallBody);
-    stream_.expires_after(kLinger);
+    stream_.tcp().expires_after(kLinger);
     Discard();
+  }
+
+  void EndTls() {
+    stream_.tcp().expires_after(kLinger);
+    stream_.async_shutdown([self = shared_from_this()](ErrorCode) { self->Close(); });
   }
 
   void Discard() { stream_.async_read_some(asio::buffer(body_), Then(&Connection::OnDiscarded)); }
@@ -387,7 +413,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Close() {
     Release();
-    stream_.close();
+    stream_.tcp().close();
     shared_.Forget(this);
   }
 
@@ -399,7 +425,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void Release() { shared_.stats.inflight_bytes -= std::exchange(reserved_, 0); }
 
-  TcpStream stream_;
+  ClientStream stream_;
   ConnectionShared& shared_;
   std::weak_ptr<ConnectionShared> weak_shared_;
   beast::flat_buffer buffer_;
@@ -413,6 +439,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t reserved_ = 0;
   Clock::time_point body_started_;
   std::string out_;
+  bool is_loopback_ = false;
   bool keep_alive_ = false;
   bool unread_ = false;
   bool idle_ = true;

@@ -35,6 +35,13 @@ bool IsLoopback(std::string_view name) {
          (ntohl(address.s_addr) >> 24) == 127;
 }
 
+bool IsForReading(const HttpRequest& request, Route route) {
+  return route == Route::kRunsQuery || route == Route::kAttachment || route == Route::kSessions ||
+         route == Route::kSession || (route == Route::kRun && request.method != "PATCH");
+}
+
+}  // namespace
+
 std::string_view KeyOf(const HttpRequest& request) {
   constexpr std::string_view kBearer = "Bearer ";
   if (!request.api_key.empty()) return request.api_key;
@@ -43,10 +50,9 @@ std::string_view KeyOf(const HttpRequest& request) {
                                             : std::string_view();
 }
 
-}  // namespace
-
-RequestGuard::RequestGuard(std::vector<std::string> allowed_hosts, AcceptsKey accepts_key)
-    : accepts_key_(std::move(accepts_key)) {
+RequestGuard::RequestGuard(std::vector<std::string> allowed_hosts, const HttpServices& services,
+                           bool has_tls)
+    : services_(services), has_tls_(has_tls) {
   SetAllowedHosts(std::move(allowed_hosts));
 }
 
@@ -72,7 +78,8 @@ bool RequestGuard::IsOwnOrigin(const HttpRequest& request) const {
   const std::string origin = Lower(request.origin), host = Lower(request.host);
   if (!IsKnownHost(host)) return false;
   // A proxy in front of an allowed name may speak TLS.
-  return origin == "http://" + host || (IsAllowedHost(host) && origin == "https://" + host);
+  return origin == (has_tls_ ? "https://" : "http://") + host ||
+         (IsAllowedHost(host) && origin == "https://" + host);
 }
 
 std::optional<HttpReply> RequestGuard::Check(const HttpRequest& request, Route route) const {
@@ -85,13 +92,24 @@ std::optional<HttpReply> RequestGuard::Check(const HttpRequest& request, Route r
   if (request.has_origin && !IsOwnOrigin(request)) {
     return ErrorReply(403, "Origin: '" + request.origin + "' is not this collector", "origin");
   }
-  const bool needs_key = accepts_key_ && !IsForProbes(route) && route != Route::kInfo;
-  if (needs_key && !accepts_key_(KeyOf(request))) {
-    const bool none = KeyOf(request).empty();
+  return CheckKey(request, route);
+}
+
+std::optional<HttpReply> RequestGuard::CheckKey(const HttpRequest& request, Route route) const {
+  if (IsForProbes(route) || route == Route::kInfo) return std::nullopt;
+  const std::string_view key = KeyOf(request);
+  if (services_.accepts_key && !services_.accepts_key(key)) {
     HttpReply reply =
-        ErrorReply(401, none ? "x-api-key: missing" : "x-api-key: unknown key", "key");
+        ErrorReply(401, key.empty() ? "x-api-key: missing" : "x-api-key: unknown key", "key");
     reply.headers.emplace_back("WWW-Authenticate", "Bearer");
     return reply;
+  }
+  if (route == Route::kAdmin &&
+      (!services_.may_administer || !services_.may_administer(key, request.is_loopback))) {
+    return ErrorReply(403, "x-api-key: only this machine or a key with admin may do this");
+  }
+  if (IsForReading(request, route) && services_.may_read && !services_.may_read(key)) {
+    return ErrorReply(403, "x-api-key: this key may write, but not read");
   }
   return std::nullopt;
 }

@@ -2,6 +2,9 @@
 #include "http/message.h"
 
 #include <atomic>
+#include <chrono>
+
+#include <weft/collector/ingest.h>
 
 #include "langsmith/json_scanner.h"
 
@@ -30,6 +33,8 @@ std::string_view ReasonPhrase(int status) {
       return "Unsupported Media Type";
     case 417:
       return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
     case 431:
       return "Request Header Fields Too Large";
     case 501:
@@ -95,8 +100,15 @@ HttpReply ErrorReply(const absl::Status& status) {
       return ErrorReply(403, message);
     case absl::StatusCode::kNotFound:
       return ErrorReply(404, message);
-    case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kResourceExhausted:
+      if (const auto wait = RetryAfterOf(status); wait.count() > 0) {
+        HttpReply reply = ErrorReply(429, message);
+        reply.headers.emplace_back(
+            "Retry-After", std::to_string(std::chrono::ceil<std::chrono::seconds>(wait).count()));
+        return reply;
+      }
+      return ErrorReply(503, message);
+    case absl::StatusCode::kUnavailable:
       return ErrorReply(503, message);
     default:
       return ErrorReply(500, message);

@@ -22,7 +22,8 @@ struct HttpRequest {
   std::string authorization;  ///< Looked at only where `x-api-key` is absent.
   std::string content_type;
   std::string content_encoding;
-  std::string project;  ///< `Langsmith-Project`.
+  std::string project;       ///< `Langsmith-Project`.
+  bool is_loopback = false;  ///< The caller is on this machine.
 };
 
 /// An answer.

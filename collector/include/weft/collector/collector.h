@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -43,11 +44,19 @@ class Collector {
   /// Prometheus text.
   std::string Metrics() const;
 
-  /// Takes over keys, allowed hosts and destinations' keys, and opens files of destinations anew:
-  /// everything or, with the error, nothing. Other settings need a restart.
-  absl::Status Reload(const CollectorConfig& config);
+  /// JSON for `/admin/status`: receivers, log, index, destinations (docs/collector.md).
+  std::string Status() const;
 
-  /// Refuses new work, answers what is under way, syncs the log, saves the cursors. Within 15 s.
+  /// Takes over keys, tenants, redaction, certificates, allowed hosts and destinations' keys, and
+  /// opens files of destinations anew: everything or, with the error, nothing. Other settings need
+  /// a restart. A configuration that could not be read is counted as refused.
+  absl::Status Reload(const absl::StatusOr<CollectorConfig>& config);
+
+  /// What `/admin/reload` does: reads the configuration and calls Reload.
+  void OnReloadRequest(std::function<absl::Status()> reload);
+
+  /// Refuses new work, answers what is under way, syncs the log, saves the cursors. Within 15 s,
+  /// and CollectorConfig::drain more.
   void Stop();
 
  private:
