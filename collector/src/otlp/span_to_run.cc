@@ -4,8 +4,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "langsmith/run_facts.h"
 #include "otlp/json_text.h"
+#include "otlp/json_values.h"
+#include "otlp/span_extra.h"
+#include "otlp/span_feedback.h"
 #include "otlp/span_type.h"
+#include "otlp/span_values.h"
 #include "otlp/span_view.h"
 #include "parked_file.h"
 
@@ -14,49 +19,147 @@ namespace {
 
 std::string TimeOf(std::uint64_t unix_ns) { return JsonString(IsoTime(unix_ns / 1000)); }
 
+bool IsNewToken(std::string_view name) {
+  return name == "gen_ai.first_token" || name.ends_with("new_token");
+}
+
+// One run, put together in the order in which places take attributes from each other.
 class RunWriter {
  public:
   RunWriter(const RunOp& op, const RunPlace& place, SpanView& span, const SpanToRunOptions& options)
       : op_(op), place_(place), span_(span), options_(options) {
     span_.run_type = RunTypeOf(span_.attributes);
-  }
-
-  SpanRun Write() {
-    RunOp run;
+    RunOp& run = result_.ops.emplace_back();
     run.run_id = place_.run_id;
     run.trace_id = place_.trace_id;
     run.is_root = place_.parent_run_id.IsNil();
     run.has_error = op_.has_error;
     run.project = op_.project;
-    result_.ops.push_back(std::move(run));
+  }
+
+  SpanRun Write() {
     Append(PartField::kRun, RunObject());
+    const std::string usage = UsageOf(span_.attributes);
+    Append(PartField::kInputs, RunInputsOf(span_));
+    Append(PartField::kOutputs, Outputs(usage));
+    for (SpanAttachment& attachment : AttachmentsOf(span_.attributes)) {
+      Append(PartField::kAttachment, attachment.content);
+      Part& part = result_.ops.front().parts.back();
+      part.name = std::move(attachment.name);
+      part.mime_type = std::move(attachment.mime_type);
+    }
+    const std::vector<std::string> feedback = FeedbackOf(span_, place_);
+    Append(PartField::kEvents, Events());
+    Append(PartField::kExtra, Extra(usage));
+    for (const std::string& text : feedback) AppendFeedback(text);
     return std::move(result_);
   }
 
  private:
+  // Nothing for an empty text, but for attachments.
   void Append(PartField field, std::string_view text) {
-    Part& part = result_.ops.front().parts.emplace_back();
+    if (text.empty() && field != PartField::kAttachment) return;
+    Part& part = result_.ops.back().parts.emplace_back();
     part.field = field;
     part.offset = result_.payload.size();
     part.length = text.size();
     result_.payload += text;
   }
 
+  void AppendFeedback(const std::string& text) {
+    RunOp& op = result_.ops.emplace_back();
+    op.kind = OpKind::kFeedback;
+    op.run_id = place_.run_id;
+    op.trace_id = place_.trace_id;
+    Append(PartField::kFeedback, text);
+  }
+
+  std::uint64_t Start() const {
+    return span_.ids.start_unix_ns != 0 ? span_.ids.start_unix_ns : span_.ids.end_unix_ns;
+  }
+
   std::string RunObject() {
+    Attributes& attributes = span_.attributes;
     JsonObjectWriter run;
     run.AddText("id", place_.run_id.ToString());
     run.AddText("trace_id", place_.trace_id.ToString());
-    if (!place_.parent_run_id.IsNil())
+    if (!place_.parent_run_id.IsNil()) {
       run.AddText("parent_run_id", place_.parent_run_id.ToString());
+    }
     if (!place_.dotted_order.empty()) run.AddText("dotted_order", place_.dotted_order);
     run.AddText("name", RunNameOf(span_));
     run.AddText("run_type", span_.run_type);
-    const std::uint64_t start = span_.ids.start_unix_ns, end = span_.ids.end_unix_ns;
-    run.Add("start_time", TimeOf(start));
-    if (end != 0) run.Add("end_time", TimeOf(std::max(start, end)));
+    run.Add("start_time", TimeOf(Start()));
+    if (const std::uint64_t end = span_.ids.end_unix_ns; end != 0) {
+      run.Add("end_time", TimeOf(std::max(Start(), end)));
+    }
     if (!op_.project.empty()) run.AddText("session_name", op_.project);
+    AddText("session_id", {"langsmith.trace.session_id", "ai.telemetry.metadata.ls_project_id"},
+            run);
+    AddText("reference_example_id", {"langsmith.reference_example_id"}, run);
     if (const std::string error = RunErrorOf(span_); !error.empty()) run.AddText("error", error);
+    std::string tags;
+    for (const std::string& tag : RunTagsOf(span_)) {
+      tags += tags.empty() ? "[" : ",";
+      AppendJsonString(tags, tag);
+    }
+    if (!tags.empty()) run.Add("tags", tags + "]");
+    attributes.MarkUsed("ai.operationId");
     return run.Take();
+  }
+
+  void AddText(std::string_view member, std::initializer_list<std::string_view> keys,
+               JsonObjectWriter& run) {
+    for (const std::string_view key : keys) {
+      const std::string_view text = span_.attributes.TakeText(key);
+      if (!text.empty()) return run.AddText(member, text);
+    }
+  }
+
+  std::string Outputs(const std::string& usage) {
+    std::string outputs = RunOutputsOf(span_);
+    // A span that was a run has the outputs that the run had.
+    if (outputs.empty() || usage.empty() || span_.ids.names_run_id) return outputs;
+    if (outputs.find("\"usage_metadata\"") != std::string::npos) return outputs;
+    return WithMembers(outputs, {{"usage_metadata", usage}});
+  }
+
+  std::string Events() {
+    std::string list;
+    for (SpanEvent& event : span_.events) {
+      if (event.used) continue;
+      JsonObjectWriter object;
+      object.AddText("name", IsNewToken(event.name) ? "new_token" : event.name);
+      object.Add("time", TimeOf(event.time_unix_ns));
+      JsonObjectWriter kwargs;
+      for (const Attributes::Entry& entry : event.attributes.all()) {
+        kwargs.Add(entry.key, AttributeValue::Read(entry.value).Json());
+      }
+      if (!kwargs.empty()) object.Add("kwargs", kwargs.Take());
+      (list += list.empty() ? "[" : ",") += object.Take();
+    }
+    return list.empty() ? "" : list + "]";
+  }
+
+  std::string Extra(const std::string& usage) {
+    JsonObjectWriter extra;
+    MetadataOptions metadata;
+    metadata.invocation_params = InvocationParamsOf(span_.attributes);
+    metadata.usage = usage;
+    metadata.clock_fixed =
+        place_.clock_fixed || (span_.ids.end_unix_ns != 0 && span_.ids.end_unix_ns < Start());
+    metadata.other_attributes = options_.other_attributes;
+    metadata.max_other_bytes = options_.max_other_bytes;
+    if (!metadata.invocation_params.empty()) {
+      extra.Add("invocation_params", metadata.invocation_params);
+    }
+    const std::string runtime = JsonOf(span_.attributes.Value("langsmith.span.runtime"));
+    if (IsJsonObject(runtime)) {
+      span_.attributes.MarkUsed("langsmith.span.runtime");
+      extra.Add("runtime", runtime);
+    }
+    extra.Add("metadata", MetadataOf(span_, metadata));
+    return extra.Take();
   }
 
   const RunOp& op_;

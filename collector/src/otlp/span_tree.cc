@@ -9,6 +9,10 @@
 namespace weft::collector {
 namespace {
 
+// Of a dotted order: some 500 levels. An order repeats all of its parent's, so that deep chains
+// would take memory by the square of their length.
+constexpr std::size_t kMaxOrderBytes = 32u << 10;
+
 // `20260910T002640021001Z`, the time of a part.
 std::string TimeOfPart(std::uint64_t unix_ns) {
   const auto time = std::chrono::sys_time<std::chrono::microseconds>(
@@ -158,7 +162,8 @@ void SpanTree::Place(Node& node) {
   if (!ids.names_trace_id) place.trace_id = parent->place.trace_id;
   if (!ids.dotted_order.empty()) {
     place.dotted_order = ids.dotted_order;
-  } else if (!parent->place.dotted_order.empty() && parent->place.trace_id == place.trace_id) {
+  } else if (!parent->place.dotted_order.empty() && parent->place.trace_id == place.trace_id &&
+             parent->place.dotted_order.size() < kMaxOrderBytes) {
     const std::string_view earliest = LastTime(parent->place.dotted_order);
     // Clocks of machines differ, but an order must not go back.
     place.clock_fixed = time < earliest;

@@ -13,7 +13,8 @@
 
 namespace weft::collector {
 
-/// Where a run belongs. `dotted_order` is empty until all of its ancestors are known.
+/// Where a run belongs. `dotted_order` is empty until all of its ancestors are known, and below
+/// some 500 levels.
 struct RunPlace {
   RunId run_id{};
   RunId trace_id{};

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "otlp/span_view.h"
+
+namespace weft::collector {
+
+/// What of a span goes to `extra`, and what models used (docs/collector.md, "Spans as runs"). What
+/// was used is marked.
+
+/// Parameters of a model or tool call: a JSON object or empty.
+std::string InvocationParamsOf(Attributes& attributes);
+
+/// Token counts and costs in LangSmith's form: a JSON object or empty.
+std::string UsageOf(Attributes& attributes);
+
+struct MetadataOptions {
+  std::string invocation_params{};  ///< JSON; empty = none.
+  std::string usage{};              ///< JSON; empty = none.
+  bool clock_fixed = false;
+  bool other_attributes = true;  ///< See SpanToRunOptions.
+  std::size_t max_other_bytes = 0;
+};
+
+/// `extra.metadata`, a JSON object. Call last: what is not marked by then counts as other
+/// attributes.
+std::string MetadataOf(SpanView& span, const MetadataOptions& options);
+
+}  // namespace weft::collector
