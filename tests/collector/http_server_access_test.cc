@@ -85,14 +85,14 @@ TEST_F(HttpServerAccessTest, AnswersOnlyUnderItsOwnNames) {
   EXPECT_EQ(Get("/info", {}, "traces.example.com").status, 403);
 }
 
-TEST_F(HttpServerAccessTest, SaysThatAListenerWithoutIngestReceivesNothing) {
-  options_.address = "127.0.0.1:0";
-  server_ = *HttpServer::Start(options_, {});
-  address_ = server_->address();
-  const HttpResponse response = Post("/v1/traces", kJson, "{}");
-  EXPECT_EQ(response.status, 501);
-  EXPECT_THAT(response.body, HasSubstr("OTLP"));
+TEST_F(HttpServerAccessTest, AListenerForOtlpHasNothingElse) {
+  services_.otlp_only = true;
+  Start();
+  EXPECT_EQ(Post("/v1/traces", kJson, "{}").status, 200);
   EXPECT_EQ(Get("/ready").status, 200);
+  const HttpResponse response = Post("/runs", kJson, kRun);
+  EXPECT_EQ(response.status, 404);
+  EXPECT_THAT(response.body, HasSubstr("OTLP"));
 }
 
 TEST_F(HttpServerAccessTest, RefusesRequestsOfOtherSitesPages) {

@@ -336,8 +336,7 @@ TEST_F(CollectTest, SaysWhereItListensAndStopsCleanly) {
   }
   EXPECT_EQ(Http("GET", collector.http() + "/ready").status, 200);
   const HttpAnswer otlp = Http("POST", collector.otlp_http() + "/v1/traces", "{}");
-  EXPECT_EQ(otlp.status, 501);
-  EXPECT_THAT(otlp.body, HasSubstr("OTLP"));
+  EXPECT_EQ(otlp.status, 200);
   EXPECT_EQ(collector.Stop(), 0);
 }
 
