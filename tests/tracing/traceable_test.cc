@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/traceable.h>
 
+#include <coroutine>
+#include <exception>
 #include <future>
 #include <map>
 #include <stdexcept>
@@ -284,6 +286,122 @@ TEST_F(TraceableTest, ConvertsNothingWhenTracingIsOff) {
   EXPECT_EQ(traced(2), 4);
   EXPECT_EQ(conversions, 0);
   EXPECT_THAT(exporter_->Records(), IsEmpty());
+}
+
+/// The least that is a generator.
+template <typename T>
+class Generator {
+ public:
+  struct promise_type {
+    Generator get_return_object() { return Generator(Handle::from_promise(*this)); }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    std::suspend_always yield_value(T& given) noexcept {
+      value = &given;
+      return {};
+    }
+    std::suspend_always yield_value(T&& given) noexcept { return yield_value(given); }
+    void return_void() noexcept {}
+    void unhandled_exception() { throw; }
+    T* value = nullptr;
+  };
+  using Handle = std::coroutine_handle<promise_type>;
+
+  class Iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+    explicit Iterator(Handle handle) : handle_(handle) {}
+    T& operator*() const { return *handle_.promise().value; }
+    Iterator& operator++() {
+      handle_.resume();
+      return *this;
+    }
+    void operator++(int) { handle_.resume(); }
+    bool operator==(std::default_sentinel_t) const { return handle_.done(); }
+
+   private:
+    Handle handle_;
+  };
+
+  explicit Generator(Handle handle) : handle_(handle) {}
+  Generator(Generator&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Generator& operator=(Generator&&) = delete;
+  ~Generator() {
+    if (handle_) handle_.destroy();
+  }
+  Iterator begin() {
+    handle_.resume();
+    return Iterator(handle_);
+  }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  Handle handle_;
+};
+
+Generator<std::string> Tokens(int count, bool fail) {
+  for (int i = 0; i < count; ++i) {
+    Run step("step");
+    step.End();
+    co_yield "token " + std::to_string(i);
+  }
+  if (fail) throw std::runtime_error("out of tokens");
+}
+
+TEST_F(TraceableTest, ARunOfAGeneratorLastsUntilItIsRead) {
+  auto tokens =
+      Traceable("tokens", {.run_type = RunType::kLlm, .arguments = {"count", "fail"}}, Tokens);
+  std::vector<std::string> read;
+  {
+    Run reader("reader");
+    for (std::string& token : tokens(2, false)) {
+      EXPECT_THAT(Tree().FindRuns("tokens"), IsEmpty());
+      EXPECT_EQ(CurrentRun().context().id(), reader.context().id());
+      read.push_back(std::move(token));
+    }
+    EXPECT_EQ(Tree().FindRuns("tokens").size(), 1u);
+  }
+  EXPECT_EQ(read, (std::vector<std::string>{"token 0", "token 1"}));
+  EXPECT_EQ(Tree().ToString(), "reader\n  tokens\n    step\n    step\n");
+  const auto run = Tree().FindRun("tokens");
+  EXPECT_EQ(run->outputs, (JsonObject{{"output", {"token 0", "token 1"}}}));
+  EXPECT_EQ(run->inputs, (JsonObject{{"count", 2}, {"fail", false}}));
+  ASSERT_EQ(run->events.size(), 1u);
+  EXPECT_EQ(run->events[0].name, "new_token");
+}
+
+TEST_F(TraceableTest, AGeneratorThatThrowsFailsItsRun) {
+  auto tokens = Traceable("tokens", Tokens);
+  EXPECT_THROW(
+      {
+        for (const std::string& token : tokens(1, true)) EXPECT_EQ(token, "token 0");
+      },
+      std::runtime_error);
+  const auto run = Tree().FindRun("tokens");
+  EXPECT_THAT(run, HasError("std::runtime_error: out of tokens"));
+  EXPECT_EQ(run->outputs, (JsonObject{{"output", {"token 0"}}}));
+}
+
+TEST_F(TraceableTest, AGeneratorThatIsLeftEndsItsRun) {
+  auto tokens = Traceable("tokens", Tokens);
+  for (const std::string& token : tokens(9, false)) {
+    if (token == "token 1") break;
+  }
+  { const auto unread = tokens(9, false); }
+  const auto runs = Tree().FindRuns("tokens");
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_EQ(runs[0]->outputs, (JsonObject{{"output", {"token 0", "token 1"}}}));
+  EXPECT_EQ(runs[1]->outputs, (JsonObject{{"output", JsonArray()}}));
+}
+
+TEST_F(TraceableTest, AGeneratorIsReadAllTheSameWithTracingOff) {
+  const TracingContext off({.enabled = false});
+  int read = 0;
+  for (const std::string& token : Traceable("tokens", Tokens)(3, false)) read += !token.empty();
+  EXPECT_EQ(read, 3);
+  EXPECT_THAT(exporter_->Runs(), IsEmpty());
 }
 
 }  // namespace

@@ -64,9 +64,13 @@ void TraceableState::SetMessage(Run& run, Json message) const noexcept {
 }
 
 void TraceableState::SetOutput(Run& run, Json output) const noexcept {
+  run.SetOutputs(OutputsOf(std::move(output)));
+}
+
+JsonObject TraceableState::OutputsOf(Json output) const noexcept {
   JsonObject outputs = output.is_object() ? std::move(output.get_object())
                                           : JsonObject{{"output", std::move(output)}};
-  run.SetOutputs(Apply(options.outputs, std::move(outputs)));
+  return Apply(options.outputs, std::move(outputs));
 }
 
 JsonObject Unshowable(const std::exception* error) {

@@ -14,6 +14,7 @@
 
 #include <weft/context/context_scope.h>
 #include <weft/tracing/internal/traced_future.h>
+#include <weft/tracing/internal/traced_range.h>
 #include <weft/tracing/run.h>
 #include <weft/tracing/to_json.h>
 
@@ -53,25 +54,12 @@ struct TraceableState : std::enable_shared_from_this<TraceableState> {
   /// A single protobuf message: its fields are the inputs.
   void SetMessage(Run& run, Json message) const noexcept;
   void SetOutput(Run& run, Json output) const noexcept;
+  JsonObject OutputsOf(Json output) const noexcept;
 
   TraceableOptions options;
   std::shared_ptr<const RunTemplate> kind;
   SourceLocation where;  ///< Of the Traceable.
 };
-
-/// Marks what could not be shown: a conversion of the user's that throws must not end the call.
-JsonObject Unshowable(const std::exception* error);
-
-template <typename T>
-Json ToJsonOrSo(const T& value) noexcept {
-  try {
-    return ToJson(value);
-  } catch (const std::exception& error) {
-    return Unshowable(&error);
-  } catch (...) {
-    return Unshowable(nullptr);
-  }
-}
 
 /// Records what a call returned; the Status that a failed one carries is the run's error. Outputs
 /// are made only for a run that is sent.
@@ -118,7 +106,7 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
                           Args&&... args) {
   using Result = std::invoke_result_t<F&, Args...>;
   RunOptions options = state.OptionsFor(call);
-  options.make_current = !kIsFuture<std::decay_t<Result>>;
+  options.make_current = !kIsFuture<std::decay_t<Result>> && !kIsGenerator<Result>;
   Run run(state.kind, std::move(options), state.where);
   if (run.recording()) RecordInputs<std::remove_const_t<F>>(state, run, args...);
   try {
@@ -133,6 +121,15 @@ decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& fun
                     [spec = state.shared_from_this()](Run& its, const auto& result) {
                       RecordResult(*spec, its, result);
                     });
+    } else if constexpr (kIsGenerator<Result>) {
+      Result range = [&] {
+        const ContextScope scope(WithRun(Context::Current(), run));
+        return std::invoke(function, std::forward<Args>(args)...);
+      }();
+      return TracedRange<Result>(std::move(range), std::move(run),
+                                 [spec = state.shared_from_this()](const std::vector<Json>& all) {
+                                   return spec->OutputsOf(JsonArray(all.begin(), all.end()));
+                                 });
     } else if constexpr (std::is_void_v<Result>) {
       std::invoke(function, std::forward<Args>(args)...);
     } else {
@@ -213,7 +210,9 @@ class TraceableFunction {
 ///     Plan p = plan(question, 8);
 ///
 /// `function` is anything that std::invoke takes; a move-only one makes the result move-only. With
-/// a `std::future` or `boost::fibers::future` as the result the run lasts until that is ready.
+/// a `std::future` or `boost::fibers::future` as the result the run lasts until that is ready, with
+/// a generator (a range that can be read once only) until it is read: the result is then another
+/// range of the same elements, which are the outputs.
 /// Inputs and outputs are made by ToJson (to_json.h); a single protobuf message becomes its JSON.
 ///
 /// Errors: exceptions of `function` pass through. Nothing that goes wrong in the tracing does.
