@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <set>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -15,6 +17,7 @@
 #include <weft/tracing/run.h>
 
 #include "export_records.h"
+#include "temporary_folder.h"
 
 namespace weft {
 namespace {
@@ -24,6 +27,9 @@ using std::chrono::seconds;
 using ::testing::Each;
 using testing::FakeCollector;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
 using Exporting = std::shared_ptr<CollectorExporter>;
 
 void Export(CollectorExporter& exporter, int runs) {
@@ -312,6 +318,124 @@ TEST_F(CollectorExporterTest, LosesNothingWhileManyThreadsExportAndTheCollectorC
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   EXPECT_EQ(ids.size(), 2000u);
+}
+
+class CollectorSpillTest : public CollectorExporterTest {
+ protected:
+  Exporting Make(CollectorExporterOptions options = {}) {
+    options.api_key = "canary";
+    options.spill_dir = folder_.path();
+    return CollectorExporterTest::Make(std::move(options));
+  }
+  /// How many runs were taken, each once.
+  std::size_t Arrived() const {
+    std::set<std::string> ids;
+    for (const auto& operation : collector_.Kept()) ids.insert(operation.run_id());
+    return ids.size();
+  }
+  /// Once a run that comes later is acknowledged, so is what was sent before.
+  void Settle(CollectorExporter& exporter) {
+    Export(exporter, 1);
+    EXPECT_TRUE(exporter.Flush(seconds(20)));
+  }
+
+  const Folder folder_;
+};
+
+TEST_F(CollectorSpillTest, SendsWhatIsLeftAtTheEndAtTheNextStart) {
+  collector_.Die();
+  Exporting exporter = Make({.batch_runs = 100});
+  Export(*exporter, 250);
+  EXPECT_FALSE(exporter->Shutdown(milliseconds(20)));
+  const ExporterStats stats = exporter->Stats();
+  EXPECT_EQ(stats.spilled, 250u);
+  EXPECT_EQ(stats.dropped() + stats.pending, 0u);
+  ASSERT_THAT(folder_.Files(), SizeIs(3));
+  for (const auto& file : folder_.Files()) {
+    const Json saved = boost::json::parse(ReadFile(file));
+    EXPECT_EQ(saved.at("endpoint").as_string(), "weft.collector.v1.RunBatch");
+    EXPECT_EQ(saved.at("target").as_string(), "collector " + collector_.target());
+    EXPECT_THAT(ReadFile(file), Not(HasSubstr("canary")));
+  }
+  collector_.Start();
+  exporter = Make();
+  EXPECT_TRUE(collector_.WaitForKept(250));
+  Settle(*exporter);
+  EXPECT_EQ(Arrived(), 251u);
+  EXPECT_THAT(folder_.Files(), IsEmpty());
+  // What is from the disk was counted there.
+  EXPECT_EQ(exporter->Stats().queued, 1u);
+  EXPECT_EQ(exporter->Stats().acknowledged, 1u);
+}
+
+TEST_F(CollectorSpillTest, SendsWhatWasTriedForTooLongOnceTheCollectorIsBack) {
+  collector_.Die();
+  const Exporting exporter = Make({.retry_for = milliseconds(30)});
+  Export(*exporter, 5);
+  EXPECT_TRUE(exporter->Flush(seconds(20)));
+  EXPECT_EQ(exporter->Stats().spilled, 5u);
+  collector_.Start();
+  while (exporter->Stats().acknowledged == 0) {
+    Export(*exporter, 1);
+    EXPECT_TRUE(exporter->Flush(seconds(20)));
+  }
+  EXPECT_TRUE(collector_.WaitForKept(exporter->Stats().queued));
+  EXPECT_EQ(Arrived(), exporter->Stats().queued);
+}
+
+TEST_F(CollectorSpillTest, SendsAgainWhatWasUnansweredAtTheEnd) {
+  collector_.AnswerNext({.silence = true});
+  Exporting exporter = Make();
+  Export(*exporter, 3);
+  ASSERT_TRUE(collector_.WaitForBatches(1));
+  EXPECT_FALSE(exporter->Shutdown(milliseconds(1)));
+  EXPECT_EQ(exporter->Stats().spilled, 3u);
+  exporter = Make();
+  EXPECT_TRUE(collector_.WaitForKept(3));
+}
+
+TEST_F(CollectorSpillTest, PutsWhatComesInExcessOnDisk) {
+  collector_.Die();
+  Exporting exporter = Make({.queue_bytes = 50'000});
+  Export(*exporter, 1000);
+  EXPECT_FALSE(exporter->Shutdown(milliseconds(20)));
+  const ExporterStats stats = exporter->Stats();
+  EXPECT_EQ(stats.queued, 1000u);
+  EXPECT_EQ(stats.spilled, 1000u);
+  EXPECT_EQ(stats.dropped() + stats.pending, 0u);
+  collector_.Start();
+  exporter = Make();
+  EXPECT_TRUE(collector_.WaitForKept(1000));
+  EXPECT_EQ(Arrived(), 1000u);
+}
+
+TEST_F(CollectorSpillTest, FillsTheFolderNoFurtherThanItMay) {
+  collector_.Die();
+  const Exporting exporter = Make({.spill_bytes = 20'000, .batch_runs = 10});
+  Export(*exporter, 500);
+  EXPECT_FALSE(exporter->Shutdown(milliseconds(1)));
+  const ExporterStats stats = exporter->Stats();
+  EXPECT_GT(stats.spilled, 0u);
+  EXPECT_GT(stats.dropped_expired, 0u);
+  EXPECT_EQ(stats.spilled + stats.dropped_expired, 500u);
+  std::uintmax_t bytes = 0;
+  for (const auto& file : folder_.Files()) bytes += std::filesystem::file_size(file);
+  EXPECT_LE(bytes, 20'000u);
+}
+
+TEST_F(CollectorSpillTest, SetsAsideWhatIsRefusedWhenItIsSentAgain) {
+  collector_.Die();
+  Exporting exporter = Make();
+  Export(*exporter, 1);
+  EXPECT_FALSE(exporter->Shutdown(milliseconds(1)));
+  collector_.Start();
+  collector_.AnswerNext({.code = grpc::StatusCode::INVALID_ARGUMENT, .message = "no"});
+  exporter = Make();
+  ASSERT_TRUE(collector_.WaitForBatches(1));
+  Settle(*exporter);
+  ASSERT_THAT(folder_.Files(), SizeIs(1));
+  EXPECT_EQ(folder_.Files()[0].extension(), ".refused");
+  EXPECT_EQ(exporter->Stats().dropped_rejected, 0u);
 }
 
 TEST_F(CollectorExporterTest, WakesUpForARunAfterItWasIdle) {

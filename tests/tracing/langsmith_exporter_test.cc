@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -17,6 +16,7 @@
 #include <weft/tracing/run.h>
 
 #include "export_records.h"
+#include "temporary_folder.h"
 
 namespace weft {
 namespace {
@@ -34,36 +34,6 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using Exporting = std::shared_ptr<LangSmithExporter>;
 using Request = FakeLangSmith::Request;
-
-/// A folder that is gone after the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "weft-spill-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  const fs::path& path() const { return path_; }
-
-  std::vector<fs::path> Files() const {
-    std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(path_)) files.push_back(entry.path());
-    return files;
-  }
-
- private:
-  fs::path path_;
-};
-
-std::string ReadFile(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 Json ParsePart(const Request& request, const std::string& name) {
   const auto part = request.Find(name);

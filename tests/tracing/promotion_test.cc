@@ -475,7 +475,7 @@ TEST_F(PromotionTest, ATraceableConvertsOutputsOnlyOfWhatIsSent) {
 
 // ---- parents of every source, on every kind of stack, in every kind of trace
 
-enum class Source { kRoot, kCurrent, kRun, kHeaders, kContext };
+enum class Source { kRoot, kCurrent, kRun, kHeaders, kContext, kDottedOrder, kTraceparent };
 enum class Stack { kPlain, kAsync, kFiber, kQueue };
 enum class Fate { kSampled, kUnsampled, kPromoted };
 
@@ -564,6 +564,21 @@ TEST_P(Parents, DecideWhoseChildARunIsAndWhetherItIsSent) {
         options.parent = RemoteParent();
         parent = RemoteParent().parent.id();
         break;
+      case Source::kDottedOrder: {
+        const RunContext far = RunContext::Remote(RemoteParent().parent.dotted_order(), nullptr);
+        options.parent = far;
+        parent = far.id();
+        break;
+      }
+      case Source::kTraceparent: {
+        const ParsedHeaders headers =
+            TraceHeaders{.traceparent = "00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01"}
+                .Parse();
+        options.parent = headers;
+        parent = headers.parent.id();
+        EXPECT_NE(parent, RunId{});
+        break;
+      }
       case Source::kContext:
         break;
     }
@@ -600,7 +615,8 @@ TEST_P(Parents, DecideWhoseChildARunIsAndWhetherItIsSent) {
 }
 
 std::string NameOf(const ::testing::TestParamInfo<std::tuple<Source, Stack, Fate>>& param) {
-  constexpr const char* kSources[] = {"Root", "Current", "Run", "Headers", "Context"};
+  constexpr const char* kSources[] = {"Root",    "Current",     "Run",        "Headers",
+                                      "Context", "DottedOrder", "Traceparent"};
   constexpr const char* kStacks[] = {"Plain", "Async", "Fiber", "Queue"};
   constexpr const char* kFates[] = {"Sampled", "Unsampled", "Promoted"};
   const auto& [source, stack, fate] = param.param;
@@ -610,7 +626,8 @@ std::string NameOf(const ::testing::TestParamInfo<std::tuple<Source, Stack, Fate
 
 INSTANTIATE_TEST_SUITE_P(All, Parents,
                          Combine(Values(Source::kRoot, Source::kCurrent, Source::kRun,
-                                        Source::kHeaders, Source::kContext),
+                                        Source::kHeaders, Source::kContext, Source::kDottedOrder,
+                                        Source::kTraceparent),
                                  Values(Stack::kPlain, Stack::kAsync, Stack::kFiber, Stack::kQueue),
                                  Values(Fate::kSampled, Fate::kUnsampled, Fate::kPromoted)),
                          NameOf);

@@ -4,13 +4,19 @@
 #include <thread>
 #include <utility>
 
+#include <absl/strings/escaping.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <boost/json.hpp>
 
 #include <weft/testing/fake_collector.h>
 #include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/file_exporter.h>
+#include <weft/tracing/langsmith_exporter.h>
+#include <weft/tracing/otlp_exporter.h>
 #include <weft/tracing/tracing_context.h>
 
+#include "temporary_folder.h"
 #include "tracing_fixture.h"
 
 namespace weft {
@@ -19,6 +25,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 class RedactionTest : public TracingTest {
  protected:
@@ -89,6 +96,33 @@ TEST_F(RedactionTest, LeavesNothingOnTheWire) {
   for (const auto& operation : collector.Kept()) {
     EXPECT_THAT(operation.SerializeAsString(), Not(HasSubstr("bob@example.org")));
     EXPECT_THAT(operation.SerializeAsString(), HasSubstr("[redacted]"));
+  }
+}
+
+TEST_F(RedactionTest, LeavesNothingOnTheDisk) {
+  constexpr char kNobody[] = "http://127.0.0.1:9";
+  const Folder folder;
+  const auto collector =
+      CollectorExporter::Create({.target = "127.0.0.1:9", .spill_dir = folder.path()}).value();
+  const auto langsmith =
+      LangSmithExporter::Create({.endpoint = kNobody, .spill_dir = folder.path()}).value();
+  const auto otlp = OtlpExporter::Create({.endpoint = kNobody, .spill_dir = folder.path()}).value();
+  const auto file = FileExporter::Create({.path = folder.path() / "runs.jsonl"}).value();
+  const auto tracer = Tracer::Create({.redaction = {.presets = {RedactionPreset::kEmail}},
+                                      .open_run_delay = std::chrono::milliseconds(0),
+                                      .exporters = {collector, langsmith, otlp, file}})
+                          .value();
+  LeakEverywhere(tracer, "bob@example.org");
+  tracer->Shutdown(std::chrono::milliseconds(1));
+  ASSERT_THAT(folder.Files(), SizeIs(4));
+  for (const auto& path : folder.Files()) {
+    std::string text = ReadFile(path);
+    if (path.extension() == ".json") {
+      const std::string encoded(boost::json::parse(text).at("body_base64").as_string());
+      ASSERT_TRUE(absl::Base64Unescape(encoded, &text));
+    }
+    EXPECT_THAT(text, HasSubstr("[redacted]")) << path;
+    EXPECT_THAT(text, Not(HasSubstr("bob@example.org"))) << path;
   }
 }
 

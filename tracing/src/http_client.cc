@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -41,9 +42,9 @@ HeaderList ListOf(const std::vector<std::string>& headers) {
   return list;
 }
 
-void SetTls(CURL* curl, const TlsFiles& tls) {
+void SetTls(CURL* curl, const TlsFiles& tls, const std::string& default_ca_file) {
   const std::pair<CURLoption, const std::string*> files[] = {
-      {CURLOPT_CAINFO, &tls.ca_file},
+      {CURLOPT_CAINFO, tls.ca_file.empty() ? &default_ca_file : &tls.ca_file},
       {CURLOPT_SSLCERT, &tls.certificate_file},
       {CURLOPT_SSLKEY, &tls.key_file}};
   for (const auto& [option, file] : files) {
@@ -65,12 +66,16 @@ void SetOptions(CURL* curl, const OutgoingRequest& request, curl_slist* headers,
   curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &OnBody);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply_body);
-  SetTls(curl, request.tls);
   if (request.method == "GET") return;
   curl_easy_setopt(curl, CURLOPT_POST, 1L);
   curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
   curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.data());
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+}
+
+std::string CaFileOfEnvironment() {
+  const char* const file = std::getenv("SSL_CERT_FILE");
+  return file != nullptr ? file : "";
 }
 
 void ReadAnswer(CURL* curl, IncomingReply& reply) {
@@ -115,7 +120,8 @@ struct HttpClient::Handle {
   CURLM* const multi;
 };
 
-HttpClient::HttpClient() {
+// libcurl has a file of its own in the place of the one that OpenSSL would take from there.
+HttpClient::HttpClient() : ca_file_(CaFileOfEnvironment()) {
   static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
   (void)initialised;
 }
@@ -153,6 +159,7 @@ IncomingReply HttpClient::Send(const OutgoingRequest& request, const std::atomic
   const HeaderList headers = ListOf(request.headers);
   std::array<char, CURL_ERROR_SIZE> error{};
   SetOptions(handle->easy, request, headers.get(), error.data(), &reply.body);
+  SetTls(handle->easy, request.tls, ca_file_);
   const CURLcode code = handle->Perform(abort);
   if (code == CURLE_OK) {
     ReadAnswer(handle->easy, reply);

@@ -24,7 +24,7 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
 // Values of attributes may hold others, and what was kept on disk may come from anybody.
-constexpr int kMostLevels = 32;
+constexpr int kMostLevels = 12;
 
 enum class Kind {
   kText,

@@ -13,7 +13,7 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-/// Files in PEM; empty: the system's certificates, and none of one's own.
+/// Files in PEM; empty: SSL_CERT_FILE's or the system's certificates, and none of one's own.
 struct TlsFiles {
   std::string ca_file{};
   std::string certificate_file{};
@@ -56,6 +56,7 @@ class HttpClient {
   Handle* Take();
   void Give(Handle* handle);
 
+  const std::string ca_file_;  ///< SSL_CERT_FILE.
   std::mutex mutex_;
   std::vector<Handle*> idle_;
 };
