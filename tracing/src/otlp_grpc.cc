@@ -119,7 +119,7 @@ class GrpcTransport final : public OtlpTransport {
  public:
   GrpcTransport(const OtlpExporterOptions& options, std::shared_ptr<grpc::Channel> channel)
       : timeout_(options.timeout),
-        gzip_(options.compression == OtlpCompression::kGzip),
+        gzip_(options.compression != OtlpCompression::kNone),
         stub_(std::move(channel)) {
     for (const auto& [name, value] : options.headers)
       headers_.emplace_back(AsciiLower(name), value);

@@ -8,6 +8,7 @@
 #include <absl/strings/str_cat.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <weft/tracing/internal/http_client.h>
 #include <weft/tracing/internal/otlp_transport.h>
@@ -42,11 +43,19 @@ std::string Gzip(std::string_view body) {
   return out;
 }
 
+/// `body` as a frame of zstd; empty: there is no memory.
+std::string Zstd(std::string_view body) {
+  constexpr int kLevel = 1;
+  std::string out(ZSTD_compressBound(body.size()), '\0');
+  const std::size_t size = ZSTD_compress(out.data(), out.size(), body.data(), body.size(), kLevel);
+  out.resize(ZSTD_isError(size) ? 0 : size);
+  return out;
+}
+
 class HttpTransport final : public OtlpTransport {
  public:
   explicit HttpTransport(const OtlpExporterOptions& options)
-      : gzip_(options.compression == OtlpCompression::kGzip),
-        json_(options.protocol == OtlpProtocol::kHttpJson) {
+      : compression_(options.compression), json_(options.protocol == OtlpProtocol::kHttpJson) {
     request_.url = options.endpoint.empty() ? kDefaultUrl : options.endpoint;
     // Of libcurl, too, zero means that there is no limit.
     request_.timeout = options.timeout;
@@ -62,20 +71,32 @@ class HttpTransport final : public OtlpTransport {
   }
 
   SendResult Send(std::string body, std::size_t spans, const std::atomic<bool>& abort) override {
-    OutgoingRequest request = request_;
     if (json_) body = OtlpJson(body);
-    if (gzip_) {
-      if (std::string packed = Gzip(body); !packed.empty()) {
-        body = std::move(packed);
-        request.headers.emplace_back("Content-Encoding: gzip");
-      }
+    IncomingReply reply = SendCoded(body, abort);
+    // Receivers do not say beforehand what they take, and some say 400 then.
+    if (compression_ == OtlpCompression::kZstd && (reply.status == 415 || reply.status == 400)) {
+      compression_ = OtlpCompression::kGzip;
+      const IncomingReply again = SendCoded(body, abort);
+      if (again.status == reply.status) compression_ = OtlpCompression::kZstd;
+      reply = again;
     }
-    request.body = body;
-    return ReadOtlpReply(client_.Send(request, abort), spans);
+    return ReadOtlpReply(reply, spans);
   }
 
  private:
-  const bool gzip_;
+  IncomingReply SendCoded(std::string_view body, const std::atomic<bool>& abort) {
+    OutgoingRequest request = request_;
+    const bool zstd = compression_ == OtlpCompression::kZstd;
+    std::string packed;
+    if (compression_ != OtlpCompression::kNone) packed = zstd ? Zstd(body) : Gzip(body);
+    if (!packed.empty()) {
+      request.headers.emplace_back(zstd ? "Content-Encoding: zstd" : "Content-Encoding: gzip");
+    }
+    request.body = packed.empty() ? body : packed;
+    return client_.Send(request, abort);
+  }
+
+  OtlpCompression compression_;
   const bool json_;
   OutgoingRequest request_;
   HttpClient client_;

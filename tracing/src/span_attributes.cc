@@ -73,7 +73,7 @@ void SpanAttributes::Texts(std::string_view key, const std::vector<std::string>&
   });
 }
 
-void SpanAttributes::PutJsonText(std::string_view key, std::string_view text) {
+void SpanAttributes::JsonText(std::string_view key, std::string_view text) {
   constexpr std::size_t kShown = 1024;
   if (text.size() <= longest_) return Put(key, [&] { out_.Text(kString, text); });
   std::string marker = "{\"weft_truncated\":{\"bytes\":";
@@ -87,7 +87,7 @@ void SpanAttributes::PutJsonText(std::string_view key, std::string_view text) {
 void SpanAttributes::JsonText(std::string_view key, const JsonObject& value) {
   std::string text;
   AppendJson(text, value);
-  PutJsonText(key, text);
+  JsonText(key, std::string_view(text));
 }
 
 void SpanAttributes::Value(std::string_view key, const Json& value) {
@@ -112,7 +112,7 @@ void SpanAttributes::Value(std::string_view key, const Json& value) {
   }
   std::string text;
   AppendJson(text, value);
-  PutJsonText(key, text);
+  JsonText(key, std::string_view(text));
 }
 
 }  // namespace internal

@@ -27,13 +27,13 @@ class SpanAttributes {
   void Texts(std::string_view key, const std::vector<std::string>& values);
   /// JSON text.
   void JsonText(std::string_view key, const JsonObject& value);
+  void JsonText(std::string_view key, std::string_view text);
   /// A scalar as it is, anything else as JSON text; null: nothing.
   void Value(std::string_view key, const Json& value);
 
  private:
   template <typename Write>
   void Put(std::string_view key, const Write& write);
-  void PutJsonText(std::string_view key, std::string_view text);
 
   ProtoWriter out_;
   const int field_;

@@ -204,6 +204,15 @@ void WriteResponse(const JsonObject& outputs, SpanAttributes& attributes) {
   if (!reasons.empty()) attributes.Texts("gen_ai.response.finish_reasons", reasons);
 }
 
+void WriteWhole(std::string_view key, const JsonObject* value, std::string_view text,
+                SpanAttributes& attributes) {
+  if (!text.empty()) {
+    attributes.JsonText(key, text);
+  } else if (value != nullptr) {
+    attributes.JsonText(key, *value);
+  }
+}
+
 }  // namespace
 
 void WriteModelAttributes(const SpanSource& run, SpanAttributes& attributes) {
@@ -219,8 +228,8 @@ void WriteModelAttributes(const SpanSource& run, SpanAttributes& attributes) {
              {"signature", "gen_ai.serialized.signature"},
              {"doc", "gen_ai.serialized.doc"}},
        attributes);
-  if (run.inputs != nullptr) attributes.JsonText("gen_ai.prompt", *run.inputs);
-  if (run.outputs != nullptr) attributes.JsonText("gen_ai.completion", *run.outputs);
+  WriteWhole("gen_ai.prompt", run.inputs, run.inputs_json, attributes);
+  WriteWhole("gen_ai.completion", run.outputs, run.outputs_json, attributes);
 }
 
 }  // namespace internal

@@ -53,7 +53,7 @@ OtlpExporterOptions TransportOptions(const DestinationConfig& config) {
     options.endpoint = target + (path == target.npos ? "/v1/traces" : "");
   }
   options.timeout = kTimeout;
-  options.compression = IsLocal(target) ? OtlpCompression::kNone : OtlpCompression::kGzip;
+  options.compression = IsLocal(target) ? OtlpCompression::kNone : OtlpCompression::kZstd;
   options.certificate = config.ca_file;
   if (!config.api_key.empty()) options.headers.emplace_back("x-api-key", config.api_key);
   return options;

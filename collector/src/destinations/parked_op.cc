@@ -159,6 +159,7 @@ OutgoingOp ParkedOp::Outgoing() const {
   out.seq = seq;
   out.covers = covers;
   out.receiver = receiver;
+  if (receiver == Receiver::kOtlp) out.record_ops = 0;  // In no request of its own.
   out.record_ops = 0;
   return out;
 }

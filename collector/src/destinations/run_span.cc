@@ -8,6 +8,7 @@
 
 #include "destinations/run_json.h"
 #include "fold.h"
+#include "fold_json.h"
 
 namespace weft::collector {
 namespace {
@@ -85,9 +86,10 @@ absl::StatusOr<RunSpan> RunSpan::Parse(const OutgoingOp& op) {
   boost::json::error_code error;
   boost::json::parse_options options;
   options.max_depth = 300;
-  Json value = boost::json::parse(RunObject(op), error, {}, options);
-  if (error || !value.is_object()) return absl::InvalidArgumentError("the run is no JSON object");
   RunSpan span;
+  span.text_ = std::make_unique<const std::string>(RunObject(op));
+  Json value = boost::json::parse(*span.text_, error, {}, options);
+  if (error || !value.is_object()) return absl::InvalidArgumentError("the run is no JSON object");
   span.run_ = std::move(value.get_object());
   span.id_ = op.op->run_id;
   span.trace_id_ = op.op->trace_id.IsNil() ? op.op->run_id : op.op->trace_id;
@@ -98,9 +100,20 @@ absl::StatusOr<RunSpan> RunSpan::Parse(const OutgoingOp& op) {
   }
   span.inputs_ = Wrapped(Find(span.run_, "inputs"), "input");
   span.outputs_ = Wrapped(Find(span.run_, "outputs"), "output");
+  span.FindTexts();
   span.ReadEvents();
   span.ReadAttachments(op);
   return span;
+}
+
+// What was written is sent, with every digit of its numbers.
+void RunSpan::FindTexts() {
+  FieldCutter cutter(*text_);
+  for (std::string_view key, value; cutter.Next(key, value);) {
+    if (!value.starts_with('{')) continue;
+    if (key == "inputs") inputs_text_ = value;
+    if (key == "outputs") outputs_text_ = value;
+  }
 }
 
 void RunSpan::ReadTimes(const OutgoingOp& op) {
@@ -143,6 +156,8 @@ internal::SpanSource RunSpan::Source() const {
   source.end = end_;
   source.inputs = inputs_ ? &*inputs_ : FindObject(run_, "inputs");
   source.outputs = outputs_ ? &*outputs_ : FindObject(run_, "outputs");
+  source.inputs_json = inputs_text_;
+  source.outputs_json = outputs_text_;
   source.error = error_;
   source.session_name = FindText(run_, "session_name");
   source.reference_example_id = FindText(run_, "reference_example_id");

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -26,10 +30,14 @@ class RunSpan {
   internal::SpanSource Source() const;
 
  private:
+  void FindTexts();
   void ReadTimes(const OutgoingOp& op);
   void ReadEvents();
   void ReadAttachments(const OutgoingOp& op);
 
+  std::unique_ptr<const std::string> text_;
+  std::string_view inputs_text_;
+  std::string_view outputs_text_;
   JsonObject run_;
   RunId id_;
   RunId trace_id_;

@@ -19,7 +19,11 @@ namespace weft {
 inline namespace v0 {
 
 enum class OtlpProtocol : std::uint8_t { kHttpProtobuf, kGrpc, kHttpJson };
-enum class OtlpCompression : std::uint8_t { kNone, kGzip };
+enum class OtlpCompression : std::uint8_t {
+  kNone,
+  kGzip,
+  kZstd,  ///< Over HTTP, to receivers that take it; else gzip.
+};
 
 struct OtlpExporterOptions {
   OtlpProtocol protocol = OtlpProtocol::kHttpProtobuf;

@@ -30,6 +30,9 @@ struct SpanSource {
   std::optional<std::chrono::system_clock::time_point> end;  ///< Absent: not finished.
   const JsonObject* inputs = nullptr;                        ///< Null: the run says none.
   const JsonObject* outputs = nullptr;
+  // Their texts, where there are any: sent as they are. Else the objects are written.
+  std::string_view inputs_json;
+  std::string_view outputs_json;
   std::optional<std::string_view> error;
   JsonObject metadata;                            ///< `extra.metadata`.
   const JsonObject* invocation_params = nullptr;  ///< `extra.invocation_params`.
