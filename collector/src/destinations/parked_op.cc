@@ -160,7 +160,6 @@ OutgoingOp ParkedOp::Outgoing() const {
   out.covers = covers;
   out.receiver = receiver;
   if (receiver == Receiver::kOtlp) out.record_ops = 0;  // In no request of its own.
-  out.record_ops = 0;
   return out;
 }
 
