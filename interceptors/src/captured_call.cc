@@ -133,6 +133,7 @@ CapturedCall::Message CapturedCall::Take(const MessageView& view, std::size_t ro
 void CapturedCall::Keep(Kept& kept, bool is_stream, const MessageView& view,
                         std::chrono::system_clock::time_point time) {
   const std::size_t max_bytes = method_->max_bytes();
+  kept.seen = view.index + 1;
   if (!is_stream) {
     if (!kept.first.empty()) return;
     kept.first.push_back(Take(view, max_bytes));
@@ -162,6 +163,11 @@ void CapturedCall::Omit(Kept& kept, const Message& message) const noexcept {
   ++kept.omitted;
   kept.omitted_bytes += message.size;
   kept.omitted_until = message.time;
+}
+
+void CapturedCall::SendsOpen() const noexcept {
+  const std::lock_guard lock(mutex_);
+  for (const Kept& kept : kept_) kept.sent_open = kept.seen;
 }
 
 std::size_t CapturedCall::size() const noexcept {
@@ -198,7 +204,7 @@ void CapturedCall::RenderInto(RunRecord& record, Hidden hidden) const {
 }
 
 void CapturedCall::RenderSingle(const Kept& kept, Direction direction, RunRecord& record) const {
-  JsonObject fields = AsObject(ToJson(kept.first.front(), direction, record.attachments));
+  JsonObject fields = AsObject(ToJson(kept.first.front(), direction, kept, record));
   if (method_->way(direction).is_request) {
     if (record.inputs.empty()) record.inputs = std::move(fields);
   } else if (!record.outputs) {
@@ -215,7 +221,7 @@ void CapturedCall::RenderStream(const Kept& kept, Direction direction, RunRecord
          .kwargs = {{"type", boost::json::string_view(type.data(), type.size())},
                     {"id", message.index + 1},
                     {"bytes", message.size},
-                    {"message", ToJson(message, direction, record.attachments)}}});
+                    {"message", ToJson(message, direction, kept, record)}}});
   };
   std::for_each(kept.first.begin(), kept.first.end(), add);
   if (kept.omitted > 0) {
@@ -227,6 +233,19 @@ void CapturedCall::RenderStream(const Kept& kept, Direction direction, RunRecord
                     {"bytes", kept.omitted_bytes}}});
   }
   std::for_each(kept.last.begin(), kept.last.end(), add);
+}
+
+Json CapturedCall::ToJson(const Message& message, Direction direction, const Kept& kept,
+                          RunRecord& record) const {
+  // What came between the two goes with the end, so that the open run says the same to all
+  // exporters.
+  const bool whole = record.end && record.operation == RunRecord::Operation::kPost;
+  const bool went_open = message.index < kept.sent_open;
+  if (whole || went_open != record.end.has_value()) {
+    return ToJson(message, direction, record.attachments);
+  }
+  std::vector<RunAttachment> elsewhere;
+  return ToJson(message, direction, elsewhere);
 }
 
 Json CapturedCall::ToJson(const Message& message, Direction direction,

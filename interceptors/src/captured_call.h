@@ -65,6 +65,7 @@ class CapturedCall final : public RunPayload {
   void Add(const MessageView& message, std::chrono::system_clock::time_point time) noexcept;
 
   void RenderInto(RunRecord& record, Hidden hidden) const override;
+  void SendsOpen() const noexcept override;
   std::size_t size() const noexcept override;
 
  private:
@@ -87,12 +88,16 @@ class CapturedCall final : public RunPayload {
     std::uint64_t omitted = 0;
     std::uint64_t omitted_bytes = 0;
     std::chrono::system_clock::time_point omitted_until;
+    std::uint64_t seen = 0;
+    mutable std::uint64_t sent_open = 0;  // Of those; their attachments went with the open run.
   };
 
   static Message Take(const MessageView& view, std::size_t room);
   void Keep(Kept& kept, bool is_stream, const MessageView& view,
             std::chrono::system_clock::time_point time);
   void Omit(Kept& kept, const Message& message) const noexcept;
+  Json ToJson(const Message& message, MessageView::Direction direction, const Kept& kept,
+              RunRecord& record) const;
   Json ToJson(const Message& message, MessageView::Direction direction,
               std::vector<RunAttachment>& attachments) const;
   void RenderSingle(const Kept& kept, MessageView::Direction direction, RunRecord& record) const;

@@ -2,6 +2,7 @@
 #include "message_json.h"
 
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,12 +10,15 @@
 #include <gtest/gtest.h>
 
 #include "capture.pb.h"
+#include "captured_call.h"
+#include "message_content.h"
 
 namespace weft {
 namespace {
 
 using capture_test::Document;
 using internal::CompleteMessage;
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -109,6 +113,59 @@ TEST_F(MessageJsonTest, SurvivesBytesThatAreNoMessage) {
   std::string deep = "\x1a\x7f";
   for (int i = 0; i < 3000; ++i) deep += "\x1a\xff\xff\x03";
   EXPECT_LE(CompleteMessage(deep, *capture_test::Part::descriptor()).size(), deep.size());
+}
+
+class CapturedAttachmentsTest : public ::testing::Test {
+ protected:
+  void Send(std::string title) {
+    Document document;
+    document.set_title(std::move(title));
+    document.set_thumbnail("an image of some size");
+    internal::MessageContent content(&document, /*is_bytes=*/false, &Document::default_instance());
+    call_.Add({MessageView::Direction::kSent, sent_++, &content}, {});
+  }
+  std::vector<std::string> Attached(RunRecord record) const {
+    call_.RenderInto(record, {});
+    std::vector<std::string> names;
+    for (const RunAttachment& attachment : record.attachments) names.push_back(attachment.name);
+    return names;
+  }
+  static RunRecord Open() { return {}; }
+  static RunRecord End(RunRecord::Operation operation) {
+    RunRecord record;
+    record.operation = operation;
+    record.end = std::chrono::system_clock::time_point();
+    return record;
+  }
+
+  static std::shared_ptr<const internal::MethodCapture> Method() {
+    return internal::MethodCapture::Of({.messages = true, .attach_bytes = kAttach},
+                                       {.side = CallSide::kClient,
+                                        .kind = RpcKind::kClientStream,
+                                        .full_method = "/capture_test.Store/PutAll",
+                                        .service = "capture_test.Store",
+                                        .method = "PutAll",
+                                        .target = {}});
+  }
+  internal::CapturedCall call_{Method()};
+  std::uint64_t sent_ = 0;
+};
+
+TEST_F(CapturedAttachmentsTest, GoOutOnceWithARunThatIsSentWhileItIsOpen) {
+  Send("first");
+  Send("second");
+  call_.SendsOpen();
+  Send("third");
+  EXPECT_THAT(Attached(Open()), ElementsAre("request_1_thumbnail", "request_2_thumbnail"));
+  EXPECT_THAT(Attached(End(RunRecord::Operation::kPatch)), ElementsAre("request_3_thumbnail"));
+}
+
+TEST_F(CapturedAttachmentsTest, AllGoOutWithARunThatIsSentWhole) {
+  Send("first");
+  call_.SendsOpen();
+  Send("second");
+  EXPECT_THAT(Attached(End(RunRecord::Operation::kPost)),
+              ElementsAre("request_1_thumbnail", "request_2_thumbnail"));
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ std::vector<RunRecord> HeldRuns::Hold(RunRecord&& open, Clock::time_point now) {
 }
 
 void HeldRuns::Complete(RunRecord& end) {
-  // What renders a payload adds to an end only what is new since the run was sent.
+  // Of an open run no payload has been rendered: its attachments are all in the end then.
   end.operation = RunRecord::Operation::kPost;
   const std::lock_guard lock(mutex_);
   const auto found = places_.find(end.context.id());

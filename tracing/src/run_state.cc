@@ -65,9 +65,11 @@ bool RunState::JoinHeldTrace() noexcept {
 
 void RunState::Keep() noexcept {
   Tracer::Impl& tracer = origin_.tracer->impl();
-  if (!tracer.options.error_promotion || !Usable() || kept()) return;
+  if (!tracer.options.error_promotion || !Usable()) return;
+  if (origin_.caller) origin_.caller->Set();
+  if (kept()) return;
   if (context().sampled()) {
-    (origin_.mark ? *origin_.mark : own_mark_).Set();
+    mark().Set();
   } else if (origin_.mark) {
     tracer.Promote(held_trace());
   }
@@ -84,6 +86,7 @@ void RunState::SendOpen() noexcept {
   const std::lock_guard lock(mutex_);
   if (!recording() || record_.operation == RunRecord::Operation::kPatch) return;
   record_.keep = kept();
+  if (record_.payload) record_.payload->SendsOpen();
   RunRecord open = record_;
   record_.operation = RunRecord::Operation::kPatch;
   record_.inputs.clear();

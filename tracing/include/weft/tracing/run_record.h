@@ -98,8 +98,11 @@ class RunPayload {
   virtual ~RunPayload() = default;
 
   /// Puts what there is into `record`, but for what is hidden. Called again for the end of a run
-  /// that was sent while open.
+  /// that was sent while open (kPatch): then without the attachments that went before.
   virtual void RenderInto(RunRecord& record, Hidden hidden) const = 0;
+
+  /// The run is sent while it is open, once: attachments that are here go with that.
+  virtual void SendsOpen() const noexcept {}
 
   /// The bytes that it occupies, about.
   virtual std::size_t size() const noexcept = 0;
