@@ -93,7 +93,15 @@ const MetadataView::Map& MetadataView::map() const noexcept {
 }
 
 bool MetadataWriter::Add(std::string_view key, std::string_view value) noexcept {
-  const char* problem = MetadataProblem(key, value);
+  return AddUnless(MetadataProblem(key, value), key, value);
+}
+
+bool MetadataWriter::AddOwn(std::string_view key, std::string_view value) noexcept {
+  return AddUnless(nullptr, key, value);
+}
+
+bool MetadataWriter::AddUnless(const char* problem, std::string_view key,
+                               std::string_view value) noexcept {
   if (problem == nullptr && key.size() + value.size() + kPairOverhead > Room()) problem = "no-room";
   if (problem != nullptr) {
     internal::CountDroppedHeader(problem);

@@ -162,6 +162,8 @@ void RemoveLangSmith(MetadataWriter& metadata) {
   if (!others.empty()) metadata.Add(kBaggageHeader, others);
 }
 
+}  // namespace
+
 /// Adds the headers of one request while they fit.
 class HeaderWriter {
  public:
@@ -170,7 +172,7 @@ class HeaderWriter {
 
   /// Before all others: it has room then.
   void AddKeep() {
-    if (metadata_.Add(kKeepHeader, kKeepValue)) Spend(Cost(kKeepHeader, kKeepValue));
+    if (metadata_.AddOwn(kKeepHeader, kKeepValue)) Spend(Cost(kKeepHeader, kKeepValue));
   }
 
   /// Whatever the budget is: without it there is no tree.
@@ -185,8 +187,9 @@ class HeaderWriter {
     AddIds(kTraceHeader, dotted_order);
   }
 
+  /// Digits, letters and dashes.
   void AddIds(std::string_view name, std::string_view value) {
-    if (metadata_.Add(name, value)) return Spend(Cost(name, value));
+    if (metadata_.AddOwn(name, value)) return Spend(Cost(name, value));
     Note(name);  // the writer has counted it
   }
 
@@ -230,8 +233,6 @@ class HeaderWriter {
   std::size_t room_;
   std::string dropped_;
 };
-
-}  // namespace
 
 std::string MergeBaggage(std::string_view application, std::string_view ours) {
   const auto theirs = Members(application);

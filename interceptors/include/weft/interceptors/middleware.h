@@ -31,6 +31,7 @@ inline namespace v0 {
 
 namespace internal {
 struct CallData;
+class HeaderWriter;
 class MessageContent;
 }  // namespace internal
 
@@ -111,6 +112,12 @@ class MetadataWriter {
   std::size_t Room() const noexcept;
 
  private:
+  friend class internal::HeaderWriter;
+
+  // A pair of weft's own, which needs no look at its bytes.
+  bool AddOwn(std::string_view key, std::string_view value) noexcept;
+  bool AddUnless(const char* problem, std::string_view key, std::string_view value) noexcept;
+
   Map& map_;
   std::size_t limit_;
 };
