@@ -23,8 +23,8 @@ std::uint64_t Word(std::string_view text, std::size_t at) noexcept {
   return word;
 }
 
-// Of what mostly tells methods apart: the length, the end and the middle. Calls that are let through
-// cost little else; names that collide take neighbouring slots.
+// Of what mostly tells methods apart: the length, the end and the middle. Calls that are let
+// through cost little else; names that collide take neighbouring slots.
 std::size_t Hash(std::string_view full_method, RpcKind kind) noexcept {
   constexpr std::uint64_t kOdd = 0x9e3779b97f4a7c15;  // 2^64 divided by the golden ratio
   const std::size_t size = full_method.size();
