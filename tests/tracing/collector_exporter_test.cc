@@ -383,6 +383,22 @@ TEST_F(CollectorSpillTest, SendsWhatWasTriedForTooLongOnceTheCollectorIsBack) {
   EXPECT_EQ(Arrived(), exporter->Stats().queued);
 }
 
+TEST_F(CollectorSpillTest, TriesAgainLaterWhatItTriedInVainAtTheStart) {
+  collector_.Die();
+  Exporting exporter = Make();
+  Export(*exporter, 3);
+  EXPECT_FALSE(exporter->Shutdown(milliseconds(1)));
+  exporter = Make({.retry_for = milliseconds(30)});
+  Export(*exporter, 1);
+  EXPECT_TRUE(exporter->Flush(seconds(20)));
+  collector_.Start();
+  while (exporter->Stats().acknowledged == 0) {
+    Export(*exporter, 1);
+    EXPECT_TRUE(exporter->Flush(seconds(20)));
+  }
+  EXPECT_TRUE(collector_.WaitForKept(exporter->Stats().queued + 3));
+}
+
 TEST_F(CollectorSpillTest, SendsAgainWhatWasUnansweredAtTheEnd) {
   collector_.AnswerNext({.silence = true});
   Exporting exporter = Make();

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
 
 #include <gtest/gtest.h>
+
+#include <weft/tracing/run_context.h>
+#include <weft/tracing/trace_headers.h>
 
 // fuzz/trace_headers_fuzz.cc: aborts when an input breaks a property.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -67,6 +73,32 @@ TEST_F(HeaderPropertyTest, DamagedHeadersBreakNothing) {
       }
     }
     Check(damaged);
+  }
+}
+
+TEST_F(HeaderPropertyTest, WhateverARunHandsDownIsPrintableAndReadBack) {
+  using weft::Json;
+  const auto now = std::chrono::system_clock::now();
+  for (int i = 0; i < 5'000; ++i) {
+    auto baggage = std::make_shared<weft::TraceBaggage>();
+    baggage->project = RandomBytes(20);
+    for (std::size_t left = Below(4); left > 0; --left) {
+      baggage->tags.push_back(RandomBytes(12));
+      baggage->metadata[RandomBytes(8)] = Json(boost::json::string(RandomBytes(30)));
+      baggage->foreign.emplace_back(RandomBytes(6), RandomBytes(12));
+    }
+    const auto run = weft::RunContext::Root(weft::RunId::New(now), now, baggage);
+    const auto headers = weft::TraceHeaders::Of(run);
+    for (const std::string& value :
+         {headers.langsmith_trace, headers.baggage, headers.traceparent}) {
+      ASSERT_TRUE(std::all_of(value.begin(), value.end(), [](char c) {
+        return c >= 0x20 && c < 0x7f;
+      })) << value;
+    }
+    const weft::ParsedHeaders back = headers.Parse();
+    ASSERT_EQ(back.parent.id(), run.id());
+    ASSERT_TRUE(back.problems.empty()) << headers.baggage;
+    ASSERT_EQ(back.parent.baggage().metadata.empty(), baggage->metadata.empty());
   }
 }
 

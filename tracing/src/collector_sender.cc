@@ -130,6 +130,7 @@ void CollectorSender::Forget(Batches::iterator batch, Outcome outcome) {
     if (outcome == Outcome::kAcknowledged) kept->Remove();
     if (outcome == Outcome::kRejected) kept->SetAside();
     may_be_kept_ = outcome != Outcome::kExpired;
+    has_kept_ = has_kept_ || !may_be_kept_;
   } else if (outcome == Outcome::kExpired) {
     outcome = GiveUp(batch->second);
   } else if (outcome == Outcome::kAcknowledged && std::exchange(has_kept_, false)) {
