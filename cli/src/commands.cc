@@ -13,6 +13,7 @@
 #include "collect_command.h"
 #include "config_command.h"
 #include "demo_command.h"
+#include "doctor_command.h"
 #include "exec_command.h"
 #include "headers_command.h"
 #include "ls_command.h"
@@ -56,6 +57,10 @@ constexpr std::array kCommands = {
     Command{"export", "write a trace as JSON lines",
             [](Args args, const Style& style, const Streams& streams) {
               return ExportCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"doctor", "say whether a collector can run here, and what to do",
+            [](Args args, const Style& style, const Streams& streams) {
+              return DoctorCommand(args, style, streams.out, streams.err);
             }},
     Command{"exec", "run a program as a run of a trace",
             [](Args args, const Style&, const Streams& streams) {

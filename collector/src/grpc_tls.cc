@@ -53,8 +53,10 @@ grpc_ssl_certificate_config_reload_status GrpcTls::Fetch(
   const TlsFiles files = tls.tls_->files(&version);
   if (tls.given_.exchange(version) == version) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair = {files.key.c_str(), files.cert.c_str()};
-  *config = grpc_ssl_server_certificate_config_create(
-      files.client_ca.empty() ? nullptr : files.client_ca.c_str(), &pair, 1);
+  // gRPC 1.51 ends the process without any roots. Those of a listener that asks callers for no
+  // certificate are not looked at.
+  const std::string& roots = files.client_ca.empty() ? files.cert : files.client_ca;
+  *config = grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 

@@ -96,6 +96,12 @@ std::chrono::system_clock::time_point TlsFiles::Expiry() const {
   }
 }
 
+std::optional<std::chrono::system_clock::time_point> TlsExpiry(const TlsConfig& config) {
+  const absl::StatusOr<TlsFiles> files = TlsFiles::Read(config);
+  if (!files.ok()) return std::nullopt;
+  return files->Expiry();
+}
+
 absl::StatusOr<TlsContext::State> TlsContext::Load(const TlsConfig& config) {
   absl::StatusOr<TlsFiles> files = TlsFiles::Read(config);
   if (!files.ok()) return files.status();
@@ -115,6 +121,13 @@ absl::StatusOr<std::shared_ptr<TlsContext>> TlsContext::Create(const TlsConfig& 
 absl::StatusOr<std::function<void()>> TlsContext::PrepareReload(const TlsConfig& config) {
   absl::StatusOr<State> state = Load(config);
   if (!state.ok()) return state.status();
+  {
+    std::lock_guard lock(mutex_);
+    // gRPC decides once whether it asks callers for certificates.
+    if (state->files.client_ca.empty() != state_.files.client_ca.empty()) {
+      return absl::FailedPreconditionError("tls.client_ca: comes and goes with a restart only");
+    }
+  }
   return [this, fresh = *std::move(state)] {
     std::lock_guard lock(mutex_);
     state_ = fresh;

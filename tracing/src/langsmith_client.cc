@@ -103,6 +103,7 @@ LangSmithInfo LangSmithClient::Info(std::string_view api_key, const std::atomic<
   OutgoingRequest request{
       .method = "GET", .url = base_ + "/info", .headers = Headers(api_key), .body = {}};
   request.timeout = kInfoTimeout;
+  request.tls = tls_;
   const IncomingReply reply = http_.Send(request, abort);
   const std::lock_guard lock(mutex_);
   if (reply.status == 200) {
@@ -156,12 +157,14 @@ SendResult LangSmithClient::Send(const std::string& method, const std::string& p
   request.headers.push_back("Content-Type: " + type);
   request.headers.emplace_back("Accept: application/json");
   if (!coding.empty()) request.headers.push_back("Content-Encoding: " + coding);
+  request.tls = tls_;
   return ResultOf(http_.Send(request, abort));
 }
 
 bool LangSmithClient::Probe(const std::atomic<bool>& abort) {
   OutgoingRequest request{.method = "GET", .url = base_ + "/info", .headers = headers_, .body = {}};
   request.timeout = kProbeTimeout;
+  request.tls = tls_;
   const long status = http_.Send(request, abort).status;
   return status != 0 && status < 500 && status != 429;
 }

@@ -17,7 +17,8 @@ using internal::LangSmithInfo;
 
 class LangSmithSink final : public Sink {
  public:
-  explicit LangSmithSink(const DestinationConfig& config) : client_(config.target) {}
+  explicit LangSmithSink(const DestinationConfig& config)
+      : client_(config.target, {}, {.ca_file = config.ca_file}) {}
 
   SendResult Send(std::span<const OutgoingOp> ops, std::string_view api_key,
                   const std::atomic<bool>& abort) override {
@@ -41,10 +42,9 @@ class LangSmithSink final : public Sink {
                                       const std::atomic<bool>& abort) override {
     const LangSmithInfo info = client_.Info(api_key, abort);
     if (!info.zstd || !client_.TakesForms(info)) return std::nullopt;
-    SendResult result =
-        client_.Send("POST", "/runs/multipart",
-                     "multipart/form-data; boundary=" + record.header.form_boundary, "zstd",
-                     record.payload, api_key, abort);
+    SendResult result = client_.Send("POST", "/runs/multipart",
+                                     "multipart/form-data; boundary=" + record.header.form_boundary,
+                                     "zstd", record.payload, api_key, abort);
     // Send finds out what the target takes instead.
     if (result.code == "404" || result.code == "415") return std::nullopt;
     return result;

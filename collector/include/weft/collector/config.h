@@ -148,6 +148,9 @@ ConfigReport ExamineConfig(std::span<const std::string_view> flags, const Enviro
 /// for destinations that cannot be read. Each message names key and path.
 std::vector<std::string> CheckSurroundings(const CollectorConfig& config);
 
+/// When the first of the listener's certificates ends; nothing when they cannot be read.
+std::optional<std::chrono::system_clock::time_point> TlsExpiry(const TlsConfig& config);
+
 /// A configuration file in which every setting stands with its default, commented out.
 std::string ConfigExample();
 

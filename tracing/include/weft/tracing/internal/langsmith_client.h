@@ -32,8 +32,9 @@ struct LangSmithInfo {
 class LangSmithClient {
  public:
   /// `base`: without a slash at the end. `headers` (`Name: value`) go with every request.
-  explicit LangSmithClient(std::string base, std::vector<std::string> headers = {})
-      : base_(std::move(base)), headers_(std::move(headers)) {}
+  explicit LangSmithClient(std::string base, std::vector<std::string> headers = {},
+                           TlsFiles tls = {})
+      : base_(std::move(base)), headers_(std::move(headers)), tls_(std::move(tls)) {}
 
   const std::string& base() const { return base_; }
 
@@ -68,6 +69,7 @@ class LangSmithClient {
 
   const std::string base_;
   const std::vector<std::string> headers_;
+  const TlsFiles tls_;
   HttpClient http_;
   std::mutex mutex_;
   LangSmithInfo info_;
