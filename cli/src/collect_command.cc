@@ -59,6 +59,8 @@ can reach is refused without TLS and keys, which stand in the file, unless
 SPEC says where runs are forwarded to, from the oldest run in the log on:
   langsmith=URL   LangSmith or what speaks its API, with the key that the
                   caller of the collector gave, else with LANGSMITH_API_KEY
+  otlp=grpc://HOST:PORT, otlp=http://HOST:PORT
+                  a receiver of OpenTelemetry's spans; grpcs and https with TLS
   file=PATH       JSON lines, one for each operation (docs/collector.md)
 
 The ready file holds {"pid": ..., "grpc": "HOST:PORT", "otlp_http": "HOST:PORT",
@@ -175,6 +177,7 @@ void EndAtNextSignal(std::chrono::seconds limit) {
 }
 
 int Serve(std::span<const std::string_view> args, const CollectorConfig& config) {
+  collector::HeldLogLines held;  // who starts the collector reads the addresses in the first line
   absl::StatusOr<std::unique_ptr<Collector>> collector = Collector::Start(config);
   if (!collector.ok()) {
     PrintError(collector.status());
@@ -187,11 +190,11 @@ int Serve(std::span<const std::string_view> args, const CollectorConfig& config)
       return kFailed;
     }
   }
-  LogLine(LogLevel::kInfo, "listening",
-          {{"grpc", addresses.grpc},
-           {"otlp_http", addresses.otlp_http},
-           {"http", addresses.http},
-           {"data", config.data.string()}});
+  held.ReleaseAfter(LogLevel::kInfo, "listening",
+                    {{"grpc", addresses.grpc},
+                     {"otlp_http", addresses.otlp_http},
+                     {"http", addresses.http},
+                     {"data", config.data.string()}});
   if (config.allow_insecure_listen) {
     LogLine(LogLevel::kWarning, "other machines may be let in without TLS",
             {{"option", "--allow-insecure-listen"}});

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <mutex>
 #include <string>
 
 #include <weft/collector/config.h>
@@ -75,14 +76,49 @@ std::string JsonLine(LogLevel level, std::string_view message, const Fields& fie
   return line += '}';
 }
 
+std::string Line(LogLevel level, std::string_view message, const Fields& fields) {
+  return (log_format == LogFormat::kJson ? JsonLine(level, message, fields)
+                                         : TextLine(level, message, fields)) +
+         '\n';
+}
+
+// One write keeps lines whole; where stderr is closed there is nobody to tell.
+void Write(std::string_view lines) {
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, lines.data(), lines.size());
+}
+
+std::mutex held_mutex;
+bool holding = false;
+std::string held;
+
+void Release(std::string_view first) {
+  std::lock_guard lock(held_mutex);
+  Write(std::string(first) + held);
+  held.clear();
+  holding = false;
+}
+
 }  // namespace
 
 void LogLine(LogLevel level, std::string_view message, Fields fields) {
-  std::string line = log_format == LogFormat::kJson ? JsonLine(level, message, fields)
-                                                    : TextLine(level, message, fields);
-  line += '\n';
-  // One write keeps lines whole; where stderr is closed there is nobody to tell.
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  const std::string line = Line(level, message, fields);
+  std::lock_guard lock(held_mutex);
+  if (holding) {
+    held += line;
+  } else {
+    Write(line);
+  }
+}
+
+HeldLogLines::HeldLogLines() {
+  std::lock_guard lock(held_mutex);
+  holding = true;
+}
+
+HeldLogLines::~HeldLogLines() { Release(""); }
+
+void HeldLogLines::ReleaseAfter(LogLevel level, std::string_view message, Fields fields) {
+  Release(Line(level, message, fields));
 }
 
 void SetLogFormat(LogFormat format) { log_format = format; }

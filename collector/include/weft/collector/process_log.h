@@ -19,6 +19,21 @@ enum class LogLevel { kInfo, kWarning, kError };
 void LogLine(LogLevel level, std::string_view message,
              std::initializer_list<std::pair<std::string_view, std::string_view>> fields = {});
 
+/// Keeps the lines of all threads back while it lives, so that another can be the first of all.
+class HeldLogLines {
+ public:
+  HeldLogLines();
+  /// Writes what was kept back.
+  ~HeldLogLines();
+  HeldLogLines(const HeldLogLines&) = delete;
+  HeldLogLines& operator=(const HeldLogLines&) = delete;
+
+  /// Writes this line before those that were kept back, and keeps no more.
+  void ReleaseAfter(
+      LogLevel level, std::string_view message,
+      std::initializer_list<std::pair<std::string_view, std::string_view>> fields = {});
+};
+
 /// Of the lines from now on; text at the start.
 void SetLogFormat(LogFormat format);
 
