@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/run.h>
 
+#include <atomic>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <type_traits>
@@ -473,6 +475,37 @@ TEST_F(RunTest, LetsBaggageWithoutAParentThroughWhenTracingIsOff) {
   const auto off = MakeTracer({.enabled = false});
   Run run("run", {.parent = TraceHeaders{.baggage = "vendor=1"}.Parse(), .tracer = off});
   EXPECT_EQ(run.ToHeaders().baggage, "vendor=1");
+}
+
+/// Attachments that are costly to make.
+class LatePictures final : public RunPayload {
+ public:
+  void RenderInto(RunRecord& record, Hidden) const override {
+    if (record.end && went_) return;
+    record.attachments.push_back({"picture", "image/png", "..."});
+  }
+  void SendsOpen() const noexcept override { went_ = true; }
+  std::size_t size() const noexcept override { return 3; }
+
+ private:
+  mutable std::atomic<bool> went_{false};
+};
+
+TEST_F(RunTest, ThatIsSentWhileItIsOpenTellsItsPayload) {
+  const auto tracer = MakeTracer({.open_run_delay = std::chrono::seconds(2)});
+  for (const bool open : {false, true}) {
+    exporter_->Clear();
+    Run run("run", {.tracer = tracer});
+    run.SetPayload(std::make_shared<LatePictures>());
+    if (open) {
+      clock_->Advance(std::chrono::seconds(3));
+      ASSERT_TRUE(exporter_->WaitForRecords(1));
+    }
+    run.End();
+    std::size_t pictures = 0;
+    for (const RunRecord& record : exporter_->Records()) pictures += record.attachments.size();
+    EXPECT_EQ(pictures, 1u) << open;
+  }
 }
 
 }  // namespace
