@@ -42,11 +42,32 @@ function(weft_binary name)
   target_link_libraries(${name} PRIVATE ${arg_LINK})
 endfunction()
 
+# What parses slowest in most tests, parsed once. Every test links what gives these headers macros:
+# gcc takes them only for a source that defines the same.
+option(WEFT_PRECOMPILE_TEST_HEADERS "Parse GoogleTest's, gRPC's and Boost.JSON's headers once" OFF)
+if(WEFT_PRECOMPILE_TEST_HEADERS)
+  file(WRITE "${CMAKE_BINARY_DIR}/test_headers.cc" "")
+  set(WEFT_TEST_HEADERS_LINK gRPC::grpc++ Boost::json Boost::fiber)
+  weft_binary(weft_test_headers SOURCES "${CMAKE_BINARY_DIR}/test_headers.cc"
+    LINK GTest::gmock GTest::gtest_main ${WEFT_TEST_HEADERS_LINK})
+  set_target_properties(weft_test_headers PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_precompile_headers(weft_test_headers PRIVATE
+    <gmock/gmock.h> <gtest/gtest.h> <grpcpp/grpcpp.h> <boost/json.hpp>)
+endif()
+
+set(WEFT_TEST_OPTIONS "" CACHE STRING "Further options of the compiler for the tests' own sources")
+
 # weft_test(NAME SOURCES ... LINK ... [ENVIRONMENT ...]): a GoogleTest program; ctest runs it whole.
 function(weft_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;ENVIRONMENT" ${ARGN})
   weft_binary(${name} SOURCES ${arg_SOURCES} LINK ${arg_LINK} GTest::gmock GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_compile_options(${name} PRIVATE ${WEFT_TEST_OPTIONS})
+  if(WEFT_PRECOMPILE_TEST_HEADERS)
+    target_link_libraries(${name} PRIVATE ${WEFT_TEST_HEADERS_LINK})
+    target_precompile_headers(${name} REUSE_FROM weft_test_headers)
+    target_compile_options(${name} PRIVATE -fpch-preprocess)  # for ccache
+  endif()
   target_compile_definitions(${name} PRIVATE
     WEFT_SOURCE_DIR="${PROJECT_SOURCE_DIR}" WEFT_BINARY="${CMAKE_BINARY_DIR}/bin/weft")
   add_test(NAME ${name} COMMAND ${name})
