@@ -77,8 +77,11 @@ Reply Ask(const Request& request) {
   curl_easy_setopt(curl.get(), CURLOPT_HEADERFUNCTION, &TakeHeader);
   curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &reply.date);
   curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, headers.get());
+  const char* const roots = std::getenv("SSL_CERT_FILE");
   if (!request.ca_file.empty()) {
     curl_easy_setopt(curl.get(), CURLOPT_CAINFO, request.ca_file.c_str());
+  } else if (roots != nullptr && *roots != '\0') {
+    curl_easy_setopt(curl.get(), CURLOPT_CAINFO, roots);
   }
   if (request.body) {
     curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, request.body->c_str());

@@ -18,7 +18,8 @@ struct HttpResponse {
 ///     HttpClient client("http://127.0.0.1:1984");
 ///     absl::StatusOr<HttpResponse> reply = client.Get("/sessions");
 ///
-/// A key in WEFT_API_KEY goes along as `x-api-key`, for a collector that asks for one.
+/// A key in WEFT_API_KEY goes along as `x-api-key`, for a collector that asks for one. With TLS,
+/// SSL_CERT_FILE names certificates to trust in the place of the system's.
 ///
 /// Threads: one at a time.
 /// Errors: Unavailable with what to do about it when nobody answers; any HTTP status is a reply.

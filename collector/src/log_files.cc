@@ -72,7 +72,9 @@ absl::Status MakeDirectory(const std::filesystem::path& directory) {
   while (!std::filesystem::exists(first, error) && first.has_relative_path()) {
     first = first.parent_path();
   }
-  std::filesystem::create_directories(directory, error);
+  const bool is_new = std::filesystem::create_directories(directory, error);
+  // It will hold what agents said.
+  if (is_new) std::filesystem::permissions(directory, std::filesystem::perms::owner_all, error);
   if (error) return FileError("cannot create directory", directory, error.value());
   // Also above one that was there: the process that made it may have died before it got here. A
   // folder that may not be read is not ours.

@@ -10,6 +10,7 @@
 
 #include <weft/tracing/internal/form_data.h>
 
+#include "langsmith/json_scanner.h"
 #include "otlp/trace_request.h"
 
 namespace weft::collector {
@@ -18,6 +19,7 @@ namespace {
 using Redactor = RedactionRules::Redactor;
 using Outcome = Redactor::Outcome;
 
+constexpr char kDefaultProject[] = "default";
 // Smaller payloads gain nothing.
 constexpr std::size_t kCompressFrom = 1024;
 // They say what a run is, not what it did; changed, the run would be another one.
@@ -26,11 +28,12 @@ constexpr std::array<std::string_view, 14> kIdentity = {
     "session_id", "name",     "run_type",      "start_time",          "end_time",
     "status",     "run_id",   "score",         "reference_example_id"};
 
-bool Applies(const ScopedRedactionRule& scoped, std::string_view tenant, std::string_view project) {
+bool Applies(const ScopedRedactionRule& scoped, std::string_view tenant,
+             std::optional<std::string_view> project) {
   const auto has = [](const std::vector<std::string>& list, std::string_view name) {
     return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
   };
-  return has(scoped.tenants, tenant) && has(scoped.projects, project);
+  return has(scoped.tenants, tenant) && (!project || has(scoped.projects, *project));
 }
 
 bool ApplyTo(const Redactor& redactor, std::string_view field, Json& value, const Json& marker,
@@ -75,21 +78,6 @@ bool RedactField(const Redactor& redactor, std::string_view field, Json& value, 
   return ApplyTo(redactor, field, value, marker, dropped);
 }
 
-// A run or feedback: its members are the fields.
-bool RedactMembers(const Redactor& redactor, JsonObject& run, const Json& marker) {
-  bool changed = false;
-  std::vector<std::string> gone;
-  for (auto& member : run) {
-    const std::string_view field(member.key().data(), member.key().size());
-    if (std::find(kIdentity.begin(), kIdentity.end(), field) != kIdentity.end()) continue;
-    bool dropped = false;
-    changed |= RedactField(redactor, field, member.value(), marker, &dropped);
-    if (dropped) gone.emplace_back(field);
-  }
-  for (const std::string& key : gone) run.erase(key);
-  return changed;
-}
-
 // What becomes of a part.
 struct Redacted {
   bool changed = false;
@@ -97,19 +85,47 @@ struct Redacted {
   std::string text{};  // where it was changed
 };
 
-Redacted RedactJson(const Redactor& redactor, PartField field, std::string_view text,
-                    const Json& marker) {
+Redacted RedactValue(const Redactor& redactor, std::string_view field, std::string_view text,
+                     const Json& marker) {
   std::optional<Json> value = ParseJson(text);
-  if (!value) return {.dropped = true};
+  if (!value) return {.changed = true, .dropped = true};
   Redacted result;
-  const bool is_whole = field == PartField::kRun || field == PartField::kFeedback;
-  if (is_whole && value->is_object()) {
-    result.changed = RedactMembers(redactor, value->get_object(), marker);
-  } else {
-    result.changed = RedactField(redactor, PartFieldName(field), *value, marker, &result.dropped);
-  }
+  result.changed = RedactField(redactor, field, *value, marker, &result.dropped);
   if (result.changed && !result.dropped) result.text = boost::json::serialize(*value);
   return result;
+}
+
+// A run or feedback: its members are the fields. Those in which nothing is found keep their bytes.
+Redacted RedactMembers(const Redactor& redactor, std::string_view text, const Json& marker) {
+  Redacted result;
+  result.text = "{";
+  JsonScanner scanner(text);
+  for (auto member = scanner.EnterObject() ? scanner.NextMember() : std::nullopt; member;
+       member = scanner.NextMember()) {
+    const std::string quoted = "\"" + std::string(member->key) + "\"";
+    const std::string field = JsonStringValue(quoted).value_or("");
+    std::string_view value = member->value;
+    Redacted redacted;
+    if (std::find(kIdentity.begin(), kIdentity.end(), field) == kIdentity.end()) {
+      redacted = RedactValue(redactor, field, value, marker);
+      result.changed |= redacted.changed;
+      if (redacted.changed) value = redacted.text;
+    }
+    if (redacted.dropped) continue;
+    if (result.text.size() > 1) result.text += ',';
+    ((result.text += quoted) += ':') += value;
+  }
+  result.text += '}';
+  result.dropped = !scanner.Finish();
+  if (!result.changed) result.text.clear();
+  return result;
+}
+
+Redacted RedactJson(const Redactor& redactor, PartField field, std::string_view text,
+                    const Json& marker) {
+  const bool is_whole = field == PartField::kRun || field == PartField::kFeedback;
+  if (is_whole) return RedactMembers(redactor, text, marker);
+  return RedactValue(redactor, PartFieldName(field), text, marker);
 }
 
 // Puts a payload together anew, of what the operations keep.
@@ -119,7 +135,11 @@ class PayloadEditor {
 
   /// False: the operation must not go to the log.
   bool Edit(RunOp& op, std::string_view tenant) {
-    const Redactor* const redactor = rules_.For(tenant, op.project);
+    // Of a PATCH that names none nobody knows the project here, so it may be any.
+    std::optional<std::string_view> project = op.project;
+    if (op.project.empty()) project = kDefaultProject;
+    if (op.project.empty() && op.kind != OpKind::kPost) project.reset();
+    const Redactor* const redactor = rules_.For(tenant, project);
     for (Part& part : op.parts) {
       Redacted redacted = part.field == PartField::kAttachment ? EditAttachment(redactor, part)
                                                                : EditJson(redactor, part);
@@ -202,14 +222,16 @@ void RejectAll(IngestBatch& batch) {
 
 void RedactSpanBatch(IngestBatch& batch, std::string_view payload, RedactionRules& rules) {
   std::vector<std::string> projects;
-  for (const RunOp& op : batch.header.ops) projects.push_back(op.project);
+  for (const RunOp& op : batch.header.ops) {
+    projects.push_back(op.project.empty() ? kDefaultProject : op.project);
+  }
   absl::StatusOr<std::string> redacted = RedactSpans(payload, batch.header.tenant, projects, rules);
   if (!redacted.ok()) return RejectAll(batch);
   if (redacted->empty()) return;
   const absl::StatusOr<DecodedSpans> spans = DecodeTraceRequest("", &*redacted);
   if (!spans.ok() || spans->ops.size() != projects.size()) return RejectAll(batch);
-  batch.header.ops = std::move(spans->ops);
-  for (std::size_t i = 0; i < projects.size(); ++i) batch.header.ops[i].project = projects[i];
+  const std::vector<RunOp> ops = std::exchange(batch.header.ops, std::move(spans->ops));
+  for (std::size_t i = 0; i < ops.size(); ++i) batch.header.ops[i].project = ops[i].project;
   SetPayload(*std::move(redacted), batch);
 }
 
@@ -246,7 +268,8 @@ absl::StatusOr<std::shared_ptr<RedactionRules>> RedactionRules::Create(Redaction
   return rules;
 }
 
-const Redactor* RedactionRules::For(std::string_view tenant, std::string_view project) {
+const Redactor* RedactionRules::For(std::string_view tenant,
+                                    std::optional<std::string_view> project) {
   std::vector<bool> chosen;
   for (const ScopedRedactionRule& scoped : config_.rules) {
     chosen.push_back(Applies(scoped, tenant, project));

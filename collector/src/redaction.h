@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,8 +31,8 @@ class RedactionRules {
   const RedactionConfig& config() const { return config_; }
   bool empty() const { return config_.empty(); }
 
-  /// Null when nothing applies.
-  const Redactor* For(std::string_view tenant, std::string_view project);
+  /// Null when nothing applies. Without a project, rules for any one apply.
+  const Redactor* For(std::string_view tenant, std::optional<std::string_view> project);
 
   /// How often each rule found something since it is in force.
   std::map<std::string, std::uint64_t> Counts() const;
