@@ -10,7 +10,8 @@ namespace weft::collector {
 /// What goes wrong at one call of the C library that changes files, counted from 1.
 ///
 /// A program that links disk_faults.cc has its own write, fsync, rename ... in front of the C
-/// library's, so code needs no seam to be stopped between any two of its steps.
+/// library's, so code needs no seam to be stopped between any two of its steps. Its syncs never
+/// wait for a disk.
 struct DiskFault {
   enum class Kind {
     kNone,  ///< Only counts.
@@ -28,8 +29,7 @@ struct DiskFault {
 /// Counts calls on files below `directory` from now on, and lets `fault` happen.
 ///
 /// With a `mirror`, a directory beside it, what a loss of power would leave is kept there: of each
-/// file what it held at its last fsync, under the names its directory had at its own. Syncs then do
-/// not reach the disk, which makes them fast.
+/// file what it held at its last fsync, under the names its directory had at its own.
 void ArmDiskFault(const std::filesystem::path& directory, DiskFault fault,
                   const std::filesystem::path& mirror = {});
 

@@ -186,7 +186,11 @@ void SendOtlpGrpc(Ledger& ledger, const Addresses& to) {
     context.AddMetadata("x-api-key", batch.Key());
     otlp::ExportTraceServiceResponse response;
     const grpc::Status status = stub->Export(&context, batch.Spans(), &response);
-    if (status.error_code() == grpc::StatusCode::UNAVAILABLE) return;
+    // Both are tried again by OpenTelemetry's senders.
+    if (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+        status.error_code() == grpc::StatusCode::CANCELLED) {
+      return;
+    }
     if (!status.ok() || response.partial_success().rejected_spans() != 0) {
       return ledger.Complain("spans were answered with " + status.error_message() +
                              response.ShortDebugString());
@@ -346,7 +350,7 @@ class KillLoop {
   std::uint64_t Random(std::uint64_t limit) { return random_() % limit; }
 
   // At times before it listens, else after some answers or some time, whichever is first; at times
-  // while its destination is in trouble.
+  // while its destination is in trouble, and at times by SIGTERM.
   void KillOnce() {
     if (Random(8) == 0) {
       std::vector<std::string> arguments = {"collect", "--data", settings_.data.string()};
@@ -368,7 +372,9 @@ class KillLoop {
     const auto collector = Start();
     ledger_.Announce(*collector);
     ledger_.WaitForMore(Random(60), milliseconds(5 + Random(100)));
-    collector->Kill();
+    if (Random(16) > 0) return collector->Kill();
+    const std::optional<int> status = collector->Stop();
+    if (status != 0) Fail("it does not stop cleanly: " + collector->process().Errors());
   }
 
   std::unique_ptr<CollectorProcess> Start() {
