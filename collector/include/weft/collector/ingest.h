@@ -31,7 +31,7 @@ struct IngestBatch {
   std::string payload;  ///< As it goes to the log; see RecordHeader::coding.
   std::vector<RejectedOp> rejected;
   bool admitted = false;  ///< It was let in before: `header` says whose it is.
-  std::string api_key;  ///< The caller's, for pass-through; empty = none.
+  std::string api_key;    ///< The caller's, for pass-through; empty = none.
   /// The caller's where it is not to be passed on: a bearer token of HTTP.
   std::string caller_key;
 };
