@@ -405,6 +405,21 @@ TEST_F(Promotion, APeerMayHaveOnlySoManyTracesKept) {
   EXPECT_EQ(exporter_->Runs().size(), 4u);
 }
 
+TEST_F(Promotion, WithoutServerRunsATraceThatIsKeptIsFreeToo) {
+  Serve(Flavour::kSync, {.server_runs = false, .keep_signals_per_second = 1e-6});
+  Run caller("caller", {.tracer = near_});
+  caller.Keep();
+  EXPECT_TRUE(Call().ok());
+  EXPECT_TRUE(Call().ok());
+  EXPECT_TRUE(told_);
+  EXPECT_EQ(far_->Stats().keeps_received, 2u);
+  Run other("other", {.parent = kNoParent, .tracer = near_});
+  other.Keep();
+  EXPECT_TRUE(Call().ok());
+  EXPECT_FALSE(told_);
+  EXPECT_EQ(far_->Stats().keeps_limited, 1u);
+}
+
 TEST_F(Promotion, NoneAreKeptForPeersAtARateOfZero) {
   Serve(Flavour::kSync, {.keep_signals_per_second = 0});
   Run caller("caller", {.tracer = near_});

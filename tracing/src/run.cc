@@ -138,6 +138,12 @@ void KeepTraceOf(const internal::RunNode& caller, Tracer* tracer) noexcept {
   }
 }
 
+/// Whether `tracer` knows that the trace is kept.
+bool HoldsAsKept(Tracer& tracer, const RunId& trace_id) noexcept {
+  const auto& held = tracer.impl().held;
+  return tracer.enabled() && held && held->Of(trace_id, /*begins_here=*/false)->kept();
+}
+
 RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
   return node ? node->AsState() : nullptr;
 }
@@ -386,6 +392,10 @@ namespace internal {
 void TakeKeepSignal(const RunRef& run, Tracer* tracer, KeepSignal signal) noexcept {
   RunState* const state = StateOf(run.node_);
   if (state != nullptr) tracer = state->tracer().get();
+  // Only the call is new to us, not the trace.
+  const bool known = signal == KeepSignal::kLimited && state == nullptr && tracer != nullptr &&
+                     HoldsAsKept(*tracer, run.context().trace_id());
+  if (known) signal = KeepSignal::kFollowed;
   if (tracer != nullptr) {
     Tracer::Impl& impl = tracer->impl();
     std::atomic<std::uint64_t>& count = signal == KeepSignal::kFollowed  ? impl.keeps_received
