@@ -80,6 +80,7 @@ class CollectorCase(unittest.TestCase):
         )
         self.endpoint = f"http://{addresses['http']}"
         self.grpc_address = addresses["grpc"]
+        self.otlp_http_address = addresses["otlp_http"]
         self.sdk_environment = {
             "LANGSMITH_TRACING": "true",
             "LANGSMITH_ENDPOINT": self.endpoint,
