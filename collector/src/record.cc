@@ -153,8 +153,8 @@ absl::StatusOr<std::string> Inflate(std::string_view payload, std::uint64_t size
   // A context is costly to make: each thread that reads has one.
   thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context(ZSTD_createDCtx(),
                                                                                   &ZSTD_freeDCtx);
-  const std::size_t written = ZSTD_decompressDCtx(context.get(), out.data(), out.size(),
-                                                  payload.data(), payload.size());
+  const std::size_t written =
+      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), payload.data(), payload.size());
   if (ZSTD_isError(written) || written != size)
     return Damaged("payload is no zstd frame of its size");
   return out;
