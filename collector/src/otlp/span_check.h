@@ -15,8 +15,8 @@ namespace weft::collector {
 inline constexpr std::size_t kMaxSpanAttributes = 2000;
 /// Bytes that a span may have.
 inline constexpr std::size_t kMaxSpanBytes = 32u << 20;
-/// Lists and maps that may lie in each other in an attribute's value. With more, parsers of protobuf
-/// that we forward to would refuse the message.
+/// Lists and maps that may lie in each other in an attribute's value. Protobuf's own parsers, which
+/// we forward to, would refuse more.
 inline constexpr int kMaxValueDepth = 30;
 
 /// What the wire format of a span says, as slices of it; empty = absent.
