@@ -17,6 +17,7 @@
 #include "exec_command.h"
 #include "headers_command.h"
 #include "ls_command.h"
+#include "parked_command.h"
 #include "show_command.h"
 #include "text.h"
 
@@ -65,6 +66,10 @@ constexpr std::array kCommands = {
     Command{"exec", "run a program as a run of a trace",
             [](Args args, const Style&, const Streams& streams) {
               return ExecCommand(args, streams.out, streams.err);
+            }},
+    Command{"parked", "list, send again or delete what could not be delivered",
+            [](Args args, const Style& style, const Streams& streams) {
+              return ParkedCommand(args, style, streams.out, streams.err);
             }},
     Command{"headers", "explain, read and write the headers that carry a trace",
             [](Args args, const Style&, const Streams& streams) {

@@ -25,6 +25,7 @@
 #include <boost/json.hpp>
 
 #include "admission.h"
+#include "destinations/destination_metrics.h"
 #include "grpc_listener.h"
 #include "parked_file.h"
 #include "parked_items.h"
@@ -428,53 +429,6 @@ void WriteLogMetrics(const LogStats& stats, MetricsWriter& out) {
   out.Family("weft_log_fsync_seconds", "summary", "Time spent making records durable.");
   out.Sample("_sum", {}, stats.sync_seconds);
   out.Sample("_count", {}, static_cast<double>(stats.syncs));
-}
-
-struct NamedStats {
-  std::string dest;
-  DestinationStats stats;
-};
-
-double LagSeconds(const DestinationStats& stats) {
-  if (stats.oldest_pending_us == 0) return 0;
-  const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
-                       std::chrono::system_clock::now().time_since_epoch())
-                       .count();
-  return std::max(0.0,
-                  (static_cast<double>(now) - static_cast<double>(stats.oldest_pending_us)) / 1e6);
-}
-
-void WriteDestinationMetrics(const std::vector<NamedStats>& all, MetricsWriter& out) {
-  const auto count = [&](std::string_view name, std::string_view type, std::string_view help,
-                         std::uint64_t DestinationStats::*value) {
-    out.Family(name, type, help);
-    for (const NamedStats& named : all) {
-      out.Sample({{"dest", named.dest}}, static_cast<double>(named.stats.*value));
-    }
-  };
-  using S = DestinationStats;
-  count("weft_dest_logged_runs_total", "counter", "Operations in the log for it.", &S::available);
-  count("weft_dest_sent_runs_total", "counter", "Operations delivered.", &S::sent);
-  count("weft_dest_discarded_runs_total", "counter", "Parked operations that were deleted.",
-        &S::discarded);
-  count("weft_dest_parked_unkept_runs", "gauge", "Parked without their bytes: file full.",
-        &S::parked_unkept);
-  count("weft_dest_lag_runs", "gauge", "Operations that wait.", &S::lag);
-  count("weft_dest_expired_records_total", "counter", "Records that went before they were read.",
-        &S::expired_records);
-  count("weft_dest_held_keys", "gauge", "Callers' keys that it refuses; their runs wait.",
-        &S::held_keys);
-  count("weft_dest_batches_total", "counter", "Batches delivered.", &S::batches);
-  out.Family("weft_dest_lag_seconds", "gauge", "Age of the oldest operation that waits.");
-  for (const NamedStats& named : all) {
-    out.Sample({{"dest", named.dest}}, LagSeconds(named.stats));
-  }
-  out.Family("weft_dest_errors_total", "counter", "Failed requests.");
-  for (const NamedStats& named : all) {
-    for (const auto& [code, errors] : named.stats.errors) {
-      out.Sample({{"dest", named.dest}, {"code", code}}, static_cast<double>(errors));
-    }
-  }
 }
 
 }  // namespace

@@ -252,6 +252,9 @@ class FakeLangSmith::Impl {
     if (reply.retry_after) {
       response.set(http::field::retry_after, std::to_string(reply.retry_after->count()));
     }
+    if (!reply.retry_after_date.empty()) {
+      response.set(http::field::retry_after, reply.retry_after_date);
+    }
     response.body() = reply.body;
     response.keep_alive(message.keep_alive());
     response.prepare_payload();

@@ -21,8 +21,8 @@
 #include "destinations/finished_runs.h"
 #include "destinations/langsmith_sink.h"
 #include "destinations/otlp_sink.h"
-#include "destinations/placed_spans.h"
 #include "destinations/parked_op.h"
+#include "destinations/placed_spans.h"
 #include "destinations/round.h"
 #include "destinations/shares.h"
 #include "destinations/stage.h"
@@ -160,7 +160,7 @@ class Destination::Impl {
   void CountBacklog();
   void Run();
   bool AdvanceLane(Lane& lane, std::optional<std::uint64_t> only_key);
-  RoundLimits Limits(std::optional<std::uint64_t> only_key);
+  RoundLimits Limits(const Lane& lane, std::optional<std::uint64_t> only_key);
   bool Carries(std::optional<std::uint64_t> only_key, std::uint64_t key_id) const;
   RoundReader::Carries CarriedBy(std::optional<std::uint64_t> only_key) const;
   std::size_t Workers() const;
@@ -170,6 +170,8 @@ class Destination::Impl {
   bool ParkRest(Share& share);
   void Postpone(Lane& lane, const Share& failed, bool is_main);
   void Count(const std::vector<Share>& shares, const Position& end, bool is_main);
+  milliseconds IdleTime() const;
+  void CountExpired(std::uint64_t logged);
   bool Redrive();
   bool RedriveBatch(const std::vector<ParkedFile::Item>& items);
   void ReleaseLanes();
@@ -200,6 +202,7 @@ class Destination::Impl {
   Clock::time_point redrive_at_{};      ///< Not before.
   Delivery::Counts counts_;
   std::uint64_t filtered_ = 0;
+  std::uint64_t expired_ = 0;
   std::uint64_t backlog_ = 0;
   std::uint64_t oldest_pending_us_ = 0;
 
@@ -230,7 +233,9 @@ DestinationStats Destination::Impl::Stats() const {
   stats.discarded = parked_->discarded();
   stats.batches = counts_.batches;
   stats.filtered = filtered_;
-  const std::uint64_t done = stats.sent + stats.parked + stats.discarded + stats.filtered;
+  stats.expired = expired_;
+  const std::uint64_t done =
+      stats.sent + stats.parked + stats.discarded + stats.filtered + stats.expired;
   stats.available = std::max(backlog_ + logged + parked_->operations_from_before(), done);
   stats.lag = stats.available - done;
   stats.expired_records = reader_.expired_records();
@@ -363,13 +368,15 @@ void Destination::Impl::Run() {
       if (!stopping_) worked |= AdvanceLane(held_.at(key_id), key_id);
     }
     ReleaseLanes();
-    drain_.Observe(options_.logged(), Clock::now());
+    const std::uint64_t logged = options_.logged();
+    drain_.Observe(logged, Clock::now());
     if (!stopping_) worked |= AdvanceLane(*main_, std::nullopt);
     if (!stopping_) worked |= Redrive();
     if (worked) continue;
     drain_.End();
+    CountExpired(logged);
     if (main_->is_dirty) Save(*main_, true);
-    options_.log->WaitForRecord(main_->at, kIdleWait);
+    options_.log->WaitForRecord(main_->at, IdleTime());
   }
   if (main_->is_dirty) Save(*main_, true);
   for (auto& [key_id, lane] : held_) {
@@ -383,7 +390,7 @@ void Destination::Impl::Run() {
 // One round: read, deliver, flush, move the cursor. True when there was something to do.
 bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> only_key) {
   const Position before = lane.at;
-  Round round = reader_.Read(before, Limits(only_key), CarriedBy(only_key), lane.stage.get());
+  Round round = reader_.Read(before, Limits(lane, only_key), CarriedBy(only_key), lane.stage.get());
   if (round.trouble) Wait(kTroubleWait);
   if (round.next == before && round.ops.empty() && round.filtered == 0) return false;
   if (!round.ops.empty()) {
@@ -421,6 +428,29 @@ bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> onl
   return true;
 }
 
+// Until the next held key is due.
+milliseconds Destination::Impl::IdleTime() const {
+  milliseconds time = kIdleWait;
+  for (const auto& [key_id, lane] : held_) {
+    const auto left =
+        std::chrono::duration_cast<milliseconds>(lane.retry_at - Clock::now()) + milliseconds(1);
+    time = std::clamp(left, milliseconds(1), time);
+  }
+  return time;
+}
+
+// The log's end was reached: of what was logged before, all that is not done is gone.
+void Destination::Impl::CountExpired(std::uint64_t logged) {
+  if (reader_.expired_records() == 0 || !held_.empty()) return;
+  if (main_->stage && main_->stage->waiting() > 0) return;
+  std::lock_guard lock(mutex_);
+  const std::uint64_t known =
+      backlog_ + logged - logged_before_ + parked_->operations_from_before();
+  const std::uint64_t done = counts_.sent + counts_.parked_unkept + parked_->operations() +
+                             parked_->discarded() + filtered_;
+  if (known > done) expired_ = known - done;
+}
+
 // With the lock held. Runs of a key that is held now are counted by its lane from where that
 // begins.
 void Destination::Impl::Count(const std::vector<Share>& shares, const Position& end, bool is_main) {
@@ -450,10 +480,11 @@ std::size_t Destination::Impl::Workers() const {
   return sink_->concurrency() == 1 ? 1 : options_.concurrency;
 }
 
-RoundLimits Destination::Impl::Limits(std::optional<std::uint64_t> only_key) {
+RoundLimits Destination::Impl::Limits(const Lane& lane, std::optional<std::uint64_t> only_key) {
   RoundLimits limits;
   limits.batch = sink_->Limits().operations;
-  limits.operations = limits.batch * Workers() * kBatchesOfWorker;
+  // Of a key that the target limits, each batch that it takes is progress.
+  limits.operations = lane.throttled ? limits.batch : limits.batch * Workers() * kBatchesOfWorker;
   limits.whole = sink_->WholeLimits();
   // A lane of a held key follows the main one, which has waited already.
   if (only_key) {

@@ -64,8 +64,7 @@ enum class Circuit : std::uint8_t {
   kProbing,  ///< One request finds out whether the target is back.
 };
 
-/// Conservation: available = sent + parked + discarded + filtered + lag, and `expired` more when
-/// the log lost segments.
+/// Conservation: available = sent + parked + discarded + filtered + expired + lag.
 struct DestinationStats {
   std::uint64_t available = 0;  ///< What lay in the log for it at the start, and all since.
   std::uint64_t sent = 0;
@@ -75,6 +74,8 @@ struct DestinationStats {
   std::uint64_t discarded = 0;      ///< Parked, and thrown away by a person since.
   std::uint64_t filtered = 0;       ///< What the target has no place for: feedback, say.
   std::uint64_t lag = 0;
+  /// Operations of segments that went before they were read. Known once the rest is done.
+  std::uint64_t expired = 0;
   std::uint64_t expired_records = 0;
   std::uint64_t held_keys = 0;          ///< Keys that the target refuses; their runs wait.
   std::uint64_t oldest_pending_us = 0;  ///< When the oldest waiting run was received; 0 = none.

@@ -39,6 +39,7 @@ class FakeLangSmith {
     std::string content_type = "application/json";
     bool reset = false;  ///< The connection is reset after the request was read; no answer.
     bool hold = false;   ///< Answered once Release is called.
+    std::string retry_after_date{};  ///< `Retry-After` in its other form.
   };
 
   /// A part of a multipart body: `post.<id>`, `post.<id>.inputs` ...
