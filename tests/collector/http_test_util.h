@@ -2,6 +2,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -56,6 +57,14 @@ class HttpClient {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     return true;
+  }
+
+  /// SendSome gives up at once from now on.
+  void DoNotWait() { ::fcntl(fd_, F_SETFL, O_NONBLOCK); }
+  /// Sends what goes through; 0 = nothing.
+  std::size_t SendSome(std::string_view bytes) {
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    return sent > 0 ? static_cast<std::size_t>(sent) : 0;
   }
 
   void EndSending() { ::shutdown(fd_, SHUT_WR); }
