@@ -20,6 +20,7 @@ weft_test(context_shared_library_test SOURCES shared_library_main.cc
 weft_test(context_lto_test SOURCES ${context_sources} ${stress_sources}
   LINK Boost::fiber Boost::context Threads::Threads)
 target_compile_options(context_lto_test PRIVATE -O3 -flto=auto)
+set_target_properties(context_lto_test PROPERTIES DISABLE_PRECOMPILE_HEADERS ON)  # of -O0
 target_include_directories(context_lto_test PRIVATE ${context_includes})
 target_link_options(context_lto_test PRIVATE -O3 -flto=auto)
 
