@@ -16,13 +16,15 @@ void FiberOperation::Complete(bool ok) noexcept {
 // Another thread may wake the fiber before it has suspended. It then enters the list of woken
 // fibers of this thread's scheduler, which looks there only after it has switched away.
 bool FiberOperation::Await() noexcept {
-  auto* const fiber = boost::fibers::context::active();
-  waiter_ = fiber->create_waker();
-  State started = State::kStarted;
-  if (state_.compare_exchange_strong(started, State::kAwaited, std::memory_order_acq_rel)) {
-    fiber->suspend();
+  State completed = state_.load(std::memory_order_acquire);
+  if (completed == State::kStarted) {
+    auto* const fiber = boost::fibers::context::active();
+    waiter_ = fiber->create_waker();
+    if (state_.compare_exchange_strong(completed, State::kAwaited, std::memory_order_acq_rel)) {
+      fiber->suspend();
+      completed = state_.load(std::memory_order_acquire);
+    }
   }
-  const State completed = state_.load(std::memory_order_acquire);
   state_.store(State::kStarted, std::memory_order_relaxed);
   return completed == State::kSucceeded;
 }
