@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// How fast the collector acknowledges runs over weft's gRPC stream, durable, as CollectorExporter
+// sends them: 100 runs of 2 KB a batch, each batch once. What collector_benchmark measures over
+// HTTP.
+//
+//   stream_benchmark [--batches N] [--streams N] [--directory DIR]
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <weft/collector/v1/collector.pb.h>
+
+#include <weft/collector/collector.h>
+
+#include "collector_load.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace v1 = weft::collector::v1;
+using collector_load::Clock;
+using collector_load::Die;
+using collector_load::Server;
+using collector_load::Text;
+
+constexpr int kRuns = 100;
+constexpr std::size_t kWindow = 8;  ///< Batches of a stream that wait for their answer.
+
+struct Settings {
+  int batches = 4000;
+  int streams = 4;
+  fs::path directory = fs::current_path();
+};
+
+std::string Bytes(const weft::RunId& id) {
+  return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
+}
+
+grpc::ByteBuffer Batch(Text& text, std::uint64_t number) {
+  const auto now = std::chrono::system_clock::now();
+  const weft::RunId trace = weft::RunId::New(now);
+  const std::string root_order = "20260910T002640013001Z" + trace.ToString();
+  v1::ExportStreamRequest request;
+  request.set_batch_id(number);
+  for (int i = 0; i < kRuns; ++i) {
+    const weft::RunId id = i == 0 ? trace : weft::RunId::New(now);
+    std::string order = root_order;
+    if (i > 0) order += ".20260910T002640013002Z" + id.ToString();
+    const std::string parent = i == 0 ? "null" : "\"" + trace.ToString() + "\"";
+    v1::RunOperation* const operation = request.mutable_batch()->add_operations();
+    operation->set_kind(v1::RunOperation::KIND_POST);
+    operation->set_run_id(Bytes(id));
+    operation->set_trace_id(Bytes(trace));
+    operation->set_run("{\"id\":\"" + id.ToString() + "\",\"trace_id\":\"" + trace.ToString() +
+                       "\",\"parent_run_id\":" + parent + ",\"dotted_order\":\"" + order +
+                       "\",\"name\":\"step\",\"run_type\":\"llm\",\"session_name\":\"benchmark\","
+                       "\"start_time\":\"2026-09-10T00:26:40.013000+00:00\","
+                       "\"end_time\":\"2026-09-10T00:26:41.013000+00:00\",\"tags\":[\"a\"]}");
+    operation->set_inputs("{\"messages\":[{\"role\":\"system\",\"content\":\"" + text.Words(300) +
+                          "\"},{\"role\":\"user\",\"content\":\"" + text.Words(250) + "\"}]}");
+    operation->set_outputs("{\"role\":\"assistant\",\"content\":\"" + text.Words(420) + "\"}");
+    operation->set_extra(
+        "{\"runtime\":{\"sdk\":\"langsmith-py\",\"sdk_version\":\"0.11.1\"},\"metadata\":{"
+        "\"ls_provider\":\"openai\",\"ls_model_name\":\"small\",\"ls_temperature\":0.2}}");
+  }
+  const grpc::Slice slice(request.SerializeAsString());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+/// One stream that sends its share with a window, on a queue and a thread of its own.
+class Stream {
+ public:
+  Stream(const std::string& address, std::vector<grpc::ByteBuffer> batches)
+      : stub_(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), Alone())),
+        batches_(std::move(batches)) {}
+
+  void Run() {
+    call_ =
+        stub_.PrepareCall(&context_, "/weft.collector.v1.CollectorService/ExportStream", &queue_);
+    call_->StartCall(nullptr);
+    Wait();
+    call_->Read(&answer_, &answer_);
+    Write();
+    while (milliseconds_.size() < batches_.size()) {
+      void* tag = nullptr;
+      bool ok = false;
+      if (!queue_.Next(&tag, &ok) || !ok) Die("the stream broke");
+      if (tag == &answer_) {
+        OnAnswer();
+        call_->Read(&answer_, &answer_);
+      } else {
+        writing_ = false;
+      }
+      Write();
+    }
+    context_.TryCancel();
+    queue_.Shutdown();
+    void* tag = nullptr;
+    for (bool ok = false; queue_.Next(&tag, &ok);) {
+    }
+  }
+
+  const std::vector<double>& milliseconds() const { return milliseconds_; }
+
+ private:
+  static grpc::ChannelArguments Alone() {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return arguments;
+  }
+
+  void Wait() {
+    void* tag = nullptr;
+    bool ok = false;
+    if (!queue_.Next(&tag, &ok) || !ok) Die("no stream");
+  }
+
+  void Write() {
+    if (writing_ || sent_.size() >= kWindow || next_ == batches_.size()) return;
+    sent_[next_ + 1] = Clock::now();
+    writing_ = true;
+    call_->Write(batches_[next_++], this);
+  }
+
+  void OnAnswer() {
+    std::vector<grpc::Slice> slices;
+    std::string bytes;
+    if (answer_.Dump(&slices).ok()) {
+      for (const grpc::Slice& slice : slices) {
+        bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+      }
+    }
+    v1::ExportStreamResponse response;
+    if (!response.ParseFromString(bytes)) Die("an answer that cannot be read");
+    const auto sent = sent_.find(response.batch_id());
+    if (sent == sent_.end()) return;  // it tells the window only
+    if (response.result().code() != 0) Die("answered: " + response.result().message());
+    milliseconds_.push_back(
+        std::chrono::duration<double, std::milli>(Clock::now() - sent->second).count());
+    sent_.erase(sent);
+  }
+
+  grpc::GenericStub stub_;
+  std::vector<grpc::ByteBuffer> batches_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+  grpc::ByteBuffer answer_;
+  bool writing_ = false;
+  std::size_t next_ = 0;
+  std::map<std::uint64_t, Clock::time_point> sent_;  ///< By batch id, from 1 on.
+  std::vector<double> milliseconds_;
+};
+
+void Serve(const fs::path& data, const std::function<void(const std::string&)>& listening) {
+  weft::collector::CollectorConfig config;
+  config.data = data;
+  config.listen_grpc = config.listen_otlp_http = config.listen_http = "127.0.0.1:0";
+  const auto collector = weft::collector::Collector::Start(config);
+  if (!collector.ok()) Die(std::string(collector.status().message()));
+  listening((*collector)->addresses().grpc);
+  ::pause();
+}
+
+Settings Parse(int argc, char** argv) {
+  Settings settings;
+  for (int i = 1; i < argc; ++i) {
+    const std::string option = argv[i];
+    if (++i == argc) Die(option + " needs a value");
+    if (option == "--batches") {
+      settings.batches = std::stoi(argv[i]);
+    } else if (option == "--streams") {
+      settings.streams = std::stoi(argv[i]);
+    } else if (option == "--directory") {
+      settings.directory = argv[i];
+    } else {
+      Die("unknown option " + option);
+    }
+  }
+  return settings;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Settings settings = Parse(argc, argv);
+  const fs::path data = settings.directory / ("stream_benchmark." + std::to_string(::getpid()));
+  // Before gRPC and the batches are there: a forked process begins with what its parent holds.
+  std::optional<Server> server;
+  server.emplace([&](const auto& listening) { Serve(data, listening); });
+  const int share = settings.batches / settings.streams;
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::size_t bytes = 0;
+  for (int i = 0; i < settings.streams; ++i) {
+    Text text(static_cast<unsigned>(i + 1));
+    std::vector<grpc::ByteBuffer> batches;
+    for (int number = 1; number <= share; ++number) {
+      batches.push_back(Batch(text, static_cast<std::uint64_t>(number)));
+      bytes += batches.back().Length();
+    }
+    streams.push_back(std::make_unique<Stream>(server->address(), std::move(batches)));
+  }
+  const double runs = static_cast<double>(share) * settings.streams * kRuns;
+  std::printf("%.0f runs, %.0f bytes a run\n", runs, static_cast<double>(bytes) / runs);
+
+  const double cpu_before = server->CpuSeconds();
+  const auto started = Clock::now();
+  std::vector<std::thread> threads;
+  for (const auto& stream : streams) threads.emplace_back([&stream] { stream->Run(); });
+  for (std::thread& thread : threads) thread.join();
+  const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
+  const double cpu = server->CpuSeconds() - cpu_before;
+
+  std::vector<double> all;
+  for (const auto& stream : streams) {
+    all.insert(all.end(), stream->milliseconds().begin(), stream->milliseconds().end());
+  }
+  std::sort(all.begin(), all.end());
+  std::printf(
+      "stream     %9.0f runs/s  %6.2f CPU s per million runs  p50 %6.1f ms  p99 %6.1f ms  "
+      "peak %4.0f MB\n",
+      runs / seconds, cpu / runs * 1e6, all[all.size() / 2], all[all.size() * 99 / 100],
+      server->PeakMegabytes());
+  server.reset();
+  fs::remove_all(data);
+}
