@@ -73,6 +73,7 @@ void SpanTree::Settle() {
 // own (several have no parent) are its children.
 void SpanTree::ChooseRoots() {
   roots_.clear();
+  std::erase_if(by_run_, [this](const auto& entry) { return nodes_[entry.second].is_span; });
   const auto choose = [this](bool has_parent) {
     for (std::size_t at = 0; at < nodes_.size(); ++at) {
       const Node& node = nodes_[at];
