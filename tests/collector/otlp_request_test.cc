@@ -152,6 +152,35 @@ TEST(TraceRequestTest, AnEmptyRequestHasNoSpans) {
   EXPECT_TRUE(decoded->rejected.empty());
 }
 
+TEST(TraceRequestTest, BoundsWhatASmallBodyCanMake) {
+  TraceRequest events;
+  AddSpan(events, 1, 0);
+  OtelSpan* const span = AddSpan(events, 2, 1);
+  for (int i = 0; i < 20'001; ++i) span->add_events();
+  std::string bytes = events.SerializeAsString();
+  auto decoded = DecodeTraceRequest("", &bytes);
+  ASSERT_TRUE(decoded.ok());
+  EXPECT_EQ(decoded->ops.size(), 1u);
+  ASSERT_EQ(decoded->rejected.size(), 1u);
+  EXPECT_THAT(decoded->rejected[0].reason, HasSubstr("events and links"));
+
+  TraceRequest resource;
+  AddSpan(resource, 1, 0);
+  for (int i = 0; i < 2001; ++i) {
+    resource.mutable_resource_spans(0)->mutable_resource()->add_attributes();
+  }
+  bytes = resource.SerializeAsString();
+  EXPECT_EQ(DecodeTraceRequest("", &bytes).status().code(), absl::StatusCode::kInvalidArgument);
+
+  const std::string spans = [] {
+    std::string all;
+    for (int i = 0; i < 100'001; ++i) all += Delimited(2, "");
+    return all;
+  }();
+  bytes = Delimited(1, Delimited(2, spans));
+  EXPECT_EQ(DecodeTraceRequest("", &bytes).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
 TEST(TraceRequestTest, RefusesValuesThatAreNestedTooDeeply) {
   for (const int depth : {30, 1000}) {
     std::string value = Delimited(1, "x");  // AnyValue.string_value

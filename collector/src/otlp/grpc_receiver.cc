@@ -145,8 +145,10 @@ class OtlpReceiver::Service final : public grpc::Service {
     auto decoded = DecodeTraceRequest(MetadataOf(context, "langsmith-project"), &batch.payload);
     if (!decoded.ok()) {
       state_->inflight_bytes -= bytes;
-      state_->Refuse("unreadable");
-      return StatusOf(decoded.status());
+      const bool too_large = absl::IsResourceExhausted(decoded.status());
+      state_->Refuse(too_large ? "too_large" : "unreadable");
+      return {too_large ? grpc::StatusCode::RESOURCE_EXHAUSTED : grpc::StatusCode::INVALID_ARGUMENT,
+              std::string(decoded.status().message())};
     }
     if (!decoded->rejected.empty()) *response = BufferOf(TraceResponse(decoded->rejected, false));
     batch.header.receiver = Receiver::kOtlp;

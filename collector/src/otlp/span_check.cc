@@ -86,6 +86,7 @@ const char* SpanFacts::Defect() const {
   if (IsZero(span_id)) return "span_id: all zero";
   if (!parent_span_id.empty() && parent_span_id.size() != 8) return "parent_span_id: not 8 bytes";
   if (attributes > kMaxSpanAttributes) return "attributes: more than 2000";
+  if (items > kMaxSpanItems) return "events and links: more than 20000 with their attributes";
   return nullptr;
 }
 
@@ -132,7 +133,7 @@ bool SpanChecker::CheckSpan(std::string_view span, SpanFacts* facts) {
           good = CheckEvent(in.bytes(), facts);
           break;
         case 13:
-          good = CheckLink(in.bytes());
+          good = CheckLink(in.bytes(), facts);
           break;
         case 15:
           good = CheckStatus(in.bytes(), facts);
@@ -151,23 +152,28 @@ bool SpanChecker::CheckSpan(std::string_view span, SpanFacts* facts) {
 }
 
 bool SpanChecker::CheckEvent(std::string_view event, SpanFacts* facts) {
+  ++facts->items;
   ProtoReader in(event);
   while (in.Next()) {
     if (in.Is(2, kDelimited)) {
       CheckText(in.bytes());
       facts->has_error |= in.bytes() == "exception";
-    } else if (in.Is(3, kDelimited) && !CheckAttribute(in.bytes())) {
-      return false;
+    } else if (in.Is(3, kDelimited)) {
+      ++facts->items;
+      if (!CheckAttribute(in.bytes())) return false;
     }
   }
   return in.ok() || Fail("an event is cut off or damaged");
 }
 
-bool SpanChecker::CheckLink(std::string_view link) {
+bool SpanChecker::CheckLink(std::string_view link, SpanFacts* facts) {
+  ++facts->items;
   ProtoReader in(link);
   while (in.Next()) {
     if (in.Is(3, kDelimited)) CheckText(in.bytes());
-    if (in.Is(4, kDelimited) && !CheckAttribute(in.bytes())) return false;
+    if (!in.Is(4, kDelimited)) continue;
+    ++facts->items;
+    if (!CheckAttribute(in.bytes())) return false;
   }
   return in.ok() || Fail("a link is cut off or damaged");
 }
@@ -182,9 +188,12 @@ bool SpanChecker::CheckStatus(std::string_view status, SpanFacts* facts) {
 }
 
 bool SpanChecker::CheckResource(std::string_view resource) {
+  std::size_t attributes = 0;
   ProtoReader in(resource);
   while (in.Next()) {
-    if (in.Is(1, kDelimited) && !CheckAttribute(in.bytes())) return false;
+    if (!in.Is(1, kDelimited)) continue;
+    if (++attributes > kMaxSpanAttributes) return Fail("a resource has more than 2000 attributes");
+    if (!CheckAttribute(in.bytes())) return false;
   }
   return in.ok() || Fail("a resource is cut off or damaged");
 }

@@ -11,8 +11,10 @@
 
 namespace weft::collector {
 
-/// Attributes that a span may have; more are invalid.
+/// Attributes that a span or a resource may have; more are invalid.
 inline constexpr std::size_t kMaxSpanAttributes = 2000;
+/// Events, links and their attributes that a span may have, together.
+inline constexpr std::size_t kMaxSpanItems = 20'000;
 /// Bytes that a span may have.
 inline constexpr std::size_t kMaxSpanBytes = 32u << 20;
 /// Lists and maps that may lie in each other in an attribute's value. Protobuf's own parsers, which
@@ -26,6 +28,7 @@ struct SpanFacts {
   std::uint64_t end_unix_ns = 0;
   bool has_error = false;
   std::size_t attributes = 0;
+  std::size_t items = 0;  ///< Events, links, and their attributes.
 
   // LangSmith's attributes.
   std::string_view langsmith_trace_id, langsmith_span_id, langsmith_parent_id;
@@ -58,7 +61,7 @@ class SpanChecker {
 
  private:
   bool CheckEvent(std::string_view event, SpanFacts* facts);
-  bool CheckLink(std::string_view link);
+  bool CheckLink(std::string_view link, SpanFacts* facts);
   bool CheckStatus(std::string_view status, SpanFacts* facts);
   bool CheckKeyValue(std::string_view pair, int depth, std::string_view* key,
                      std::string_view* value);

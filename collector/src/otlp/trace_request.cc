@@ -16,6 +16,9 @@ namespace {
 
 constexpr auto kDelimited = ProtoReader::kDelimited;
 constexpr std::size_t kMaxRejectedBytes = 1 << 20;
+// A span takes 30 bytes at least, and its operation some 400: a small body that is packed well must
+// not take memory without end.
+constexpr std::size_t kMaxSpans = 100'000;
 
 // How many bytes the character that begins `text` has; 0 when it is not UTF-8.
 std::size_t CharacterSize(std::string_view text) {
@@ -64,6 +67,7 @@ class RequestWalk {
 
  private:
   absl::Status Unreadable() const {
+    if (index_ > kMaxSpans) return absl::ResourceExhaustedError("more than 100000 spans");
     const std::string_view why = checker_.error();
     return absl::InvalidArgumentError("not an ExportTraceServiceRequest: " +
                                       std::string(why.empty() ? "cut off or damaged" : why));
@@ -102,6 +106,7 @@ class RequestWalk {
     SpanFacts facts;
     if (!checker_.CheckSpan(span, &facts)) return false;
     const std::size_t index = index_++;
+    if (index_ > kMaxSpans) return false;
     const char* defect = facts.Defect();
     if (defect == nullptr && span.size() > kMaxSpanBytes) defect = "span: larger than 32 MiB";
     if (defect != nullptr) {

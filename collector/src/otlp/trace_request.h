@@ -26,7 +26,9 @@ struct DecodedSpans {
 /// reason. Texts that are not UTF-8 are repaired where they are: `?` for each bad byte, so that no
 /// length changes. `project` is for spans that name none.
 ///
-/// Errors: InvalidArgument when the bytes are not such a message.
+/// Errors: InvalidArgument when the bytes are not such a message; ResourceExhausted when it has
+/// more
+///   than 100,000 spans.
 /// Cost: about 0.3 us a span of 281 bytes.
 absl::StatusOr<DecodedSpans> DecodeTraceRequest(std::string_view project, std::string* request);
 
