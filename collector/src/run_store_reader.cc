@@ -51,7 +51,7 @@ StoreReader::Gathered StoreReader::GatherTrace(const RunId& trace_id,
   std::uint64_t complete_from = AddIndexed(traces, false, places);
   auto add = [&](const Record& record, const RunOp&) { places.insert(record.position); };
   VisitOld(traces, false, complete_from, add);
-  AddLinked(traces, places);
+  const Places with_spans = AddLinked(traces, places);
 
   Gathered gathered;
   gathered.trace_id = trace_id;
@@ -79,31 +79,39 @@ StoreReader::Gathered StoreReader::GatherTrace(const RunId& trace_id,
       if (member && !IsSpan(ops[i]) && runs.contains(ops[i].run_id)) Take(loaded, i, gathered);
     }
   }
-  TakeSpans(places, traces, only, gathered);
+  TakeSpans(with_spans, traces, only, gathered);
   return gathered;
 }
 
-void StoreReader::AddLinked(Ids& traces, Places& places) {
-  for (Ids fresh = traces; !fresh.empty() && traces.size() < kMaxLinkedTraces;) {
+StoreReader::Places StoreReader::AddLinked(Ids& traces, Places& places) {
+  Places with_spans, without;
+  for (bool grown = true; grown && traces.size() < kMaxLinkedTraces;) {
     Ids linked;
     for (const Position& place : places) {
-      LoadedPtr loaded = Load(place);
-      if (!loaded || loaded->record.header.receiver != Receiver::kOtlp) continue;
-      for (const RunOp& op : loaded->record.header.ops) {
+      if (without.contains(place)) continue;
+      absl::StatusOr<Record> header = log_.ReadHeader(place);
+      if (!header.ok() || header->position != place) continue;
+      if (header->header.receiver != Receiver::kOtlp) {
+        without.insert(place);
+        continue;
+      }
+      with_spans.insert(place);
+      for (const RunOp& op : header->header.ops) {
         if (op.otel_trace_id.IsNil()) continue;
-        if (fresh.contains(op.trace_id)) linked.insert(op.otel_trace_id);
-        if (fresh.contains(op.otel_trace_id)) linked.insert(op.trace_id);
+        if (traces.contains(op.trace_id)) linked.insert(op.otel_trace_id);
+        if (traces.contains(op.otel_trace_id)) linked.insert(op.trace_id);
       }
     }
-    fresh.clear();
+    Ids fresh;
     for (const RunId& id : linked) {
       if (traces.insert(id).second) fresh.insert(id);
     }
-    if (fresh.empty()) return;
+    grown = !fresh.empty();
     const std::uint64_t complete_from = AddIndexed(fresh, false, places);
     VisitOld(fresh, false, complete_from,
              [&](const Record& record, const RunOp&) { places.insert(record.position); });
   }
+  return with_spans;
 }
 
 void StoreReader::TakeSpans(const Places& places, const Ids& traces,
@@ -111,9 +119,10 @@ void StoreReader::TakeSpans(const Places& places, const Ids& traces,
   FoundSpans& spans = into.spans;
   for (const Position& place : places) {
     LoadedPtr loaded = Load(place);
-    if (!loaded || loaded->record.header.receiver != Receiver::kOtlp) continue;
+    if (!loaded) continue;
     const std::vector<RunOp>& ops = loaded->record.header.ops;
     for (std::size_t i = 0; i < ops.size(); ++i) {
+      if (!IsSpan(ops[i])) continue;
       if (!traces.contains(ops[i].trace_id) && !traces.contains(ops[i].otel_trace_id)) continue;
       spans.Add(place.seq, i, ops[i], loaded->payload);
       into.keep.insert(loaded);

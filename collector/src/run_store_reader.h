@@ -56,8 +56,9 @@ class StoreReader {
   absl::StatusOr<Gathered> GatherRun(const RunId& id);
   /// All runs of a trace; or, of all that is connected with it, `only` this one.
   Gathered GatherTrace(const RunId& trace_id, const std::optional<RunId>& only = std::nullopt);
-  /// Adds the traces that spans connect with those given, and where they are.
-  void AddLinked(Ids& traces, Places& places);
+  /// Adds the traces that spans connect with those given, and where they are. Returns the records
+  /// among the places that have spans.
+  Places AddLinked(Ids& traces, Places& places);
   void TakeSpans(const Places& places, const Ids& traces, const std::optional<RunId>& only,
                  Gathered& into);
   void TakeRoot(Gathered& into) const;
