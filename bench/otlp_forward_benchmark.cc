@@ -138,7 +138,8 @@ void ServeOtlp(const Tell& listening) {
   struct Forget final : grpc::ServerGenericBidiReactor {
     Forget() { StartRead(&bytes); }
     void OnReadDone(bool ok) override {
-      bytes.Clear();
+      const grpc::Slice nothing;
+      bytes = grpc::ByteBuffer(&nothing, 1);
       if (ok) StartWriteAndFinish(&bytes, {}, grpc::Status::OK);
     }
     void OnDone() override { delete this; }
