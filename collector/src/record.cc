@@ -281,8 +281,15 @@ absl::StatusOr<RecordHeader> RecordHeader::Decode(std::string_view bytes) {
     if (!ReadParts(in, header.decoded_size, end, op.parts))
       return Damaged("bad part of an operation");
   }
-  if (in.ok() && in.left() != 0) header.form_boundary = in.Text();
-  if (in.ok() && in.left() != 0) header.tenant = in.Text();
+  if (in.ok() && in.left() != 0) {
+    header.form_boundary = in.Text();
+    const bool has_tenant = in.left() != 0;
+    if (has_tenant) header.tenant = in.Text();
+    // What says nothing is not written.
+    if ((has_tenant ? header.tenant : header.form_boundary).empty()) {
+      return Damaged("record header ends with an empty text");
+    }
+  }
   if (!in.ok() || in.left() != 0) return Damaged("record header has a wrong length");
   return header;
 }

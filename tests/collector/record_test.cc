@@ -33,7 +33,11 @@ RecordHeader ManyKinds() {
   RunOp other{.run_id = IdOf(3), .trace_id = IdOf(9), .keep = true, .project = "другой"};
   RunOp lone{.kind = OpKind::kPatch, .run_id = IdOf(4)};
   RunOp feedback{.kind = OpKind::kFeedback, .run_id = IdOf(3), .trace_id = IdOf(9)};
-  header.ops = {root, child, other, lone, feedback};
+  RunOp span{.run_id = IdOf(5), .trace_id = IdOf(9), .otel_trace_id = IdOf(6)};
+  span.parts = {{.field = PartField::kSpan, .offset = 500, .length = 80},
+                {.field = PartField::kResource, .offset = 400, .length = 20},
+                {.field = PartField::kScope, .offset = 425, .length = 5}};
+  header.ops = {root, child, other, lone, feedback, span};
   return header;
 }
 
