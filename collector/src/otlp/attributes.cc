@@ -163,7 +163,14 @@ void Attributes::Add(std::string_view key_value) {
   entries_.push_back({pair.key, pair.value});
 }
 
+std::uint64_t Attributes::BitOf(std::string_view key) {
+  const auto last = key.empty() ? 0u : static_cast<unsigned char>(key.back());
+  return std::uint64_t{1} << ((key.size() * 7 + last) % 64);
+}
+
 void Attributes::Sort() {
+  bits_ = 0;
+  for (const Entry& entry : entries_) bits_ |= BitOf(entry.key);
   std::stable_sort(entries_.begin(), entries_.end(),
                    [](const Entry& a, const Entry& b) { return a.key < b.key; });
   // Of equal keys the last stays.
@@ -173,6 +180,7 @@ void Attributes::Sort() {
 }
 
 Attributes::Entry* Attributes::Find(std::string_view key) {
+  if ((bits_ & BitOf(key)) == 0) return nullptr;
   const auto found = std::lower_bound(entries_.begin(), entries_.end(), key, KeyLess);
   return found != entries_.end() && found->key == key ? &*found : nullptr;
 }

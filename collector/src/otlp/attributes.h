@@ -62,7 +62,11 @@ class Attributes {
   bool empty() const { return entries_.empty(); }
 
  private:
+  static std::uint64_t BitOf(std::string_view key);
+
   std::vector<Entry> entries_;
+  /// A bit for each key: of the many keys that are asked for, most are not there.
+  std::uint64_t bits_ = 0;
 };
 
 }  // namespace weft::collector
