@@ -374,10 +374,14 @@ TEST_F(OperationsTest, TakesSecretsOutOfSpans) {
 }
 
 TEST_F(OperationsTest, AdminIsForThisMachineOrItsKey) {
+  config_.allowed_hosts = {"weft.example.com"};
   Start();
   EXPECT_THAT(Send("GET", "/admin/status").body,
               AllOf(HasSubstr("\"receivers\""), HasSubstr("\"log\""), HasSubstr("\"version\"")));
   EXPECT_EQ(Send("GET", "/admin/status", "", "", "Origin: http://evil.example").status, 403);
+  const std::string proxied = "Host: weft.example.com";
+  EXPECT_EQ(Send("GET", "/sessions", "", "", proxied).status, 200);
+  EXPECT_EQ(Send("GET", "/admin/status", "", "", proxied).status, 403);
   int reloads = 0;
   collector_->OnReloadRequest([&reloads] {
     return ++reloads == 1 ? absl::OkStatus() : absl::FailedPreconditionError("weft.yaml:1: no");

@@ -104,8 +104,10 @@ std::optional<HttpReply> RequestGuard::CheckKey(const HttpRequest& request, Rout
     reply.headers.emplace_back("WWW-Authenticate", "Bearer");
     return reply;
   }
+  // A proxy on this machine calls for others, by the name that they know.
+  const bool is_local = request.is_loopback && IsLoopback(WithoutPort(request.host));
   if (route == Route::kAdmin &&
-      (!services_.may_administer || !services_.may_administer(key, request.is_loopback))) {
+      (!services_.may_administer || !services_.may_administer(key, is_local))) {
     return ErrorReply(403, "x-api-key: only this machine or a key with admin may do this");
   }
   if (IsForReading(request, route) && services_.may_read && !services_.may_read(key)) {
