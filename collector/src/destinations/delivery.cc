@@ -44,7 +44,7 @@ SendResult Delivery::Attempt(std::size_t operations, const std::function<SendRes
     // What one key may send says nothing about the others.
     const bool throttled = result.code == "429" && sink_.uses_keys();
     if (result.verdict != Verdict::kRetry || throttled) {
-      NoteRecovery(gate_.Succeeded());
+      NoteSuccess();
       if (const auto wait = drain_.Take(operations, DrainLimit::Clock::now()); wait.count() > 0) {
         gate_.Rest(wait);
       }
@@ -62,9 +62,9 @@ void Delivery::NoteFailure(const SendResult& result) {
           {{"dest", spec_}, {"code", result.code}, {"reason", result.reason}});
 }
 
-void Delivery::NoteRecovery(bool was_open) {
-  if (!was_open) return;
-  drain_.Begin(DrainLimit::Clock::now());
+void Delivery::NoteSuccess() {
+  if (gate_.failures() == 0) return;
+  if (gate_.Succeeded()) drain_.Begin(DrainLimit::Clock::now());
   LogLine(LogLevel::kInfo, "destination answers again", {{"dest", spec_}});
 }
 

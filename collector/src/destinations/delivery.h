@@ -73,7 +73,7 @@ class Delivery {
                            const SendResult& result, const GiveUp& give_up, Counts* counts);
   void CountError(const SendResult& result);
   void NoteFailure(const SendResult& result);
-  void NoteRecovery(bool was_open);
+  void NoteSuccess();
 
   const std::string spec_;
   Sink& sink_;
