@@ -449,7 +449,7 @@ TEST_F(CollectTest, WrongUseAndWrongConfigurationHaveTheirStatus) {
       {{"--frobnicate"}, 2, "--frobnicate"},
       {{"--listen-http"}, 2, "--listen-http"},
       {{"--listen-http", "x"}, 2, "--listen-http"},
-      {{"--forward", "otlp=grpc://h:1"}, 2, "otlp=grpc://h:1"},
+      {{"--forward", "otlp=ftp://h:1"}, 2, "otlp=ftp://h:1"},
       {{"--forward", "nonsense"}, 2, "--forward"},
       {{"--config", Path("none.yaml").string()}, 78, Path("none.yaml").string()},
       {{"--config", unknown}, 78, unknown + ":2: listen"},
