@@ -172,14 +172,20 @@ void FinishedRuns::Release(Round& round) {
 void FinishedRuns::Expire(std::deque<Deadline>& deadlines, std::uint64_t age_us, bool posted,
                           Round& round) {
   const std::uint64_t now = options_.now();
+  const auto is_gone = [&](const Deadline& deadline) {
+    const auto run = runs_.find(deadline.second);
+    return run == runs_.end() || run->second.since_us != deadline.first ||
+           run->second.posted != posted;
+  };
+  // One that stays open must not keep all those that came after it.
+  if (deadlines.size() > 2 * runs_.size() + 1024) std::erase_if(deadlines, is_gone);
   while (!deadlines.empty() && round.bytes < kRoundBytes) {
     const auto [since, id] = deadlines.front();
-    const auto run = runs_.find(id);
-    const bool gone =
-        run == runs_.end() || run->second.since_us != since || run->second.posted != posted;
+    const bool gone = is_gone(deadlines.front());
     if (!gone && now < since + age_us && runs_.size() <= options_.max_runs) return;
     deadlines.pop_front();
     if (gone) continue;
+    const auto run = runs_.find(id);
     if (posted || !EmitStored(run->second, id, round)) EmitAlone(run->second.places, round);
     waiting_ -= run->second.places.size();
     runs_.erase(run);

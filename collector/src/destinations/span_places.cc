@@ -114,7 +114,7 @@ RunPlace SpanPlaces::PlaceRoot(Trace& trace, const SpanIds& ids, std::uint64_t n
   trace.made_up = false;
   trace.root_seen_us = now_us;
   trace.by_span[ids.span_id] = node;
-  if (!trace.waiters.empty()) due_.emplace(now_us + options_.grace_us, ids.otel_trace_id);
+  if (!trace.waiters.empty()) SetDue(trace, now_us + options_.grace_us);
   return {ids.run_id, ids.trace_id, {}, OrderOf(trace, node), false};
 }
 
@@ -180,7 +180,7 @@ void SpanPlaces::Wait(const SpanIds& ids, OpPlace place, std::uint64_t now_us) {
   if (trace.waiters.empty()) {
     const std::uint64_t patience =
         trace.root == kNone || trace.made_up ? options_.max_wait_us : options_.grace_us;
-    due_.emplace(now_us + patience, ids.otel_trace_id);
+    SetDue(trace, now_us + patience);
   }
   trace.waiters[ParentOf(ids)].push_back({place, ids.span_id, now_us});
   ++waiting_;
@@ -194,6 +194,13 @@ void SpanPlaces::Free(Trace& trace, SpanId parent) {
   waiting_ -= found->second.size();
   bytes_ -= found->second.size() * kWaiterBytes;
   trace.waiters.erase(found);
+  if (trace.waiters.empty()) SetDue(trace, 0);
+}
+
+void SpanPlaces::SetDue(Trace& trace, std::uint64_t due_us) {
+  if (trace.due_us != 0) due_.erase({trace.due_us, *trace.used});
+  trace.due_us = due_us;
+  if (due_us != 0) due_.emplace(due_us, *trace.used);
 }
 
 std::uint64_t SpanPlaces::DueOf(const Trace& trace, const Waiter& waiter) const {
@@ -206,12 +213,11 @@ std::optional<SpanPlaces::Missing> SpanPlaces::NextMissing(std::uint64_t now_us)
   if (bytes_ > options_.max_bytes && !due_.empty()) now_us = due_.begin()->first;
   while (!due_.empty() && due_.begin()->first <= now_us) {
     const RunId id = due_.begin()->second;
-    due_.erase(due_.begin());
-    const auto trace = traces_.find(id);
-    if (trace == traces_.end() || trace->second->waiters.empty()) continue;
+    Trace& trace = *traces_.at(id);
     std::uint64_t next_due = 0;
-    Missing missing = MissingIn(id, *trace->second, now_us, &next_due);
-    if (next_due > 0) due_.emplace(next_due, id);
+    Missing missing = MissingIn(id, trace, now_us, &next_due);
+    // Spans whose parents are missing are free soon; if they are not, they are looked at again.
+    SetDue(trace, next_due > 0 ? next_due : now_us + 1 + options_.grace_us);
     if (!missing.parents.empty()) return missing;
   }
   return std::nullopt;

@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,6 +102,7 @@ class SpanPlaces {
     std::uint64_t root_seen_us = 0;
     std::uint64_t earliest_start_ns = ~std::uint64_t{0};
     std::list<RunId>::iterator used;
+    std::uint64_t due_us = 0;  ///< In `due_`; 0: nothing waits.
   };
 
   Trace& TraceOf(const RunId& otel_trace_id);
@@ -112,6 +113,7 @@ class SpanPlaces {
   std::uint32_t AddNode(Trace& trace, const RunId& run_id, std::int64_t part_us,
                         std::uint32_t parent, std::string given);
   void Free(Trace& trace, SpanId parent);
+  void SetDue(Trace& trace, std::uint64_t due_us);
   static std::string OrderOf(const Trace& trace, std::uint32_t node);
   std::uint64_t DueOf(const Trace& trace, const Waiter& waiter) const;
   Missing MissingIn(const RunId& id, const Trace& trace, std::uint64_t now_us,
@@ -120,8 +122,8 @@ class SpanPlaces {
 
   const SpanPlacesOptions options_;
   absl::flat_hash_map<RunId, std::unique_ptr<Trace>> traces_;
-  std::list<RunId> used_;                    ///< The trace that was used last is at the end.
-  std::multimap<std::uint64_t, RunId> due_;  ///< When to look at a trace in which spans wait.
+  std::list<RunId> used_;                          ///< The trace that was used last is at the end.
+  std::set<std::pair<std::uint64_t, RunId>> due_;  ///< When to look at a trace in which spans wait.
   std::vector<OpPlace> freed_;
   std::size_t waiting_ = 0;
   std::size_t bytes_ = 0;
