@@ -121,6 +121,19 @@ absl::Status ReadRuleMember(const FileValue& member, ScopedRedactionRule& scoped
   return absl::OkStatus();
 }
 
+absl::Status ReadRotation(const FileValue& member, FileRotation& rotation) {
+  if (member.key == "rotate_size") {
+    return Assign(rotation.size, ParseSize(member.value), member.origin);
+  }
+  if (member.key == "rotate_age") {
+    return Assign(rotation.age, ParseDuration(member.value), member.origin);
+  }
+  if (member.key == "rotate_keep") {
+    return Assign(rotation.keep, ParseCount(member.value), member.origin);
+  }
+  return WrongAt(member.origin, "is none of rotate_size, rotate_age and rotate_keep");
+}
+
 }  // namespace
 
 absl::Status WrongAt(const std::string& origin, const std::string& text) {
@@ -148,9 +161,13 @@ absl::StatusOr<DestinationConfig> ReadForward(const FileValue& value,
   std::string spec = value.value;
   std::string key;
   std::string ca_file;
+  FileRotation rotation;
   for (const FileValue& member : value.members) {
     if (member.key == "to") {
       spec = member.value;
+    } else if (member.key.starts_with("rotate_")) {
+      absl::Status status = ReadRotation(member, rotation);
+      if (!status.ok()) return status;
     } else if (member.key == "ca_file") {
       ca_file = member.value;
     } else {
@@ -163,6 +180,7 @@ absl::StatusOr<DestinationConfig> ReadForward(const FileValue& value,
   if (!destination.ok()) return WrongAt(value.origin, Text(destination.status()));
   destination->api_key = std::move(key);
   destination->ca_file = std::move(ca_file);
+  destination->rotation = rotation;
   return destination;
 }
 

@@ -151,5 +151,21 @@ TEST_F(FileDestinationTest, AFullDeviceMakesRunsWaitInTheLog) {
   EXPECT_EQ(destination_->Stats().lag, 2u);
 }
 
+TEST_F(FileDestinationTest, PutsAFullFileAside) {
+  DestinationConfig config;
+  config.kind = DestinationConfig::Kind::kFile;
+  config.target = (directory_.path() / "rotated.jsonl").string();
+  config.rotation = {.size = 1500, .age = {}, .keep = 2};
+  StartDestination(config, Options());
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    AppendRuns(i * 10, 3);
+    ASSERT_TRUE(WaitForDelivered((i + 1) * 3));
+  }
+  EXPECT_EQ(Lines(config.target).size(), 3u);
+  EXPECT_EQ(Lines(config.target + ".1").size(), 3u);
+  EXPECT_EQ(Lines(config.target + ".2").size(), 3u);
+  EXPECT_FALSE(std::filesystem::exists(config.target + ".3"));
+}
+
 }  // namespace
 }  // namespace weft::collector

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "destinations/file_sink.h"
 
+#include <chrono>
+#include <filesystem>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -13,14 +15,16 @@ namespace {
 
 class FileSink final : public Sink {
  public:
-  explicit FileSink(LineFile file) : file_(std::move(file)) {}
+  FileSink(LineFile file, FileRotation rotation)
+      : rotation_(rotation), file_(std::move(file)), begun_(Clock::now()) {}
 
   SendResult Send(std::span<const OutgoingOp> ops, std::string_view,
                   const std::atomic<bool>&) override {
     std::string lines;
     for (const OutgoingOp& op : ops) (lines += OperationLine(op)) += '\n';
     std::lock_guard lock(mutex_);
-    const absl::Status status = file_.Append(lines);
+    absl::Status status = RotateIfDue(lines.size());
+    if (status.ok()) status = file_.Append(lines);
     if (status.ok()) return {};
     return {Verdict::kRetry, "file", std::string(status.message()), std::nullopt, true};
   }
@@ -53,8 +57,34 @@ class FileSink final : public Sink {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  // PATH becomes PATH.1, that PATH.2, and so on.
+  absl::Status RotateIfDue(std::size_t bytes) {
+    const bool full = rotation_.size != 0 && file_.size() + bytes > rotation_.size;
+    const bool old = rotation_.age.count() != 0 && Clock::now() - begun_ >= rotation_.age;
+    if (file_.size() == 0 || !(full || old)) return absl::OkStatus();
+    const std::filesystem::path path = file_.path();
+    const auto numbered = [&](std::uint64_t number) {
+      return path.string() + "." + std::to_string(number);
+    };
+    std::error_code error;
+    for (std::uint64_t number = rotation_.keep; number > 1; --number) {
+      std::filesystem::rename(numbered(number - 1), numbered(number), error);
+    }
+    std::filesystem::rename(path, numbered(1), error);
+    if (error) return FileError("cannot rename", path, error.value());
+    absl::StatusOr<LineFile> fresh = LineFile::Open(path);
+    if (!fresh.ok()) return fresh.status();
+    rotated_.push_back(std::exchange(file_, *std::move(fresh)));
+    begun_ = Clock::now();
+    return absl::OkStatus();
+  }
+
+  const FileRotation rotation_;
   std::mutex mutex_;
   LineFile file_;
+  Clock::time_point begun_;
   std::vector<LineFile> rotated_;  ///< Not synced yet.
 };
 
@@ -63,7 +93,7 @@ class FileSink final : public Sink {
 absl::StatusOr<std::unique_ptr<Sink>> MakeFileSink(const DestinationConfig& config) {
   absl::StatusOr<LineFile> file = LineFile::Open(config.target);
   if (!file.ok()) return file.status();
-  return std::make_unique<FileSink>(*std::move(file));
+  return std::make_unique<FileSink>(*std::move(file), config.rotation);
 }
 
 }  // namespace weft::collector

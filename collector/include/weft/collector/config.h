@@ -19,6 +19,14 @@
 
 namespace weft::collector {
 
+/// When a file of forwarded runs is put aside as PATH.1, and that as PATH.2 ...
+struct FileRotation {
+  std::uint64_t size = 0;       ///< Before it is larger; 0 = at no size.
+  std::chrono::seconds age{0};  ///< When lines are written to it for so long; 0 = at no age.
+  std::uint64_t keep = 5;       ///< So many are kept besides PATH.
+  friend bool operator==(const FileRotation&, const FileRotation&) = default;
+};
+
 /// Where runs are forwarded to: one `--forward`.
 struct DestinationConfig {
   enum class Kind { kLangSmith, kFile, kOtlp };
@@ -29,6 +37,8 @@ struct DestinationConfig {
   std::string api_key;
   /// Certificates in PEM that the target's must come from; empty = the system's.
   std::string ca_file{};
+
+  FileRotation rotation{};  ///< Of `file=`.
 
   /// `langsmith=https://...`, as it is given.
   std::string Spec() const;
