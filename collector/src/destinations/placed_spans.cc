@@ -49,12 +49,6 @@ std::string TimeOfRoot(std::string_view order) {
   return time;
 }
 
-SpanId ShortId(const RunId& id) {
-  SpanId last = 0;
-  for (std::size_t i = 8; i < 16; ++i) last = last << 8 | id.bytes[i];
-  return last;
-}
-
 }  // namespace
 
 PlacedSpans::PlacedSpans(PlacedSpansOptions options)

@@ -2,8 +2,6 @@
 #include "destinations/span_places.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <utility>
 
 #include <absl/container/flat_hash_set.h>
@@ -15,35 +13,7 @@ constexpr std::size_t kTraceBytes = 600;
 constexpr std::size_t kNodeBytes = 64;
 constexpr std::size_t kWaiterBytes = 80;
 
-// `20260910T002640021001Z`, the time of a part.
-std::string TimeOfPart(std::int64_t micros) {
-  const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(micros)};
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(time - day);
-  char text[48];
-  const int size = std::snprintf(
-      text, sizeof text, "%04d%02u%02uT%02d%02d%02d%06dZ", static_cast<int>(date.year()),
-      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
-  return {text, static_cast<std::size_t>(size)};
-}
-
 std::int64_t MicrosOf(std::uint64_t unix_ns) { return static_cast<std::int64_t>(unix_ns / 1000); }
-
-// The time of the last part of a dotted order, as a part is written.
-std::string_view LastTime(std::string_view order) {
-  const std::size_t dot = order.rfind('.');
-  if (dot != order.npos) order.remove_prefix(dot + 1);
-  return order.substr(0, order.size() - std::min(order.size(), RunId::kTextSize));
-}
-
-SpanId ShortId(const RunId& id) {
-  SpanId last = 0;
-  for (std::size_t i = 8; i < 16; ++i) last = last << 8 | id.bytes[i];
-  return last;
-}
 
 // Of the root, which has the trace's id.
 RunId FirstId(std::string_view order) {

@@ -77,6 +77,12 @@ RunId PaddedRunId(SpanId span_id) {
   return id;
 }
 
+SpanId ShortId(const RunId& id) {
+  SpanId last = 0;
+  for (std::size_t i = 8; i < 16; ++i) last = last << 8 | id.bytes[i];
+  return last;
+}
+
 SpanIds SpanFacts::Ids() const {
   SpanIds ids;
   if (Defect() != nullptr) return ids;

@@ -55,4 +55,7 @@ SpanIds ReadSpanIds(std::string_view span);
 /// The run id of a span that names none: 8 zero bytes and the span id.
 RunId PaddedRunId(SpanId span_id);
 
+/// The span id of a run that is no span, as `traceparent` tells it: its last 8 bytes.
+SpanId ShortId(const RunId& id);
+
 }  // namespace weft::collector

@@ -13,10 +13,10 @@ namespace {
 // would take memory by the square of their length.
 constexpr std::size_t kMaxOrderBytes = 32u << 10;
 
-// `20260910T002640021001Z`, the time of a part.
-std::string TimeOfPart(std::uint64_t unix_ns) {
-  const auto time = std::chrono::sys_time<std::chrono::microseconds>(
-      std::chrono::microseconds(static_cast<std::int64_t>(unix_ns / 1000)));
+}  // namespace
+
+std::string TimeOfPart(std::int64_t unix_us) {
+  const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(unix_us)};
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(time - day);
@@ -29,20 +29,11 @@ std::string TimeOfPart(std::uint64_t unix_ns) {
   return {text, static_cast<std::size_t>(size)};
 }
 
-// The time of the last part of a dotted order.
 std::string_view LastTime(std::string_view order) {
   const std::size_t dot = order.rfind('.');
-  if (dot != std::string_view::npos) order.remove_prefix(dot + 1);
+  if (dot != order.npos) order.remove_prefix(dot + 1);
   return order.substr(0, order.size() - std::min(order.size(), RunId::kTextSize));
 }
-
-SpanId ShortId(const RunId& id) {
-  SpanId last = 0;
-  for (std::size_t i = 8; i < 16; ++i) last = last << 8 | id.bytes[i];
-  return last;
-}
-
-}  // namespace
 
 void SpanTree::AddSpan(const SpanIds& span) {
   if (!by_span_.try_emplace({span.otel_trace_id, span.span_id}, nodes_.size()).second) return;
@@ -140,7 +131,7 @@ void SpanTree::Place(Node& node) {
   place.parent_run_id = RunId();
   place.dotted_order.clear();
   place.clock_fixed = false;
-  std::string time = TimeOfPart(ids.start_unix_ns);
+  std::string time = TimeOfPart(static_cast<std::int64_t>(ids.start_unix_ns / 1000));
   if (node.is_root) {
     place.dotted_order =
         ids.dotted_order.empty() ? time + place.run_id.ToString() : ids.dotted_order;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -24,6 +25,11 @@ struct RunPlace {
 
   friend bool operator==(const RunPlace&, const RunPlace&) = default;
 };
+
+/// `20260910T002640021001Z`, the time of a part of a dotted order.
+std::string TimeOfPart(std::int64_t unix_us);
+/// The time of the last part.
+std::string_view LastTime(std::string_view order);
 
 /// Settles ids, parents and dotted orders of spans within their traces, from what is known so far.
 ///
