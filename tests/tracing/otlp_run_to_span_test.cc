@@ -367,7 +367,7 @@ TEST(RunToSpanTest, KeepsEventsAttachmentsAndLinks) {
                                                {"run_id", "r"},
                                                {"attributes", {{"why", "retry"}}}},
                                               {{"trace_id", "short"}}}},
-                     {"otel_attributes.shop.cart", 3}};
+                     {"otel_attributes", {{"shop.cart", 3}}}};
   const Span span = SpanOf(record);
   ASSERT_THAT(span.events(), SizeIs(1));
   EXPECT_EQ(span.events(0).name(), "new_token");

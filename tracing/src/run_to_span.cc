@@ -63,7 +63,7 @@ constexpr std::uint32_t kSampledFlag = 1;
 
 constexpr std::string_view kStacktrace = "\n\nStacktrace:\n";
 constexpr std::string_view kLinksKey = "weft_links";
-constexpr std::string_view kForeignPrefix = "otel_attributes.";
+constexpr std::string_view kForeignKey = "otel_attributes";
 
 std::string_view View(const std::array<std::uint8_t, 8>& bytes) noexcept {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -205,8 +205,10 @@ class SpanWriter {
       // Said elsewhere in the span.
       if (plain == kLinksKey && value.is_array()) continue;
       if (plain == "usage_metadata" && value.is_object()) continue;
-      if (plain.starts_with(kForeignPrefix)) {
-        attributes.Value(plain.substr(kForeignPrefix.size()), value);
+      if (plain == kForeignKey && value.is_object()) {
+        for (const auto& [foreign, its] : value.get_object()) {
+          attributes.Value(std::string_view(foreign.data(), foreign.size()), its);
+        }
         continue;
       }
       if (IsConventional(plain)) attributes.Value(plain, value);
