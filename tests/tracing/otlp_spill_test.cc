@@ -24,6 +24,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::FakeLangSmith;
+using ::testing::Ge;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -76,7 +77,7 @@ TEST_F(OtlpSpillTest, WhatIsLeftAtTheEndIsSentAtTheNextStart) {
   const ExporterStats stats = exporter->Stats();
   EXPECT_EQ(stats.spilled, 150u);
   EXPECT_EQ(stats.dropped() + stats.pending, 0u);
-  ASSERT_THAT(folder_.Files(), SizeIs(2));
+  ASSERT_THAT(folder_.Files(), SizeIs(Ge(2)));  // 100 a batch at most
   for (const auto& file : folder_.Files()) {
     const Json saved = boost::json::parse(ReadFile(file));
     EXPECT_EQ(saved.at("endpoint").as_string(), "v1/traces");
