@@ -35,6 +35,12 @@ class Delivery {
     std::uint64_t sent = 0;
     std::uint64_t parked_unkept = 0;  ///< Given up, and in no parked file.
     std::uint64_t batches = 0;
+    Counts& operator+=(const Counts& more) {
+      sent += more.sent;
+      parked_unkept += more.parked_unkept;
+      batches += more.batches;
+      return *this;
+    }
     friend bool operator==(const Counts&, const Counts&) = default;
   };
   /// What to do with an operation that is refused for good; `place` is its place in what was to be
