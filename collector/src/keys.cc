@@ -207,6 +207,8 @@ absl::StatusOr<std::uint64_t> KeyRing::Store(std::string_view key) {
   if (sealed.empty()) return absl::InternalError("cannot encrypt an API key");
   absl::Status status = file_->Append(id_text + " " + absl::BytesToHexString(sealed) + "\n");
   if (status.ok()) status = file_->Sync();
+  // A full disk has room again; callers are told that of nothing else.
+  if (absl::IsResourceExhausted(status)) return absl::UnavailableError(status.message());
   if (!status.ok()) return status;
   keys_.emplace(id, key);
   return id;
