@@ -24,4 +24,7 @@ for await (const _ of createInterface({ input: process.stdin })) {
   for (let i = 0; i < 50; ++i) ids.push((await agent(made++)).id);
   console.log(JSON.stringify(ids));
 }
+// Between its attempts the SDK has nothing that keeps the process running.
+const running = setInterval(() => {}, 1000);
 await RunTree.getSharedClient().awaitPendingTraceBatches();
+clearInterval(running);
