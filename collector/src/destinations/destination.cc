@@ -57,6 +57,9 @@ absl::Status Destination::Impl::Start(const DestinationConfig& config) {
   OpenGate();
   start_end_ = options_.log->DurableEnd();
   logged_before_ = options_.logged();
+  // Until it is counted, which a long log takes time for: something, if there is anything.
+  const bool is_behind = OldestNeeded(*main_) < start_end_ || !held_.empty();
+  backlog_ = is_behind ? 1 : 0;
   thread_ = std::thread([this] { Run(); });
   return absl::OkStatus();
 }
