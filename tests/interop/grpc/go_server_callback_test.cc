@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // gRPC's interop cases through the callback API: intercepted clients against the server of grpc-go.
+#include <atomic>
 #include <cstddef>
 #include <future>
 #include <string>
@@ -81,27 +82,37 @@ class Conversation final
     StartRead(&response_);
     StartCall();
   }
+  void OnWriteDone(bool ok) override {
+    if (ok) HalfDone();
+  }
   void OnReadDone(bool ok) override {
     if (!ok) return;
     EXPECT_EQ(response_.payload().body(), Zeros(kResponseSizes[read++]));
-    StartRead(&response_);
-    if (read < rounds_) {
-      Next();
-    } else if (cancelled_ != nullptr) {
-      cancelled_->TryCancel();
-    } else {
-      StartWritesDone();
-    }
+    if (read == rounds_ && cancelled_ != nullptr) return cancelled_->TryCancel();
+    HalfDone();
   }
   std::size_t read = 0;
 
  private:
   void Next() {
     request_ = OutputRequest(kRequestSizes[read], kResponseSizes[read]);
+    halves_ = 0;
     StartWrite(&request_);
+  }
+  // The response can be read before the end of its request's write is told, on another thread;
+  // and only one write may be under way.
+  void HalfDone() {
+    if (halves_.fetch_add(1) == 0) return;
+    if (read < rounds_) {
+      Next();
+    } else {
+      StartWritesDone();
+    }
+    StartRead(&response_);
   }
   const std::size_t rounds_;
   grpc::ClientContext* const cancelled_;  // after the last response; null: is finished
+  std::atomic<int> halves_ = 0;           // of a round: its write, its read
   pb::StreamingOutputCallRequest request_;
   pb::StreamingOutputCallResponse response_;
 };
