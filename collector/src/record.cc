@@ -15,6 +15,8 @@ namespace {
 constexpr std::uint8_t kHeaderVersion = 1;
 
 // Bits of an operation's first byte; the kind has the lowest two.
+// In the place of the kind: a POST with a child_run_id.
+constexpr std::uint8_t kPostOfChild = 3;
 constexpr std::uint8_t kRootBit = 1 << 2;
 constexpr std::uint8_t kErrorBit = 1 << 3;
 constexpr std::uint8_t kKeepBit = 1 << 4;
@@ -42,6 +44,9 @@ class Writer {
   }
   void Id(const RunId& id) {
     out_.append(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
+  }
+  void SecondHalf(const RunId& id) {
+    out_.append(reinterpret_cast<const char*>(id.bytes.data()) + 8, id.bytes.size() - 8);
   }
 
  private:
@@ -84,6 +89,13 @@ class Reader {
     RunId id;
     if (std::string_view bytes = Take(id.bytes.size()); !bytes.empty()) {
       std::memcpy(id.bytes.data(), bytes.data(), bytes.size());
+    }
+    return id;
+  }
+  RunId SecondHalf() {
+    RunId id;
+    if (std::string_view bytes = Take(id.bytes.size() - 8); !bytes.empty()) {
+      std::memcpy(id.bytes.data() + 8, bytes.data(), bytes.size());
     }
     return id;
   }
@@ -220,7 +232,9 @@ std::string RecordHeader::Encode() const {
                      : op.trace_id == op.run_id    ? TraceForm::kSameAsRun
                      : op.trace_id == trace_before ? TraceForm::kSameAsBefore
                                                    : TraceForm::kWritten;
-    out.Byte(static_cast<std::uint8_t>(static_cast<int>(op.kind) | (op.is_root ? kRootBit : 0) |
+    const bool has_child_id = !op.child_run_id.IsNil();
+    const int kind = has_child_id ? kPostOfChild : static_cast<int>(op.kind);
+    out.Byte(static_cast<std::uint8_t>(kind | (op.is_root ? kRootBit : 0) |
                                        (op.has_error ? kErrorBit : 0) | (op.keep ? kKeepBit : 0) |
                                        (static_cast<int>(form) << kTraceShift) |
                                        (op.otel_trace_id.IsNil() ? 0 : kOtelTraceBit)));
@@ -228,6 +242,7 @@ std::string RecordHeader::Encode() const {
     if (form == TraceForm::kWritten) out.Id(op.trace_id);
     if (form != TraceForm::kNil) trace_before = op.trace_id;
     if (!op.otel_trace_id.IsNil()) out.Id(op.otel_trace_id);
+    if (has_child_id) out.SecondHalf(op.child_run_id);
     out.Varint(op.project.empty() ? 0 : numbers[op.project]);
     WriteParts(op.parts, end, out);
   }
@@ -254,8 +269,8 @@ absl::StatusOr<RecordHeader> RecordHeader::Decode(std::string_view bytes) {
   std::uint64_t end = 0;
   for (RunOp& op : header.ops) {
     std::uint8_t bits = in.Byte();
-    if ((bits & 3) > static_cast<int>(OpKind::kFeedback)) return Damaged("unknown operation kind");
-    op.kind = static_cast<OpKind>(bits & 3);
+    const bool has_child_id = (bits & 3) == kPostOfChild;
+    op.kind = has_child_id ? OpKind::kPost : static_cast<OpKind>(bits & 3);
     op.is_root = (bits & kRootBit) != 0;
     op.has_error = (bits & kErrorBit) != 0;
     op.keep = (bits & kKeepBit) != 0;
@@ -275,6 +290,7 @@ absl::StatusOr<RecordHeader> RecordHeader::Decode(std::string_view bytes) {
     }
     if (!op.trace_id.IsNil()) trace_before = op.trace_id;
     if ((bits & kOtelTraceBit) != 0) op.otel_trace_id = in.Id();
+    if (has_child_id) op.child_run_id = in.SecondHalf();
     std::uint64_t project = in.Varint();
     if (project > projects.size()) return Damaged("operation names an unknown project");
     if (project != 0) op.project = projects[project - 1];

@@ -15,6 +15,9 @@ namespace {
 // Names come from the network: beyond this many, traces of new projects are not listed by project.
 constexpr std::size_t kMaxProjects = 100'000;
 
+// A root that ends after its children comes after them. Until then its trace is not listed.
+constexpr std::uint32_t kRootPatienceS = 3;
+
 const std::string& DefaultProject() {
   static const std::string name = "default";
   return name;
@@ -40,22 +43,26 @@ void TraceIndex::Add(const Record& record, bool old) {
     Trace& trace = traces_[trace_at];
     const bool is_root = op.run_id == trace_id && op.kind != OpKind::kFeedback;
     trace.last_seq = std::max(trace.last_seq, record.position.seq);
+    trace.first_s =
+        std::min(trace.first_s, static_cast<std::uint32_t>(record.header.received_us / 1'000'000));
     AddPlace(trace, segment, record.position, is_root);
     if (op.run_id != trace_id) AddRun(trace_at, op.run_id);
+    if (!op.child_run_id.IsNil()) AddRun(trace_at, op.child_run_id);
     // Spans that name no trace are found under OpenTelemetry's id, and may be children of this one.
     if (!op.otel_trace_id.IsNil()) {
       Trace& other = traces_[TraceNode(op.otel_trace_id, old)];
       other.last_seq = std::max(other.last_seq, record.position.seq);
       AddPlace(other, segment, record.position, false);
     }
-    trace.has_root |= is_root && (op.kind == OpKind::kPost || op.is_root);
     if (op.kind == OpKind::kFeedback) continue;
+    if (is_root && (op.kind == OpKind::kPost || op.is_root)) trace.has_root = 1;
+    if (!op.trace_id.IsNil()) trace.is_named = 1;
     const bool names_project = !op.project.empty();
     const bool is_nameless_root = is_root && op.kind == OpKind::kPost && trace.project == kNone;
     if (!names_project && !is_nameless_root) continue;
     std::uint32_t project =
         ProjectNumber(names_project ? op.project : DefaultProject(), record.header.received_us);
-    if (trace.project == kNone || (is_root && names_project)) trace.project = project;
+    if (trace.project == kNone || (is_root && names_project)) trace.project = project & kNone;
   }
   Shrink();
 }
@@ -102,7 +109,7 @@ void TraceIndex::AddRun(std::uint32_t trace_at, const RunId& run) {
   const std::uint64_t hash = HashOf(run);
   if (runs_by_hash_.contains(hash)) return;
   std::uint32_t at = runs_.Take({.hash = hash, .trace = trace_at, .next = traces_[trace_at].runs});
-  traces_[trace_at].runs = at;
+  traces_[trace_at].runs = at & kNone;
   runs_by_hash_.insert(at);
 }
 
@@ -202,22 +209,33 @@ std::optional<RunId> TraceIndex::TraceOf(const RunId& run) const {
   return traces_by_id_.contains(run) ? std::optional(run) : std::nullopt;
 }
 
-std::vector<RunId> TraceIndex::Newest(const std::optional<std::string>& project,
-                                      std::size_t limit) const {
-  std::uint32_t number = kNone;
-  if (project) {
-    auto known = project_numbers_.find(*project);
-    if (known == project_numbers_.end()) return {};
-    number = known->second;
-  }
-  // By the first record of its root: later operations do not move a trace in the list.
+// A clock that was set back makes a trace listed sooner, not later.
+bool TraceIndex::IsListed(const Trace& trace, std::uint32_t now_s) const {
+  return trace.has_root != 0 || (trace.is_named != 0 && now_s - trace.first_s >= kRootPatienceS);
+}
+
+std::vector<RunId> TraceIndex::Newest(const std::optional<std::string>& project, std::size_t limit,
+                                      std::uint32_t now_s) const {
+  const auto number_of = [this](const std::string& name) {
+    auto known = project_numbers_.find(name);
+    return known == project_numbers_.end() ? kNone : known->second;
+  };
+  const std::uint32_t otherwise = number_of(DefaultProject());
+  const std::uint32_t number = project ? number_of(*project) : kNone;
+  if (project && number == kNone && *project != DefaultProject()) return {};
+  const auto is_in_project = [&](const Trace& trace) {
+    return (trace.project == kNone ? otherwise : trace.project) == number;
+  };
+  // By the first record of its root, if it has one: later operations do not move a trace in the
+  // list.
   std::vector<std::pair<std::uint64_t, std::uint32_t>> found;
   for (std::uint32_t at = newest_; at != kNone; at = traces_[at].older) {
     const Trace& trace = traces_[at];
-    if (!trace.has_root || (project && trace.project != number)) continue;
+    if (!IsListed(trace, now_s) || (project && !is_in_project(trace))) continue;
     std::uint64_t first = ~std::uint64_t{0};
     for (std::uint32_t place = trace.places; place != kNone; place = places_[place].next) {
-      if (places_[place].has_root) first = std::min(first, PositionOf(places_[place]).seq);
+      if (!trace.has_root || places_[place].has_root)
+        first = std::min(first, PositionOf(places_[place]).seq);
     }
     found.emplace_back(first, at);
   }

@@ -72,8 +72,10 @@ class TraceIndex {
   /// Records that hold operations of the trace (or only of its root), ascending.
   std::vector<Position> Find(const RunId& trace, bool root_only) const;
   std::optional<RunId> TraceOf(const RunId& run) const;
-  /// Traces whose root is known, newest first.
-  std::vector<RunId> Newest(const std::optional<std::string>& project, std::size_t limit) const;
+  /// Traces, newest first: those whose root is known, and those of which it should be by `now_s`
+  /// (seconds since 1970).
+  std::vector<RunId> Newest(const std::optional<std::string>& project, std::size_t limit,
+                            std::uint32_t now_s) const;
   std::vector<Project> Projects() const;
 
   std::uint64_t complete_from() const { return std::max(backfilled_to_, evicted_to_); }
@@ -86,12 +88,14 @@ class TraceIndex {
   struct Trace {
     RunId id;
     std::uint64_t last_seq = 0;
-    std::uint32_t project = kNone;
+    std::uint32_t first_s = ~0u;  // when it was first heard of, in seconds since 1970
     std::uint32_t places = kNone;
-    std::uint32_t runs = kNone;
     std::uint32_t older = kNone;  // the chain of traces by the time they were touched
     std::uint32_t newer = kNone;
-    bool has_root = false;
+    std::uint32_t project : 31 = kNone;
+    std::uint32_t has_root : 1 = 0;
+    std::uint32_t runs : 31 = kNone;
+    std::uint32_t is_named : 1 = 0;  // a run said that it belongs to it
   };
   // A record that has operations of a trace; the newest is first in its chain.
   struct Place {
@@ -142,6 +146,7 @@ class TraceIndex {
   std::uint32_t TraceNode(const RunId& id, bool old);
   void AddPlace(Trace& trace, std::uint32_t segment, const Position& position, bool is_root);
   void AddRun(std::uint32_t trace_at, const RunId& run);
+  bool IsListed(const Trace& trace, std::uint32_t now_s) const;
   std::uint32_t SegmentNumber(std::uint64_t first_seq);
   std::uint32_t ProjectNumber(const std::string& said, std::uint64_t time_us);
   void Link(std::uint32_t at, bool oldest);

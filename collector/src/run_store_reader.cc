@@ -2,6 +2,7 @@
 #include "run_store_reader.h"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <mutex>
 #include <utility>
@@ -22,6 +23,17 @@ constexpr std::size_t kMaxLinkedTraces = 64;
 
 bool IsSpan(const RunOp& op) {
   return !op.parts.empty() && op.parts.front().field == PartField::kSpan;
+}
+
+// Whether it is about the run, or may be: where a span belongs depends on others.
+bool MayBeOn(const RunOp& op, const RunId& run) {
+  return op.run_id == run || op.child_run_id == run;
+}
+
+std::uint32_t NowSeconds() {
+  return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(
+                                        std::chrono::system_clock::now().time_since_epoch())
+                                        .count());
 }
 
 }  // namespace
@@ -162,7 +174,7 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
   std::uint64_t complete_from = 0;
   {
     std::shared_lock lock(index_mutex_);
-    ids = index_.Newest(query.project, query.limit);
+    ids = index_.Newest(query.project, query.limit, NowSeconds());
     complete_from = index_.complete_from();
   }
   if (ids.size() < query.limit) {
@@ -201,7 +213,9 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
       }
     }
     TakeRoot(gathered);
-    if (!gathered.runs.empty()) found.push_back(Fold(gathered, id));
+    std::optional<StoredRun> root =
+        gathered.runs.empty() ? MissingRoot(id) : std::optional(Fold(gathered, id));
+    if (root) found.push_back(*std::move(root));
   }
   if (query.by_arrival) return found;
   std::stable_sort(found.begin(), found.end(), [](const StoredRun& a, const StoredRun& b) {
@@ -219,6 +233,28 @@ void StoreReader::TakeRoot(Gathered& into) const {
   }
 }
 
+// What a list shows of a trace whose root never came.
+std::optional<StoredRun> StoreReader::MissingRoot(const RunId& trace_id) {
+  const Gathered trace = GatherTrace(trace_id);
+  if (trace.runs.empty()) return std::nullopt;
+  if (trace.runs.contains(trace_id)) return Fold(trace, trace_id);
+  StoredRun first;
+  for (const auto& [id, ops] : trace.runs) {
+    StoredRun run = Fold(trace, id);
+    const bool is_earlier = first.start_time.empty() || run.start_time < first.start_time;
+    if (first.id.IsNil() || (is_earlier && !run.start_time.empty())) first = std::move(run);
+  }
+  std::string json = R"j({"name":"(missing root)","run_type":"chain")j";
+  if (!first.start_time.empty()) json += R"(,"start_time":")" + first.start_time + '"';
+  json += R"(,"extra":{"metadata":{"weft_synthetic":true}}})";
+  RunOp op;
+  op.run_id = op.trace_id = trace_id;
+  op.is_root = true;
+  op.parts.push_back({.field = PartField::kRun, .offset = 0, .length = json.size()});
+  return FoldRun(trace_id, trace_id, {{.seq = 0, .index = 0, .op = &op, .payload = json}},
+                 first.session_name);
+}
+
 absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
   std::optional<RunId> trace_id = TraceOf(id);
   if (!trace_id) return absl::NotFoundError("no such run");
@@ -226,7 +262,7 @@ absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
   const bool is_root = *trace_id == id;
   const std::uint64_t complete_from = AddIndexed({*trace_id, id}, is_root, places);
   VisitOld({id}, false, complete_from, [&](const Record& record, const RunOp& op) {
-    if (op.run_id == id) places.insert(record.position);
+    if (MayBeOn(op, id)) places.insert(record.position);
   });
   Gathered gathered;
   gathered.trace_id = *trace_id;
@@ -237,7 +273,7 @@ absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
     const std::vector<RunOp>& ops = header->header.ops;
     for (std::size_t i = 0; i < ops.size(); ++i) {
       bool member = ops[i].trace_id == *trace_id || ops[i].trace_id.IsNil();
-      if (!member || ops[i].run_id != id) continue;
+      if (!member || !MayBeOn(ops[i], id)) continue;
       if (IsSpan(ops[i])) {
         Gathered whole = GatherTrace(*trace_id, id);
         if (!whole.runs.contains(id)) return absl::NotFoundError("no such run");
@@ -267,7 +303,7 @@ std::optional<RunId> StoreReader::TraceOf(const RunId& run) {
   // Found under itself: it is a root, or a PATCH that named no trace; then the log may know more.
   if (trace_id && *trace_id != run) return trace_id;
   VisitOld({run}, false, complete_from, [&](const Record&, const RunOp& op) {
-    if (op.run_id != run) return;
+    if (!MayBeOn(op, run)) return;
     if (!trace_id || !op.trace_id.IsNil()) trace_id = op.trace_id.IsNil() ? run : op.trace_id;
   });
   return trace_id;
@@ -356,7 +392,7 @@ void StoreReader::VisitOld(const Ids& ids, bool traceless, std::uint64_t end, co
       for (const RunOp& op : record.header.ops) {
         if (traceless && !op.trace_id.IsNil()) continue;
         if (ids.contains(op.run_id) || ids.contains(op.trace_id) ||
-            ids.contains(op.otel_trace_id)) {
+            ids.contains(op.otel_trace_id) || ids.contains(op.child_run_id)) {
           visit(record, op);
         }
       }

@@ -62,6 +62,7 @@ class StoreReader {
   void TakeSpans(const Places& places, const Ids& traces, const std::optional<RunId>& only,
                  Gathered& into);
   void TakeRoot(Gathered& into) const;
+  std::optional<StoredRun> MissingRoot(const RunId& trace_id);
   StoredRun Fold(const Gathered& gathered, const RunId& id) const;
 
   std::optional<RunId> TraceOf(const RunId& run);

@@ -79,6 +79,7 @@ void SegmentSummary::Add(const RecordHeader& header) {
   RunId before, otel_before;
   for (const RunOp& op : header.ops) {
     add(op.run_id);
+    if (!op.child_run_id.IsNil()) add(op.child_run_id);
     if (!op.otel_trace_id.IsNil() && op.otel_trace_id != otel_before) {
       add(op.otel_trace_id);
       otel_before = op.otel_trace_id;

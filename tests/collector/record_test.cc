@@ -37,7 +37,10 @@ RecordHeader ManyKinds() {
   span.parts = {{.field = PartField::kSpan, .offset = 500, .length = 80},
                 {.field = PartField::kResource, .offset = 400, .length = 20},
                 {.field = PartField::kScope, .offset = 425, .length = 5}};
-  header.ops = {root, child, other, lone, feedback, span};
+  RunOp root_span{.run_id = IdOf(7), .trace_id = IdOf(7), .child_run_id = IdOf(8)};
+  root_span.child_run_id.bytes[0] = 0;
+  root_span.is_root = true;
+  header.ops = {root, child, other, lone, feedback, span, root_span};
   return header;
 }
 

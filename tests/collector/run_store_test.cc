@@ -196,6 +196,33 @@ TEST_F(RunStoreTest, ListsTracesNewestFirst) {
   EXPECT_EQ(Listed({.project = {}, .limit = 2}).size(), 2u);
 }
 
+TEST_F(RunStoreTest, ListsATraceWhoseRootNeverCame) {
+  Post(3, 1, R"({"name":"b","start_time":"2026-01-02T00:00:01Z"})", "a");
+  Post(4, 1, R"({"name":"a","start_time":"2026-01-02T00:00:00Z"})", "a");
+  Post(2, 2, R"({"name":"whole","start_time":"2026-01-01T00:00:00Z"})", "a");
+  Post(7, 6, R"({"name":"nowhere"})");
+  Op(OpKind::kPatch, IdOf(8), {}, R"({"name":"of no trace"})");
+  Op(OpKind::kFeedback, IdOf(9), IdOf(10), R"({"score":1})");
+  Flush();
+  Settle();
+  EXPECT_THAT(Listed({.project = "a"}), ElementsAre("(missing root)", "whole"));
+  EXPECT_THAT(Listed({.project = "default"}), ElementsAre("(missing root)"));
+  EXPECT_EQ(Listed({}).size(), 3u);
+  const absl::StatusOr<std::vector<StoredRun>> listed = store_->ListTraces({.project = "a"});
+  const StoredRun& made_up = listed->front();
+  EXPECT_EQ(made_up.id, IdOf(1));
+  EXPECT_TRUE(made_up.parent_run_id.IsNil());
+  EXPECT_EQ(made_up.start_time, "2026-01-02T00:00:00.000000Z");
+  EXPECT_EQ(made_up.session_name, "a");
+  EXPECT_EQ(ParseObject(made_up.json).at("extra").at("metadata").at("weft_synthetic"), true);
+  EXPECT_THAT(Names(store_->FindTrace(IdOf(1))), testing::UnorderedElementsAre("a", "b"));
+  // It came after all.
+  Post(1, 1, R"({"name":"root","start_time":"2026-01-02T00:00:00Z"})", "a");
+  Flush();
+  Settle();
+  EXPECT_THAT(Listed({.project = "a"}), ElementsAre("root", "whole"));
+}
+
 TEST_F(RunStoreTest, KnowsTheProjects) {
   Post(1, 1, "{}", "a");
   Post(2, 2, "{}", "lrn:agents/planner/environments/local");
@@ -426,8 +453,23 @@ TEST(TraceIndexTest, IsAboutAHundredBytesForARun) {
     index.Add(record, false);
   }
   EXPECT_LE(index.bytes() / 10'000, 100u);
-  EXPECT_EQ(index.Newest(std::nullopt, 3),
+  EXPECT_EQ(index.Newest(std::nullopt, 3, 0),
             (std::vector<RunId>{IdOf(100'099), IdOf(100'098), IdOf(100'097)}));
+}
+
+TEST(TraceIndexTest, ListsATraceWithoutARootOnlyAfterAWhile) {
+  TraceIndex index(1 << 20, {1, 64, 1});
+  Record record;
+  record.position = {1, 64, 1};
+  record.header.received_us = 5'000'000;
+  RunOp child;
+  child.run_id = IdOf(2);
+  child.trace_id = IdOf(1);
+  record.header.ops = {child};
+  index.Add(record, false);
+  EXPECT_THAT(index.Newest(std::nullopt, 10, 6), IsEmpty());
+  EXPECT_THAT(index.Newest(std::nullopt, 10, 8), ElementsAre(IdOf(1)));
+  EXPECT_THAT(index.Newest(std::nullopt, 10, 4), ElementsAre(IdOf(1))) << "a clock set back";
 }
 
 TEST(TraceIndexTest, PromisesOnlyWhatItHolds) {

@@ -120,6 +120,7 @@ class RequestWalk {
     op.trace_id = ids.trace_id;
     if (ids.trace_id != ids.otel_trace_id) op.otel_trace_id = ids.otel_trace_id;
     op.is_root = ids.is_root;
+    if (ids.is_root && !ids.names_run_id) op.child_run_id = PaddedRunId(ids.span_id);
     op.has_error = ids.has_error;
     op.project = ids.project.empty() ? project_ : ids.project;
     op.parts.reserve(3);

@@ -55,6 +55,9 @@ struct RunOp {
   RunId trace_id{};  ///< Nil when the operation named none (PATCH /runs/{id}).
   /// Of a span that belongs to another trace than its own trace id tells: that id. Else nil.
   RunId otel_trace_id{};
+  /// Of a span that looks like the root of its trace: the run id that it has if another one is. Its
+  /// first 8 bytes are zero. Else nil.
+  RunId child_run_id{};
   bool is_root = false;
   bool has_error = false;
   bool keep = false;

@@ -86,7 +86,8 @@ class RunStore {
   /// All runs of a trace, ordered by dotted_order; empty for an unknown one.
   virtual absl::StatusOr<std::vector<StoredRun>> FindTrace(RunId trace_id) const = 0;
 
-  /// Root runs, newest first.
+  /// Root runs, newest first. A trace in the index whose root is not there after some seconds has
+  /// one that is made up, `(missing root)` with `weft_synthetic` in its metadata.
   virtual absl::StatusOr<std::vector<StoredRun>> ListTraces(const TraceQuery& query) const = 0;
 
   virtual absl::StatusOr<AttachmentContent> FindAttachment(RunId id,
