@@ -40,7 +40,7 @@ TraceableState::TraceableState(std::string name, TraceableOptions traceable_opti
 RunOptions TraceableState::OptionsFor(CallOptions* call) const {
   RunOptions run;
   run.tags = options.tags;
-  run.metadata = options.metadata;
+  if (!options.metadata.empty()) run.metadata = options.metadata;
   run.project = options.project;
   run.tracer = options.tracer;
   if (call == nullptr) return run;
@@ -53,6 +53,7 @@ RunOptions TraceableState::OptionsFor(CallOptions* call) const {
 }
 
 void TraceableState::SetInputs(Run& run, JsonArray arguments) const noexcept {
+  if (arguments.empty() && !options.inputs) return;
   run.SetInputs(Apply(options.inputs, NameArguments(options.arguments, std::move(arguments))));
 }
 
