@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -120,6 +121,33 @@ TEST(ContextTest, ShowsTheNearestValueOfEachKeyAtEveryDepth) {
       ASSERT_EQ(found != nullptr ? *found : -1, expected[k]) << "at depth " << i;
     }
   }
+}
+
+// A value that has the memory for its node.
+struct Owner {
+  std::optional<internal::EmbeddedNode<std::shared_ptr<Owner>>> memory;
+  CountedId counted{7};
+};
+constexpr ContextKey<std::shared_ptr<Owner>> kOwnerKey;
+
+TEST(ContextTest, EmbedsTheNodeInWhatTheValueOwns) {
+  auto owner = std::make_shared<Owner>();
+  const std::weak_ptr<Owner> watch = owner;
+  Context below;
+  {
+    const Context parent = Context().With(kNameKey, "ada");
+    auto& memory = owner->memory;
+    const Context context = Context::Embed(parent, kOwnerKey, std::move(owner), memory);
+    EXPECT_EQ(*context.Find(kNameKey), "ada");
+    EXPECT_EQ(*context.Find(kOwnerKey), watch.lock());
+    below = context.With(kCityKey, "london");
+  }
+  // Far below its node is let go of, but not its value.
+  for (int i = 0; i < 200; ++i) below = below.With(kCityKey, "paris");
+  EXPECT_EQ(below.Find(kOwnerKey)->get()->counted.id(), 7u);
+  below = Context();
+  EXPECT_TRUE(watch.expired());
+  EXPECT_EQ(CountedId::live(), 0);
 }
 
 TEST(ContextTest, WithoutHidesAKeyFromThoseBelowOnly) {

@@ -637,7 +637,7 @@ INSTANTIATE_TEST_SUITE_P(All, Parents,
 internal::HeldRun RunOf(const RunContext& context) {
   RunRecord record;
   record.context = context;
-  return internal::HeldRun(std::move(record));
+  return internal::HeldRun(std::move(record), /*redacted=*/false);
 }
 
 TEST(PromotionBufferTest, ForgetsTracesThatNobodyRefersTo) {

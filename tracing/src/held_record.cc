@@ -151,7 +151,7 @@ void Shorten(RunRecord& rest, bool redacted) {
 
 }  // namespace
 
-HeldRun::HeldRun(RunRecord&& record)
+HeldRun::HeldRun(RunRecord&& record, bool redacted)
     : context_(std::move(record.context)),
       kind_(std::move(record.kind)),
       name_(std::move(record.name)),
@@ -162,7 +162,6 @@ HeldRun::HeldRun(RunRecord&& record)
   name_.shrink_to_fit();
   if (HasRest(record)) {
     rest_ = std::make_unique<RunRecord>();
-    const bool redacted = record.environment && record.environment->redactor;
     rest_->inputs = std::move(record.inputs);
     rest_->metadata = std::move(record.metadata);
     rest_->tags = std::move(record.tags);

@@ -18,7 +18,8 @@ namespace internal {
 /// tags, and the beginnings of its inputs and metadata. What is cut says so.
 class HeldRun {
  public:
-  explicit HeldRun(RunRecord&& record);
+  /// `redacted`: what its tracer sends is.
+  HeldRun(RunRecord&& record, bool redacted);
 
   /// The record, as far as it was kept. Without its environment.
   RunRecord Restore() &&;

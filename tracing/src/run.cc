@@ -205,7 +205,9 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
   std::shared_ptr<RunState> state =
       internal::StartRun(std::move(tracer), surroundings, {name, std::move(kind)}, options);
   if (lost) internal::MarkContextLoss(*state, where);
-  if (make_current) state->scope.emplace(Context(view).With(internal::kRunKey, state));
+  if (make_current) {
+    state->scope.emplace(Context::Embed(view, internal::kRunKey, state, state->context_node));
+  }
   state_ = state.get();
   node_ = std::move(state);
   if (!state_->recording()) return;
@@ -294,7 +296,7 @@ void Run::Attach(std::string_view name, std::string_view mime_type, std::string 
   state_->Change([&](RunRecord& record) {
     std::string plain(name);
     // An address is recognised by its dot: then the redactor replaces what is left of them.
-    if (!record.environment || !record.environment->redactor) {
+    if (!state_->tracer()->impl().environment->redactor) {
       std::replace(plain.begin(), plain.end(), '.', '_');
     }
     record.attachments.push_back({std::move(plain), std::string(mime_type), std::move(content)});

@@ -174,7 +174,7 @@ const TraceBaggage& RunContext::baggage() const noexcept {
   return state_ ? *state_->baggage : *NoBaggage();
 }
 
-std::shared_ptr<const TraceBaggage> RunContext::shared_baggage() const noexcept {
+const std::shared_ptr<const TraceBaggage>& RunContext::shared_baggage() const noexcept {
   return state_ ? state_->baggage : NoBaggage();
 }
 
@@ -184,8 +184,12 @@ std::string_view RunContext::baggage_header() const {
 
 bool RunContext::is_remote() const noexcept { return state_ && state_->remote; }
 
-RunContext RunContext::WithSampled(bool sampled) const noexcept {
+RunContext RunContext::WithSampled(bool sampled) const& noexcept {
   return RunContext(state_, sampled);
+}
+
+RunContext RunContext::WithSampled(bool sampled) && noexcept {
+  return RunContext(std::move(state_), sampled);
 }
 
 }  // namespace v0

@@ -54,7 +54,9 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
 
 void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
   if (kept()) return tracer.SendPromoted(std::move(record_));
-  std::optional<HeldRun> run = tracer.held->Hold(held_trace(), HeldRun(std::move(record_)));
+  const bool redacted = tracer.environment->redactor != nullptr;
+  std::optional<HeldRun> run =
+      tracer.held->Hold(held_trace(), HeldRun(std::move(record_), redacted));
   if (run) tracer.SendPromoted(std::move(*run).Restore());
 }
 

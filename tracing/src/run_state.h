@@ -41,6 +41,7 @@ class RunState;
 /// what headers without a parent said.
 class RunNode {
  public:
+  /// `inherited` null: `context` has no tags that are its own.
   RunNode(RunContext context, std::shared_ptr<const TraceBaggage> inherited) noexcept
       : context_(std::move(context)), inherited_(std::move(inherited)) {}
   RunNode(const RunNode&) = delete;
@@ -49,7 +50,9 @@ class RunNode {
 
   const RunContext& context() const noexcept { return context_; }
   /// What a run below starts from: the baggage without the run's own tags.
-  const std::shared_ptr<const TraceBaggage>& inherited() const noexcept { return inherited_; }
+  const std::shared_ptr<const TraceBaggage>& inherited() const noexcept {
+    return inherited_ || !context_ ? inherited_ : context_.shared_baggage();
+  }
   virtual RunState* AsState() noexcept { return nullptr; }
 
   /// Whether the trace is kept whatever samples: shared with the runs below that this process
@@ -64,6 +67,8 @@ class RunNode {
   RunContext context_;
   std::shared_ptr<const TraceBaggage> inherited_;
 };
+
+using RunNodePtr = std::shared_ptr<RunNode>;
 
 /// A run of this process in progress, shared by its Run, by contexts and by the list of open runs.
 ///
@@ -126,6 +131,8 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
 
   /// In the Run's stack only.
   std::optional<ContextScope> scope;
+  /// For the context in which the run is current.
+  std::optional<EmbeddedNode<RunNodePtr>> context_node;
   const int exceptions_at_start;
   /// In the list of open runs, or taken off it by its thread.
   bool is_open_run = false;
@@ -151,7 +158,6 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   bool listed_ = false;
 };
 
-using RunNodePtr = std::shared_ptr<RunNode>;
 using AmbientPtr = std::shared_ptr<const Ambient>;
 
 inline constexpr ContextKey<RunNodePtr> kRunKey{ContextSlot::kRun};

@@ -44,10 +44,10 @@ const std::shared_ptr<const TraceBaggage>& NoBaggage() {
   return *kNone;
 }
 
-/// What a run hands on: to runs below it in this process, and in headers.
+/// What a run hands on: in headers, and to runs below it in this process.
 struct Baggage {
-  std::shared_ptr<const TraceBaggage> inherited;
   std::shared_ptr<const TraceBaggage> own;
+  std::shared_ptr<const TraceBaggage> inherited;  ///< Null: the same.
 };
 
 /// Makes the baggage of a run. In most runs nothing changes and the parent's is shared.
@@ -83,16 +83,12 @@ class BaggageMaker {
 
   Baggage Finish(std::vector<std::string> own_tags) && {
     if (HidesMetadata() && !View().metadata.empty()) Change().metadata.clear();
-    Baggage result;
     if (changed_) base_ = std::move(changed_);
-    result.inherited = std::move(base_);
-    result.own = result.inherited;
-    if (own_tags.empty()) return result;
-    auto own = std::make_shared<TraceBaggage>(*result.inherited);
+    if (own_tags.empty()) return {std::move(base_), nullptr};
+    auto own = std::make_shared<TraceBaggage>(*base_);
     MergeRedacted(*own, own_tags);
-    own->own_tags = own->tags.size() - result.inherited->tags.size();
-    result.own = std::move(own);
-    return result;
+    own->own_tags = own->tags.size() - base_->tags.size();
+    return {std::move(own), std::move(base_)};
   }
 
  private:
@@ -141,26 +137,28 @@ bool StartsFromTracer(const Ambient* ambient, const RunOptions* options) noexcep
 }
 
 /// Whether a run says nothing that its parent did not say.
-bool AddsNothing(const Tracer::Impl* tracer, const TraceBaggage& inherited, const Ambient* ambient,
+bool AddsNothing(const Tracer::Impl* tracer, const TraceBaggage& inherited, bool same_ambient,
                  const RunOptions* options) noexcept {
-  return ambient == nullptr && NamesDestination(inherited) &&
+  return same_ambient && NamesDestination(inherited) &&
          !(tracer != nullptr && tracer->options.hide_metadata) &&
          (options == nullptr || (options->tags.empty() && options->metadata.empty()));
 }
 
 Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* ambient,
                     RunOptions* options) {
-  if (parent != nullptr && AddsNothing(tracer, *parent->inherited(), ambient, options)) {
-    return {parent->inherited(), parent->inherited()};
-  }
   const RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
+  // A parent that started under the same TracingContext has its tags and metadata already.
+  const bool same_ambient =
+      ambient == nullptr || (local != nullptr && local->ambient().get() == ambient);
+  if (parent != nullptr && AddsNothing(tracer, *parent->inherited(), same_ambient, options)) {
+    return {parent->inherited(), nullptr};
+  }
   const bool from_tracer = tracer != nullptr && StartsFromTracer(ambient, options);
   BaggageMaker maker(tracer, parent != nullptr ? parent->inherited()
                              : from_tracer     ? tracer->baggage
                                                : NoBaggage());
   maker.SetDestination(options != nullptr ? &options->project : nullptr, ambient);
-  // A parent that started under the same TracingContext has its tags and metadata already.
-  if (ambient != nullptr && (local == nullptr || local->ambient().get() != ambient)) {
+  if (!same_ambient) {
     maker.Add(ambient->tags, ambient->metadata);
     maker.AddMembers(ambient->baggage);
   }
@@ -186,7 +184,9 @@ RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggag
   }
   const SamplingDecision decision = tracer.Decide(question);
   rate = decision.rate;
-  if (decision.sampled != context.sampled()) context = context.WithSampled(decision.sampled);
+  if (decision.sampled != context.sampled()) {
+    context = std::move(context).WithSampled(decision.sampled);
+  }
   return context;
 }
 
@@ -271,8 +271,7 @@ std::shared_ptr<const TraceBaggage> InheritedBaggage(Tracer* tracer,
   RunNode* const parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
   const Ambient* const ambient =
       surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
-  return MakeBaggage(tracer != nullptr ? &tracer->impl() : nullptr, parent, ambient, nullptr)
-      .inherited;
+  return MakeBaggage(tracer != nullptr ? &tracer->impl() : nullptr, parent, ambient, nullptr).own;
 }
 
 std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBaggage> base,
@@ -336,8 +335,8 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   RunRecord& record = state->unshared_record();
   record.context = state->context();
   record.start = start;
-  const bool promoted = !state->context().sampled() && state->kept();
-  record.environment = promoted ? impl.promoted_environment : impl.environment;
+  // What is out of the sample gets the environment of its kind when it is sent.
+  if (state->context().sampled()) record.environment = impl.environment;
   if (rate && state->context().sampled()) {
     record.attributes.push_back({"ls_tracing_sample_rate", *rate});
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <new>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -121,6 +122,17 @@ class Context {
       return *this;
     }
     internal::Adopt(node, node_);
+    return Context(node);
+  }
+
+  /// `base` with `value` for `key`, without an allocation: `memory` is a part of what `value` owns,
+  /// and was not used before.
+  template <typename T>
+  [[nodiscard]] static Context Embed(ContextView base, const ContextKey<T>& key,
+                                     std::type_identity_t<T> value,
+                                     std::optional<internal::EmbeddedNode<T>>& memory) noexcept {
+    internal::ContextNode* const node = &memory.emplace(key.slot_, &key, std::move(value));
+    internal::Adopt(node, base.node_);
     return Context(node);
   }
 

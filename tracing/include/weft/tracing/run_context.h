@@ -51,7 +51,7 @@ class RunContext {
   /// `<time>Z<id>` per ancestor, root first, joined by `.`: the value of `langsmith-trace`.
   std::string_view dotted_order() const noexcept;
   const TraceBaggage& baggage() const noexcept;
-  std::shared_ptr<const TraceBaggage> shared_baggage() const noexcept;
+  const std::shared_ptr<const TraceBaggage>& shared_baggage() const noexcept;
   /// The value of the header `baggage`, empty for none. Rendered once per TraceBaggage, by its
   /// first user; valid as long as this context or its baggage.
   std::string_view baggage_header() const;
@@ -60,7 +60,8 @@ class RunContext {
   /// Whether runs of this trace are sent. Decided once, at the root or on arrival.
   bool sampled() const noexcept { return sampled_; }
   /// The same run with another sampling decision; its children inherit that.
-  RunContext WithSampled(bool sampled) const noexcept;
+  RunContext WithSampled(bool sampled) const& noexcept;
+  RunContext WithSampled(bool sampled) && noexcept;
 
   /// The same run with another baggage: in its headers, and for its children.
   RunContext WithBaggage(std::shared_ptr<const TraceBaggage> baggage) const;

@@ -58,6 +58,21 @@ struct ValueNode final : ContextNode {
   T payload;
 };
 
+/// A node in memory that its own value keeps alive: once destroyed, it has let go of the value.
+template <typename T>
+struct EmbeddedNode final : ContextNode {
+  EmbeddedNode(std::uint8_t value_slot, const void* value_key, T&& initial) noexcept
+      : ContextNode(&EmbeddedNode::LetGo, value_slot, value_key), payload(std::move(initial)) {
+    value = &payload;
+  }
+  // The memory may go with the value, so that is taken out first.
+  static void LetGo(ContextNode* node) noexcept {
+    const T last = std::move(static_cast<EmbeddedNode*>(node)->payload);
+  }
+
+  T payload;
+};
+
 /// Hides what its ancestors have for a key.
 struct HidingNode final : ContextNode {
   HidingNode(std::uint8_t hidden_slot, const void* hidden_key) noexcept
