@@ -27,6 +27,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <weft/tracing/langsmith_exporter.h>
@@ -70,29 +71,61 @@ void Answer(int fd, bool info, bool zstd) {
   if (::send(fd, reply.data(), reply.size(), MSG_NOSIGNAL) < 0) std::perror("send");
 }
 
-/// One connection: a body is read and forgotten.
+/// What comes over one connection.
+class Received {
+ public:
+  explicit Received(int fd) : fd_(fd), block_(kBlock) {}
+
+  /// Takes what comes up to and with `end`. Empty: the connection has ended.
+  std::string TakeThrough(std::string_view end) {
+    std::size_t found = 0;
+    while ((found = text_.find(end)) == std::string::npos) {
+      if (!More()) return {};
+    }
+    std::string taken = text_.substr(0, found + end.size());
+    text_.erase(0, taken.size());
+    return taken;
+  }
+  void Skip(std::size_t size) {
+    while (size > text_.size()) {
+      size -= std::exchange(text_, {}).size();
+      if (!More()) return;
+    }
+    text_.erase(0, size);
+  }
+
+ private:
+  bool More() {
+    const ssize_t got = ::recv(fd_, block_.data(), block_.size(), 0);
+    if (got > 0) text_.append(block_.data(), static_cast<std::size_t>(got));
+    return got > 0;
+  }
+
+  const int fd_;
+  std::vector<char> block_;
+  std::string text_;
+};
+
+void SkipBody(Received& received, std::string_view head) {
+  // Node's requests come in chunks.
+  if (head.find("ransfer-encoding: chunked") == head.npos &&
+      head.find("ransfer-Encoding: chunked") == head.npos) {
+    return received.Skip(ContentLength(head));
+  }
+  for (std::size_t size = 1; size > 0;) {
+    size = std::strtoull(received.TakeThrough("\r\n").c_str(), nullptr, 16);
+    received.Skip(size + 2);
+  }
+}
+
+/// One connection: bodies are read and forgotten.
 void Serve(int fd, bool zstd) {
   const int yes = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-  std::vector<char> block(kBlock);
-  std::string head;
-  while (true) {
-    const ssize_t got = ::recv(fd, block.data(), block.size(), 0);
-    if (got <= 0) break;
-    head.append(block.data(), static_cast<std::size_t>(got));
-    for (std::size_t end = head.find("\r\n\r\n"); end != std::string::npos;
-         end = head.find("\r\n\r\n")) {
-      const bool info = head.starts_with("GET ");
-      std::size_t left = ContentLength(std::string_view(head).substr(0, end + 2));
-      const std::size_t here = std::min(left, head.size() - end - 4);
-      head.erase(0, end + 4 + here);
-      for (left -= here; left > 0;) {
-        const ssize_t more = ::recv(fd, block.data(), std::min(left, block.size()), 0);
-        if (more <= 0) break;
-        left -= static_cast<std::size_t>(more);
-      }
-      Answer(fd, info, zstd);
-    }
+  Received received(fd);
+  for (std::string head; !(head = received.TakeThrough("\r\n\r\n")).empty();) {
+    SkipBody(received, head);
+    Answer(fd, head.starts_with("GET "), zstd);
   }
   ::close(fd);
 }

@@ -3,7 +3,8 @@
 // What a run costs: time on the calling thread, CPU of all threads, allocations. Each figure is the
 // best of several rounds, next to the same loop without tracing.
 //
-//     build/release/bin/tracing_benchmark
+//     build/release/bin/tracing_benchmark             # all
+//     build/release/bin/tracing_benchmark headers     # what a run says to the next process
 
 #include <time.h>
 
@@ -16,9 +17,11 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <string_view>
 
 #include <weft/tracing/collector_exporter.h>
 #include <weft/tracing/run.h>
+#include <weft/tracing/trace_headers.h>
 #include <weft/tracing/traceable.h>
 #include <weft/tracing/tracing_context.h>
 
@@ -128,12 +131,54 @@ void MeasureWith(const char* name, const std::shared_ptr<Tracer>& tracer, int ca
   Print("the same, below another run", Measure(calls, rpc, settle));
 }
 
+/// The fourth run of a chain, which hands down five keys.
+weft::RunContext DeepRun(std::string_view user) {
+  weft::TraceBaggage baggage;
+  baggage.project = "checkout";
+  baggage.metadata = {{"user_id", user},
+                      {"thread_id", "0b6e1c2a-5c1c-4f2e-8a61-0f7d5a1e9c11"},
+                      {"workflow", "refund request"},
+                      {"tenant", "alpha/eu"},
+                      {"attempt", 2}};
+  const auto now = std::chrono::system_clock::now();
+  weft::RunContext run = weft::RunContext::Root(
+      weft::RunId::New(now), now, std::make_shared<const weft::TraceBaggage>(std::move(baggage)));
+  for (int depth = 2; depth <= 4; ++depth) run = run.Child(weft::RunId::New(now), now);
+  return run;
+}
+
+void MeasureHeaders() {
+  std::printf("\nheaders of the fourth run of a chain, five keys of metadata\n");
+  const weft::RunContext runs[] = {DeepRun("u-1047"), DeepRun("u-1048")};
+  const weft::TraceHeaders received[] = {weft::TraceHeaders::Of(runs[0]),
+                                         weft::TraceHeaders::Of(runs[1])};
+  Print("written and read, as calls of one trace do",
+        Measure(
+            100'000, [&] { weft::TraceHeaders::Of(runs[0]).Parse(); }, [] {}));
+  // What was rendered or parsed last is kept; here that is never of use.
+  int turn = 0;
+  const auto copy = [&] {
+    turn = 1 - turn;
+    return runs[turn].WithBaggage(std::make_shared<const weft::TraceBaggage>(runs[turn].baggage()));
+  };
+  const auto anew = [&] {
+    weft::TraceHeaders::Of(copy());
+    received[turn].Parse();
+  };
+  Print("the same, with metadata of its own each time", Measure(50'000, anew, [] {}));
+  Print("    of this, making a copy to be rendered", Measure(50'000, copy, [] {}));
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   const CollectorProcess collector;  // Before gRPC has threads here.
   std::printf("%-52s %8s %8s %8s\n", "per call", "thread", "process", "allocs");
   std::printf("%-52s %8s %8s %8s\n", "", "ns", "ns", "");
+  if (argc > 1 && argv[1] == std::string_view("headers")) {
+    MeasureHeaders();
+    return 0;
+  }
   int value = 0;
   std::function<void()> nothing = [&value] { asm volatile("" : "+r"(value)); };
   Print("an empty function", Measure(1'000'000, nothing, [] {}));
@@ -167,5 +212,6 @@ int main() {
   MeasureWith("sent to a collector in another process",
               TracerWith(weft::CollectorExporter::Create({.target = collector.target()}).value()),
               20'000);
+  MeasureHeaders();
   return 0;
 }
