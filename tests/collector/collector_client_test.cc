@@ -7,13 +7,17 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -22,6 +26,7 @@
 #include <weft/collector/collector.h>
 
 #include "http_server_fixture.h"
+#include "langsmith/run_query.h"
 #include "storage_support.h"
 
 namespace weft::collector {
@@ -135,16 +140,22 @@ TEST_F(CollectorClientTest, HostileJsonCostsOnlyItself) {
     form.resize(form.rfind("--B--"));
     form += "--B\r\nContent-Disposition: form-data; name=\"post." + std::string(kHostileId) +
             "\"\r\nContent-Type: application/json\r\n\r\n" + RunWith(rejected) + "\r\n--B--\r\n";
-    const HttpResponse answer = Post("/runs/multipart", FormHeaders(), form);
-    EXPECT_EQ(answer.status, 202) << answer.body;
-    const auto batches = ingest_.TakeBatches();
-    ASSERT_THAT(batches, SizeIs(1));
-    EXPECT_THAT(batches[0].header.ops, SizeIs(1));
-    ASSERT_THAT(batches[0].rejected, SizeIs(1));
-    EXPECT_THAT(batches[0].rejected[0].reason, HasSubstr("deep"));
-    // Here it is the whole body that cannot be read.
-    EXPECT_EQ(Post("/runs/batch", kJson, WithValidRun(RunWith(rejected))).status, 400);
-    EXPECT_THAT(ingest_.TakeBatches(), SizeIs(0));
+    for (const bool as_form : {true, false}) {
+      const HttpResponse answer = as_form
+                                      ? Post("/runs/multipart", FormHeaders(), form)
+                                      : Post("/runs/batch", kJson, WithValidRun(RunWith(rejected)));
+      EXPECT_EQ(answer.status, 202) << answer.body;
+      const auto batches = ingest_.TakeBatches();
+      ASSERT_THAT(batches, SizeIs(1));
+      EXPECT_THAT(batches[0].header.ops, SizeIs(1));
+      ASSERT_THAT(batches[0].rejected, SizeIs(1));
+      EXPECT_THAT(batches[0].rejected[0].reason, HasSubstr("deep"));
+    }
+    // Nothing else is there, or nothing ends.
+    EXPECT_EQ(Post("/runs/batch", kJson, "{\"post\":[" + RunWith(rejected) + "]}").status, 400);
+    EXPECT_EQ(Post("/runs/batch", kJson, "{\"post\":[" + RunWith(rejected)).status, 400);
+    EXPECT_EQ(Post("/runs/batch", kJson, rejected).status, 400);
+    ingest_.TakeBatches();
   }
   const std::string long_key = "{\"" + std::string(kMiB, 'k') + "\":1}";
   std::string many_keys = "{\"0\":0";
@@ -307,11 +318,33 @@ class CollectorRunsTest : public ::testing::Test {
     collector_ = *std::move(collector);
   }
 
+  // received = logged + refused + parked, at the end of each test.
+  void TearDown() override {
+    EXPECT_EQ(Sum("weft_received_runs_total"), Sum("weft_logged_runs_total") +
+                                                   Sum("weft_refused_runs_total") +
+                                                   Sum("weft_parked_runs_total"));
+  }
+
+  // Of all samples of a metric.
+  double Sum(const std::string& metric) const {
+    double sum = 0;
+    std::istringstream lines(collector_->Metrics());
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with(metric + "{")) sum += std::stod(line.substr(line.rfind(' ')));
+    }
+    return sum;
+  }
+
   std::string http() const { return collector_->addresses().http; }
 
   static std::string Head(RunId id, RunId trace, const std::string& order) {
     return R"({"id":")" + id.ToString() + R"(","trace_id":")" + trace.ToString() +
            R"(","dotted_order":")" + order + "\"";
+  }
+  static std::string DayFromNow(int days) {
+    const auto now = std::chrono::system_clock::now() + std::chrono::hours(24 * days);
+    return TimeText(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count()));
   }
   static std::string Order(RunId id) { return "20261121T130000000000Z" + id.ToString(); }
 
@@ -381,6 +414,8 @@ TEST_F(CollectorRunsTest, APatchAloneIsARun) {
 TEST_F(CollectorRunsTest, KeepsRunsOfClocksThatAreWrong) {
   const std::vector<std::pair<std::string, std::string>> times = {
       {"2026-11-20T13:00:00Z", "2026-11-20T12:00:00Z"},  // the end before the start
+      {DayFromNow(-1), DayFromNow(-1)},
+      {DayFromNow(1), DayFromNow(1)},
       {"1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"},
       {"2099-01-01T00:00:00.999999Z", "2099-01-02T00:00:00Z"}};
   std::uint64_t number = 200;
@@ -393,6 +428,54 @@ TEST_F(CollectorRunsTest, KeepsRunsOfClocksThatAreWrong) {
     EXPECT_THAT(run, HasSubstr(start.substr(0, 19)));
     EXPECT_THAT(run, HasSubstr(end.substr(0, 19)));
   }
+}
+
+// One more than LangSmith itself takes.
+TEST_F(CollectorRunsTest, KeepsATraceOfMoreRunsThanLangSmithTakes) {
+  constexpr std::uint64_t kRuns = 25'001;
+  const RunId root = IdOf(1);
+  std::string batch = Head(root, root, Order(root)) + "}";
+  for (std::uint64_t number = 2; number <= kRuns; ++number) {
+    const RunId id = IdOf(number);
+    batch += (batch.empty() ? "" : ",") + Head(id, root, Order(root) + "." + Order(id)) +
+             R"(,"name":"n)" + std::to_string(number) + R"(","parent_run_id":")" + root.ToString() +
+             "\"}";
+    if (number % 5'000 != 0 && number != kRuns) continue;
+    ASSERT_EQ(Send("post", std::exchange(batch, {})), 202);
+  }
+  EXPECT_EQ(Sum("weft_logged_runs_total"), kRuns);
+  EXPECT_THAT(Read(IdOf(kRuns), "n25001"), HasSubstr("\"n25001\""));
+  const HttpResponse page =
+      Fetch(http(), "POST", "/runs/query", kJson, "{\"trace\":\"" + root.ToString() + "\"}");
+  EXPECT_THAT(page.body, HasSubstr("\"next\":\"100:"));
+}
+
+// A soak in small: what one request leaves behind shows after many.
+TEST_F(CollectorRunsTest, RequestsLeaveNoDescriptorsAndNoMemoryBehind) {
+  const auto descriptors = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  std::uint64_t number = 0;
+  const auto send = [&](int requests) {
+    for (int i = 0; i < requests; ++i) {
+      const RunId id = IdOf(++number);
+      ASSERT_EQ(
+          Send("post", Head(id, id, Order(id)) + R"(,"inputs":")" + std::string(2000, 'x') + "\"}"),
+          202);
+      if (i % 10 == 0) Read(id, "inputs");
+      if (i % 10 == 1) {
+        ASSERT_EQ(Send("post", "{}"), 202);
+      }
+    }
+  };
+  send(300);
+  const auto open = descriptors();
+  const std::size_t before = StatusBytes("VmRSS");
+  send(1500);
+  // The last connection may be closed a moment later.
+  EXPECT_LE(descriptors(), open + 3);
+  EXPECT_LT(StatusBytes("VmRSS"), Bound(before + 6 * kMiB));
 }
 
 TEST_F(CollectorRunsTest, ReadsATraceOfAThousandGenerations) {

@@ -315,6 +315,18 @@ TEST(JsonScannerTest, HoldsDepthAndNamesTheByte) {
   EXPECT_EQ(error, "byte 5: expected a value");
 }
 
+TEST(JsonScannerTest, FindsTheEndOfWhatIsTooDeepWhenAskedTo) {
+  std::string error;
+  const std::string deep = std::string(500, '[') + R"("]\"", {"a":NaN})" + std::string(500, ']');
+  EXPECT_EQ(CheckJsonOfAnyDepth("[" + deep + ",1]", &error), JsonState::kValid) << error;
+  EXPECT_EQ(CheckJsonOfAnyDepth("[" + deep + ",NaN]", &error), JsonState::kRepairable);
+  EXPECT_EQ(RepairJson("[" + deep + ",NaN]", JsonDepth::kAny), "[" + deep + ",null]");
+  EXPECT_EQ(CheckJsonOfAnyDepth("[" + deep, &error), JsonState::kInvalid);
+  EXPECT_EQ(CheckJsonOfAnyDepth("[" + deep.substr(0, 700), &error), JsonState::kInvalid);
+  EXPECT_EQ(CheckJsonOfAnyDepth(std::string(10'000, '['), &error), JsonState::kInvalid);
+  EXPECT_EQ(CheckJsonOfAnyDepth("[" + deep + " 1]", &error), JsonState::kInvalid);
+}
+
 TEST(JsonScannerTest, ReplacesEachInvalidSequenceOnce) {
   for (const auto& [broken, repaired] : std::vector<std::pair<std::string, std::string>>{
            {"\"\xFF\"", "\"\xEF\xBF\xBD\""},

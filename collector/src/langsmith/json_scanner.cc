@@ -102,8 +102,24 @@ void JsonScanner::Replace(const char* first, const char* last, std::string_view 
   copied_ = last;
 }
 
+// Objects and arrays are not told apart: that would take memory for each level.
+bool JsonScanner::SkipDeepValue() {
+  std::size_t levels = 0;
+  do {
+    if (next_ == end_) return Fail("ends inside an object or array");
+    if (*next_ == '"') {
+      if (!String()) return false;
+      continue;
+    }
+    if (*next_ == '{' || *next_ == '[') ++levels;
+    if (*next_ == '}' || *next_ == ']') --levels;
+    ++next_;
+  } while (levels > 0);
+  return true;
+}
+
 bool JsonScanner::Push(bool is_object) {
-  if (depth_ + entered_ >= kMaxJsonDepth) return Fail("nested deeper than 256");
+  if (IsTooDeep()) return Fail("nested deeper than 256");
   is_object_[depth_++] = is_object;
   return true;
 }
@@ -114,7 +130,10 @@ bool JsonScanner::SkipValue() {
     SkipBlanks();
     if (next_ == end_) return Fail("ends where a value was expected");
     const char c = *next_;
-    if (c == '{' || c == '[') {
+    const bool is_container = c == '{' || c == '[';
+    if (is_container && any_depth_ && IsTooDeep()) {
+      if (!SkipDeepValue()) return false;
+    } else if (is_container) {
       if (!Push(c == '{')) return false;
       ++next_;
       SkipBlanks();
@@ -340,6 +359,18 @@ bool JsonScanner::Finish() {
   return true;
 }
 
+namespace {
+
+JsonState Judge(JsonScanner scanner, std::string* error) {
+  if (!scanner.SkipValue() || !scanner.Finish()) {
+    *error = scanner.error();
+    return JsonState::kInvalid;
+  }
+  return scanner.defects() == 0 ? JsonState::kValid : JsonState::kRepairable;
+}
+
+}  // namespace
+
 JsonState CheckJson(std::string_view text, std::size_t readable_after, std::string* error) {
   // SDKs send these by the million.
   if (text == "{}" || text == "[]" || text == "null") return JsonState::kValid;
@@ -349,18 +380,20 @@ JsonState CheckJson(std::string_view text, std::size_t readable_after, std::stri
       return JsonState::kValid;
     }
   }
-  JsonScanner scanner(text);
-  if (!scanner.SkipValue() || !scanner.Finish()) {
-    *error = scanner.error();
-    return JsonState::kInvalid;
-  }
-  return scanner.defects() == 0 ? JsonState::kValid : JsonState::kRepairable;
+  return Judge(JsonScanner(text), error);
 }
 
-std::string RepairJson(std::string_view text) {
+JsonState CheckJsonOfAnyDepth(std::string_view text, std::string* error) {
+  JsonScanner scanner(text);
+  scanner.AllowAnyDepth();
+  return Judge(scanner, error);
+}
+
+std::string RepairJson(std::string_view text, JsonDepth depth) {
   std::string repaired;
   repaired.reserve(text.size());
   JsonScanner scanner(text, &repaired);
+  if (depth == JsonDepth::kAny) scanner.AllowAnyDepth();
   scanner.SkipValue();
   scanner.Finish();
   return repaired;

@@ -37,6 +37,9 @@ class JsonScanner {
         copied_(text.data()),
         repaired_(repaired) {}
 
+  /// From now on what is nested too deep is no error: of it only the end is looked for.
+  void AllowAnyDepth() { any_depth_ = true; }
+
   /// Walks one value of any kind.
   bool SkipValue();
 
@@ -61,6 +64,8 @@ class JsonScanner {
   bool NextItem(char closing);
   bool Fail(const char* what);
   void SkipBlanks();
+  bool IsTooDeep() const { return depth_ + entered_ >= kMaxJsonDepth; }
+  bool SkipDeepValue();
   bool Push(bool is_object);
   bool Scalar();
   bool Key();
@@ -81,10 +86,12 @@ class JsonScanner {
   std::size_t depth_ = 0;
   std::size_t entered_ = 0;
   bool first_item_ = false;
+  bool any_depth_ = false;
   std::bitset<kMaxJsonDepth> is_object_;
 };
 
 enum class JsonState : std::uint8_t { kValid, kRepairable, kInvalid };
+enum class JsonDepth : std::uint8_t { kLimited, kAny };
 
 /// Judges a whole document once: simdjson for the usual case, the scanner for what simdjson refuses
 /// or would need much memory for. `error` is filled for kInvalid.
@@ -93,8 +100,12 @@ enum class JsonState : std::uint8_t { kValid, kRepairable, kInvalid };
 /// 64 the scanner does all the work.
 JsonState CheckJson(std::string_view text, std::size_t readable_after, std::string* error);
 
+/// The same of a document in which parts may be nested too deep, which are to be judged on their
+/// own; the scanner does the work.
+JsonState CheckJsonOfAnyDepth(std::string_view text, std::string* error);
+
 /// The text with its defects replaced. The text must not be kInvalid.
-std::string RepairJson(std::string_view text);
+std::string RepairJson(std::string_view text, JsonDepth depth = JsonDepth::kLimited);
 
 /// The characters of a JSON string given with its quotes; nothing for other values.
 std::optional<std::string> JsonStringValue(std::string_view json);

@@ -277,14 +277,17 @@ void Decoder::RejectPart(const FormPart& part, std::string reason) {
 
 absl::Status Decoder::ReadBatch() {
   std::string error;
-  const JsonState state = CheckJson(source_, body_.readable_after, &error);
+  JsonState state = CheckJson(source_, body_.readable_after, &error);
+  // A run that is nested too deep is rejected alone.
+  if (state == JsonState::kInvalid) state = CheckJsonOfAnyDepth(source_, &error);
   if (state == JsonState::kInvalid) return absl::InvalidArgumentError("body: " + error);
   if (state == JsonState::kRepairable) {
-    repaired_body_ = RepairJson(source_);
+    repaired_body_ = RepairJson(source_, JsonDepth::kAny);
     source_offset_ = Append(PartField::kRun, repaired_body_).offset;
     source_ = repaired_body_;
   }
   JsonScanner scanner(source_);
+  scanner.AllowAnyDepth();
   if (!scanner.EnterObject()) return absl::InvalidArgumentError("body: expected a JSON object");
   bool known = false;
   while (const auto member = scanner.NextMember()) {
@@ -302,6 +305,7 @@ absl::Status Decoder::ReadBatch() {
 
 void Decoder::AddElements(OpKind kind, std::string_view label, std::string_view array) {
   JsonScanner scanner(array);
+  scanner.AllowAnyDepth();
   scanner.EnterArray();
   for (std::size_t i = 0; const auto element = scanner.NextElement(); ++i) {
     AddRun(kind, RunId{}, label, i, *element);
