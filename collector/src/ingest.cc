@@ -222,21 +222,20 @@ class LogIngest final : public Ingest {
   }
 
   absl::Status ParkAll(const IngestBatch& batch, IngestStats& stats) {
+    if (batch.rejected.empty()) return absl::OkStatus();
+    std::vector<JsonObject> entries;
     for (const RejectedOp& rejected : batch.rejected) {
-      JsonObject entry;
+      JsonObject& entry = entries.emplace_back();
       entry["time"] = IsoTime(NowMicroseconds());
       entry["receiver"] = kReceiverNames[static_cast<std::size_t>(batch.header.receiver)];
       SetBytes(entry, "reason", rejected.reason);
       entry["key"] = HexId(batch.header.key_id);
       if (!batch.header.tenant.empty()) entry["tenant"] = batch.header.tenant;
       SetBytes(entry, "bytes", rejected.bytes);
-      const absl::Status status = parked_->Park(entry);
-      if (absl::IsResourceExhausted(status)) {
-        ++stats.parked_unkept;
-      } else if (!status.ok()) {
-        return status;
-      }
     }
+    const absl::StatusOr<std::size_t> unkept = parked_->Park(entries);
+    if (!unkept.ok()) return unkept.status();
+    stats.parked_unkept += *unkept;
     stats.parked += batch.rejected.size();
     return absl::OkStatus();
   }

@@ -6,7 +6,6 @@
 #include <charconv>
 #include <cinttypes>
 #include <cstdio>
-#include <ctime>
 #include <system_error>
 #include <utility>
 
@@ -16,6 +15,7 @@
 
 #include "fold_json.h"
 #include "log_files.h"
+#include "utc_time.h"
 
 namespace weft::collector {
 namespace {
@@ -29,6 +29,11 @@ std::optional<std::uint64_t> ParseHex(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, 16);
   if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return number;
+}
+
+// A full disk has room again; only a full file is final.
+absl::Status OfTheDisk(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) ? absl::UnavailableError(status.message()) : status;
 }
 
 // What a line says of itself; a line without an id gets one made from its text.
@@ -174,13 +179,25 @@ std::uint64_t ParkedFile::FreeId(std::uint64_t id) const {
   return id;
 }
 
-absl::Status ParkedFile::Park(const JsonObject& entry) {
-  ParkedLine line;
-  line.text = boost::json::serialize(entry);
+absl::StatusOr<std::size_t> ParkedFile::Park(const std::vector<JsonObject>& entries) {
+  std::size_t unkept = 0;
   const std::lock_guard lock(mutex_);
-  line.id = FreeId(XXH3_64bits(line.text.data(), line.text.size()));
-  line.text = "{\"id\":\"" + HexId(line.id) + "\"," + line.text.substr(1);
-  return Append(std::move(line));
+  for (const JsonObject& entry : entries) {
+    ParkedLine line;
+    line.text = boost::json::serialize(entry);
+    line.id = FreeId(XXH3_64bits(line.text.data(), line.text.size()));
+    line.text = "{\"id\":\"" + HexId(line.id) + "\"," + line.text.substr(1);
+    const absl::Status status = Append(std::move(line));
+    if (absl::IsResourceExhausted(status)) {
+      ++unkept;
+    } else if (!status.ok()) {
+      return status;
+    }
+  }
+  if (unkept < entries.size()) {
+    if (absl::Status status = Sync(); !status.ok()) return status;
+  }
+  return unkept;
 }
 
 absl::Status ParkedFile::Park(ParkedLine line) {
@@ -194,7 +211,8 @@ absl::Status ParkedFile::Park(ParkedLine line) {
   if (gone_.contains(line.id)) {
     if (absl::Status status = Compact(); !status.ok()) return status;
   }
-  return Append(std::move(line));
+  absl::Status status = Append(std::move(line));
+  return status.ok() ? Sync() : status;
 }
 
 absl::Status ParkedFile::Append(ParkedLine line) {
@@ -211,12 +229,12 @@ absl::Status ParkedFile::Append(ParkedLine line) {
   item.length = line.text.size() - 1;
   item.operations = line.operations;
   item.code = std::move(line.code);
-  absl::Status status = file_.Append(line.text);
-  if (status.ok()) status = file_.Sync();
-  if (status.ok()) Insert(std::move(item));
-  // A full disk has room again; only a full file is final.
-  return absl::IsResourceExhausted(status) ? absl::UnavailableError(status.message()) : status;
+  if (absl::Status status = file_.Append(line.text); !status.ok()) return OfTheDisk(status);
+  Insert(std::move(item));
+  return absl::OkStatus();
 }
+
+absl::Status ParkedFile::Sync() { return OfTheDisk(file_.Sync()); }
 
 std::vector<ParkedFile::Item> ParkedFile::List(std::uint64_t after, std::size_t limit) const {
   const std::lock_guard lock(mutex_);
@@ -346,14 +364,7 @@ void SetBytes(JsonObject& entry, std::string_view name, std::string_view bytes) 
 }
 
 std::string IsoTime(std::uint64_t unix_microseconds) {
-  const auto seconds = static_cast<std::time_t>(unix_microseconds / 1000000);
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  std::array<char, 64> text{};
-  std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ", utc.tm_year + 1900,
-                utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                static_cast<unsigned>(unix_microseconds % 1000000));
-  return text.data();
+  return UtcText(static_cast<std::int64_t>(unix_microseconds), "0000-00-00T00:00:00.000000Z");
 }
 
 }  // namespace weft::collector

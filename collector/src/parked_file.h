@@ -56,8 +56,9 @@ class ParkedFile {
   /// The line is on disk when this returns OK, and before, if its id is there already.
   /// ResourceExhausted when the file is full.
   absl::Status Park(ParkedLine line);
-  /// A line whose id is made from its text.
-  absl::Status Park(const JsonObject& entry);
+  /// Lines whose ids are made from their texts, with one sync for all. Those that find the file
+  /// full are left out: returns how many.
+  absl::StatusOr<std::size_t> Park(const std::vector<JsonObject>& entries);
 
   /// Items in the order in which they were parked, from behind `after` on (0: the first).
   std::vector<Item> List(std::uint64_t after, std::size_t limit) const;
@@ -89,7 +90,9 @@ class ParkedFile {
   absl::Status ApplyMarks();
   absl::Status Mark(std::string_view lines);
   absl::Status Compact();
+  /// Without a sync.
   absl::Status Append(ParkedLine line);
+  absl::Status Sync();
   void Insert(Item item);
   void Erase(std::uint64_t id);
   absl::StatusOr<std::uint64_t> Remove(const std::vector<std::uint64_t>& ids);

@@ -251,6 +251,29 @@ TEST(CollectorDiskTest, AFullDiskRefusesAndGoesOnByItselfOnceThereIsRoom) {
   }
 }
 
+// However many operations of a request are invalid.
+TEST(CollectorDiskTest, WhatIsInvalidInARequestIsSyncedOnce) {
+  const auto calls = [](std::size_t invalid) {
+    Place place;
+    std::uint64_t made = 0;
+    const Ended ended = InChild(place.data, {}, {}, [&](int pipe) {
+      auto line = Pipeline::Open(place.data);
+      if (!line.ok()) ::_exit(5);
+      IngestBatch batch;
+      batch.rejected.resize(invalid, {0, "bad", "{}"});
+      const std::uint64_t before = DiskCalls();
+      bool accepted = false;
+      line->ingest->Accept(std::move(batch),
+                           [&](const absl::Status& status) { accepted = status.ok(); });
+      Tell(pipe, accepted ? DiskCalls() - before : kOpened);
+    });
+    if (!ended.acknowledged.empty()) made = *ended.acknowledged.begin();
+    return made;
+  };
+  EXPECT_EQ(calls(1), 2u) << "a write and a sync";
+  EXPECT_EQ(calls(50), 51u);
+}
+
 TEST(CollectorDiskTest, AReadOnlyFileSystemIsNamedAtTheStart) {
   Place place;
   WriteSome(place.data);

@@ -182,6 +182,25 @@ TEST_F(DestFailuresTest, AWholeFormOverTheTargetsLimitIsCutAtRuns) {
 
 // --- Outages ------------------------------------------------------------------------------------
 
+TEST_F(DestFailuresTest, APatchAfterItsRunWentOutFollowsIt) {
+  AppendRuns(1, 1);
+  Start();
+  ASSERT_TRUE(WaitForDelivered(1));
+  RunOp op;
+  op.kind = OpKind::kPatch;
+  op.run_id = op.trace_id = IdOf(1);
+  std::string payload;
+  AddPart(op, payload, PartField::kRun, RunText(op.run_id, op.trace_id));
+  AddPart(op, payload, PartField::kOutputs, "{\"answer\": 42}");
+  AppendRecord({op}, payload);
+  ASSERT_TRUE(WaitForDelivered(2));
+  const auto requests = langsmith_->Requests();
+  ASSERT_EQ(requests.size(), 2u);
+  EXPECT_TRUE(requests[0].Find("post." + Id(1)));
+  EXPECT_EQ(requests[1].Find("patch." + Id(1) + ".outputs"), "{\"answer\": 42}");
+  ExpectConserved(2);
+}
+
 TEST_F(DestFailuresTest, AnOutageLosesNothingAndEndsWithinItsProbe) {
   const int port = langsmith_->port();
   const std::string url = langsmith_->url();
@@ -557,7 +576,7 @@ TEST(ParkedFileTest, MarksOutliveTheProcessAndLinesDoNotComeBack) {
   const std::filesystem::path path = directory.path() / "parked" / "some.jsonl";
   {
     auto file = ParkedFile::Open(path, 1 << 20).value();
-    for (int i = 0; i < 5; ++i) ASSERT_TRUE(file->Park(JsonObject{{"n", i}}).ok());
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(file->Park({{{"n", i}}}).ok());
     const std::vector<std::uint64_t> ids = file->Ids();
     ASSERT_EQ(ids.size(), 5u);
     EXPECT_EQ(file->Discard({ids[1], 12345}).value(), 1u);
@@ -576,11 +595,10 @@ TEST(ParkedFileTest, AFullFileTakesMoreOnceLinesAreGone) {
   TemporaryDirectory directory;
   auto file = ParkedFile::Open(directory.path() / "some.jsonl", 200).value();
   const JsonObject entry{{"text", std::string(60, 'x')}};
-  ASSERT_TRUE(file->Park(entry).ok());
-  ASSERT_TRUE(file->Park(entry).ok());
-  EXPECT_TRUE(absl::IsResourceExhausted(file->Park(entry)));
+  EXPECT_EQ(file->Park({entry}).value(), 0u);
+  EXPECT_EQ(file->Park({entry, entry}).value(), 1u) << "has no room";
   ASSERT_TRUE(file->Discard({file->Ids()[0]}).ok());
-  EXPECT_TRUE(file->Park(entry).ok());
+  EXPECT_EQ(file->Park({entry}).value(), 0u);
   EXPECT_EQ(file->operations(), 2u);
 }
 

@@ -52,11 +52,11 @@ class ParkedAdminTest : public ::testing::Test {
 
   void ParkReceived(const std::string& reason, const std::string& bytes) {
     ASSERT_TRUE(file_
-                    ->Park(JsonObject{{"time", "2026-11-22T00:00:00.000000Z"},
-                                      {"receiver", "langsmith"},
-                                      {"reason", reason},
-                                      {"key", HexId(7)},
-                                      {"bytes", bytes}})
+                    ->Park({JsonObject{{"time", "2026-11-22T00:00:00.000000Z"},
+                                       {"receiver", "langsmith"},
+                                       {"reason", reason},
+                                       {"key", HexId(7)},
+                                       {"bytes", bytes}}})
                     .ok());
   }
 
@@ -100,7 +100,7 @@ TEST_F(ParkedAdminTest, ListsShowsAndDeletes) {
 }
 
 TEST_F(ParkedAdminTest, ListsPageByPageOfOneDestination) {
-  for (int i = 0; i < 5; ++i) ASSERT_TRUE(other_->Park(JsonObject{{"code", "422"}, {"n", i}}).ok());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(other_->Park({{{"code", "422"}, {"n", i}}}).ok());
   const value first = boost::json::parse(Get("/admin/parked?destination=file%3D%2Fx&limit=3").body);
   ASSERT_EQ(first.at("items").as_array().size(), 3u);
   const std::string last = first.at("items").at(2).at("id").as_string().c_str();
@@ -150,7 +150,7 @@ TEST_F(ParkedAdminTest, TakesAgainWhatIsValidNow) {
 }
 
 TEST_F(ParkedAdminTest, MarksWhatADestinationShallSendAgain) {
-  ASSERT_TRUE(other_->Park(JsonObject{{"code", "422"}}).ok());
+  ASSERT_TRUE(other_->Park({{{"code", "422"}}}).ok());
   const std::string id = HexId(other_->Ids().at(0));
   const HttpResponse answer = Post("/admin/parked/redrive", "{\"ids\":[\"" + id + "\"]}");
   EXPECT_EQ(answer.body, "{\"redriving\":1,\"refused\":0}");
