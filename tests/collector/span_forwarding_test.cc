@@ -12,6 +12,8 @@
 #include <weft/testing/fake_langsmith.h>
 
 #include "destination_support.h"
+#include "destinations/finished_runs.h"
+#include "destinations/placed_spans.h"
 #include "destinations/span_places.h"
 #include "otlp/trace_request.h"
 #include "tracing/otlp_spans.h"
@@ -190,6 +192,7 @@ TEST_F(SpanForwardingTest, AnOrphanGoesBelowTheRootOnceTheTraceIsComplete) {
   auto runs = Runs();
   EXPECT_EQ(Text(runs["post.c"], "parent_run_id"), kTraceText);
   EXPECT_EQ(Text(runs["post.d"], "parent_run_id"), Padded('c'));
+  EXPECT_EQ(destination_->Stats().orphans, 1u) << "c; d's parent came";
 }
 
 TEST_F(SpanForwardingTest, ATraceWithoutARootGetsOneThatTheRealOneReplaces) {
@@ -208,6 +211,7 @@ TEST_F(SpanForwardingTest, ATraceWithoutARootGetsOneThatTheRealOneReplaces) {
   EXPECT_EQ(Text(runs["post.b"], "parent_run_id"), kTraceText);
   EXPECT_EQ(Text(runs["post.c"], "parent_run_id"), kTraceText);
   EXPECT_EQ(destination_->Stats().sent, 2u) << "what was made up is not counted";
+  EXPECT_EQ(destination_->Stats().orphans, 2u);
 
   AppendSpans({{.id = 'r'}, {.id = 'e', .parent = 'r', .start_s = 3}});
   ASSERT_TRUE(WaitForDelivered(4));
@@ -302,6 +306,69 @@ SpanIds Ids(SpanId span, SpanId parent, std::uint64_t trace = 1) {
   ids.run_id = ids.is_root ? ids.trace_id : PaddedRunId(span);
   ids.start_unix_ns = kSecond * 1'000'000'000;
   return ids;
+}
+
+// Has a stage take a record that waits, then deletes that, and asks what became of it.
+Round ExpireWhatWaits(const RecordHeader& header, const std::string& payload, Log& log,
+                      Stage& stage, std::uint64_t& now) {
+  Round round;
+  const auto take = [&](RecordHeader wanted, std::string bytes) {
+    const auto at = AppendNow(log, std::move(wanted), std::move(bytes));
+    ASSERT_TRUE(at.ok()) << at.status();
+    Round::Loaded loaded;
+    loaded.record = log.Read(*at).value();
+    loaded.payload = loaded.record.payload;
+    stage.Take(std::move(loaded), round);
+  };
+  take(header, payload);
+  EXPECT_EQ(stage.waiting(), 1u);
+  // More than a stage keeps at hand, and than the log keeps.
+  for (int i = 0; i < 3; ++i) {
+    RecordHeader large = HeaderFor("");
+    large.receiver = header.receiver;
+    large.decoded_size = 9 << 20;
+    take(large, std::string(large.decoded_size, 'x'));
+  }
+  EXPECT_TRUE(absl::IsNotFound(log.Read({1, 64, 1}).status()));
+  now += 3'600'000'000'000;
+  stage.Release(round);
+  EXPECT_EQ(stage.waiting(), 0u);
+  return round;
+}
+
+TEST_F(SpanForwardingTest, WhatRetentionDeletesWhileItWaitsIsExpired) {
+  LogOptions options = SmallLog(directory_.path() / "small");
+  options.retention_bytes = 1 << 20;
+  std::uint64_t now = 1;
+  const auto clock = [&now] { return now; };
+  {
+    std::shared_ptr<Log> log = Log::Open(options).value();
+    FinishedRuns stage({.log = log, .now = clock});
+    RunOp op;
+    op.run_id = op.trace_id = IdOf(1);
+    std::string payload;
+    AddPart(op, payload, PartField::kRun, RunText(IdOf(1), IdOf(1)));
+    RecordHeader header = HeaderFor(payload);
+    header.ops = {op};
+    const Round round = ExpireWhatWaits(header, payload, *log, stage, now);
+    EXPECT_EQ(round.expired, 1u);
+    EXPECT_EQ(round.filtered, 0u);
+  }
+  options.directory = directory_.path() / "spans";
+  std::shared_ptr<Log> log = Log::Open(options).value();
+  PlacedSpans stage({.log = log, .now = clock});
+  Request request;
+  auto* const span = request.add_resource_spans()->add_scope_spans()->add_spans();
+  span->set_trace_id(std::string(16, 1));
+  span->set_span_id(SpanText('a'));
+  span->set_parent_span_id(SpanText('p'));
+  std::string payload = request.SerializeAsString();
+  RecordHeader header = HeaderFor(payload);
+  header.receiver = Receiver::kOtlp;
+  header.ops = DecodeTraceRequest("", &payload).value().ops;
+  const Round round = ExpireWhatWaits(header, payload, *log, stage, now);
+  EXPECT_EQ(round.expired, 1u);
+  EXPECT_EQ(round.filtered, 0u);
 }
 
 TEST(SpanPlacesTest, MemoryIsBoundedAndWhatWaitsIsNotForgotten) {

@@ -89,6 +89,7 @@ DestinationStats Destination::Impl::Stats() const {
   stats.batches = counts_.batches;
   stats.filtered = filtered_;
   stats.expired = expired_;
+  stats.orphans = orphans_;
   const std::uint64_t done =
       stats.sent + stats.parked + stats.discarded + stats.filtered + stats.expired;
   stats.available = std::max(backlog_ + logged + parked_->operations_from_before(), done);
@@ -161,7 +162,8 @@ bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> onl
   const Position before = lane.at;
   Round round = reader_.Read(before, Limits(lane, only_key), CarriedBy(only_key), lane.stage.get());
   if (round.trouble) Wait(kTroubleWait);
-  if (round.next == before && round.ops.empty() && round.filtered == 0) return false;
+  const std::uint64_t left_out = round.filtered + round.expired;
+  if (round.next == before && round.ops.empty() && left_out == 0) return false;
   if (!round.ops.empty()) {
     std::lock_guard lock(mutex_);
     if (!only_key) oldest_pending_us_ = round.ops.front().received_us;
@@ -186,6 +188,8 @@ bool Destination::Impl::AdvanceLane(Lane& lane, std::optional<std::uint64_t> onl
   }
   lane.at = end;
   lane.filtered += round.filtered;
+  lane.expired += round.expired;
+  lane.orphans += round.orphans;
   Count(shares, end, lane, !only_key);
   if (!Save(lane, !only_key)) {
     Rewind(lane);

@@ -41,6 +41,8 @@ struct Lane {
   bool is_dirty = false;  ///< More happened since:
   Delivery::Counts counts;
   std::uint64_t filtered = 0;
+  std::uint64_t expired = 0;
+  std::uint64_t orphans = 0;
   Clock::time_point retry_at{};
   bool throttled = false;  ///< Not refused: the target takes no more of the key for a while.
   int failures = 0;        ///< In a row, while throttled.
@@ -149,6 +151,7 @@ class Destination::Impl {
   Delivery::Counts counts_;
   std::uint64_t filtered_ = 0;
   std::uint64_t expired_ = 0;
+  std::uint64_t orphans_ = 0;
   std::uint64_t backlog_ = 0;
   std::uint64_t oldest_pending_us_ = 0;
 

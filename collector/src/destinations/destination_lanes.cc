@@ -56,7 +56,7 @@ std::unique_ptr<Stage> Destination::Impl::MakeStage() const {
 void Destination::Impl::Rewind(Lane& lane) {
   lane.at = lane.cursor.position();
   lane.counts = {};
-  lane.filtered = 0;
+  lane.filtered = lane.expired = lane.orphans = 0;
   if (lane.stage) lane.stage->Resume(lane.waiting.Load(lane.at));
 }
 
@@ -85,6 +85,8 @@ bool Destination::Impl::Save(Lane& lane, bool is_main) {
     std::lock_guard lock(mutex_);
     counts_ += std::exchange(lane.counts, {});
     filtered_ += std::exchange(lane.filtered, 0);
+    expired_ += std::exchange(lane.expired, 0);
+    orphans_ += std::exchange(lane.orphans, 0);
   }
   if (is_main) {
     options_.log->SetRequired(name_, waiting.empty() ? lane.at : waiting.front().position);

@@ -13,9 +13,10 @@ namespace {
 // A round that has this much has no room for more.
 constexpr std::uint64_t kRoundBytes = 16ull << 20;
 
-std::uint64_t SystemMicroseconds() {
+// A clock that is set must neither end runs nor keep them.
+std::uint64_t SteadyMicroseconds() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                        std::chrono::system_clock::now().time_since_epoch())
+                                        std::chrono::steady_clock::now().time_since_epoch())
                                         .count());
 }
 
@@ -24,7 +25,7 @@ std::uint64_t Microseconds(std::chrono::milliseconds time) {
 }
 
 FinishedRunsOptions WithClock(FinishedRunsOptions options) {
-  if (!options.now) options.now = SystemMicroseconds;
+  if (!options.now) options.now = SteadyMicroseconds;
   return options;
 }
 
@@ -105,13 +106,13 @@ void FinishedRuns::TakeOp(const RecordCache::Entry& record, std::uint32_t index,
   const bool ended = SaysEnd(op, record->payload);
   const auto known = runs_.find(op.run_id);
   if (known == runs_.end() && ended && op.kind == OpKind::kPost) {
-    Emit({place}, writer);
+    Emit({place}, round, writer);
     return;
   }
   Wait(op, place, ended);
   const Run& run = runs_.at(op.run_id);
   if (!run.posted || !run.ended) return;
-  Emit(run.places, writer);
+  Emit(run.places, round, writer);
   waiting_ -= run.places.size();
   runs_.erase(op.run_id);
 }
@@ -132,13 +133,16 @@ void FinishedRuns::Wait(const RunOp& op, OpPlace place, bool ended) {
   }
 }
 
-void FinishedRuns::Emit(const std::vector<OpPlace>& places, RoundWriter& writer) {
+void FinishedRuns::Emit(const std::vector<OpPlace>& places, Round& round, RoundWriter& writer) {
   std::vector<RecordCache::Entry> records;
   std::vector<FoldOp> ops;
   RunId trace_id;
   for (const OpPlace& place : places) {
     RecordCache::Entry record = records_.Find(place.position);
-    if (record == nullptr) continue;  // retention deleted it
+    if (record == nullptr) {  // retention deleted it
+      ++round.expired;
+      continue;
+    }
     const RunOp& op = record->record.header.ops[place.index];
     if (!op.trace_id.IsNil()) trace_id = op.trace_id;
     ops.push_back({place.position.seq, place.index, &op, record->payload});
@@ -151,17 +155,17 @@ void FinishedRuns::Emit(const std::vector<OpPlace>& places, RoundWriter& writer)
   std::string payload;
   RunOp run = WholeRun(FoldRun(id, trace_id.IsNil() ? id : trace_id, ops, ""), has_error, payload);
   AddAttachments(ops, run, payload);
-  writer.Add(std::move(run), payload, static_cast<std::uint32_t>(places.size()));
+  writer.Add(std::move(run), payload, static_cast<std::uint32_t>(records.size()));
 }
 
 void FinishedRuns::EmitAlone(const std::vector<OpPlace>& places, Round& round) {
-  const RecordCache::Entry record = records_.Find(places.front().position);
-  if (record == nullptr) {
-    round.filtered += places.size();
-    return;
+  for (const OpPlace& place : places) {
+    const RecordCache::Entry record = records_.Find(place.position);
+    if (record == nullptr) continue;
+    RoundWriter writer(round, record->record.header, record->record.position);
+    return Emit(places, round, writer);
   }
-  RoundWriter writer(round, record->record.header, record->record.position);
-  Emit(places, writer);
+  round.expired += places.size();
 }
 
 void FinishedRuns::Release(Round& round) {

@@ -28,7 +28,7 @@ struct FinishedRunsOptions {
   std::chrono::milliseconds max_stray{std::chrono::seconds(60)};
   /// The oldest of more open runs go out unfinished.
   std::size_t max_runs = 1'000'000;
-  /// Microseconds since 1970.
+  /// Microseconds since any time.
   std::function<std::uint64_t()> now{};
 };
 
@@ -59,7 +59,7 @@ class FinishedRuns final : public Stage {
   void TakeOp(const RecordCache::Entry& record, std::uint32_t index, Round& round,
               RoundWriter& writer);
   void Wait(const RunOp& op, OpPlace place, bool ended);
-  void Emit(const std::vector<OpPlace>& places, RoundWriter& writer);
+  void Emit(const std::vector<OpPlace>& places, Round& round, RoundWriter& writer);
   void EmitAlone(const std::vector<OpPlace>& places, Round& round);
   void Expire(std::deque<Deadline>& deadlines, std::uint64_t age_us, bool posted, Round& round);
   bool EmitStored(const Run& run, const RunId& id, Round& round);

@@ -113,7 +113,7 @@ void PlacedSpans::Drain(Round& round) {
     const RecordCache::Entry record = records_.Find(position);
     if (record == nullptr) {  // retention deleted it
       ready_.pop_front();
-      ++round.filtered;
+      ++round.expired;
       continue;
     }
     {
@@ -143,7 +143,11 @@ void PlacedSpans::Settle(const SpanPlaces::Missing& missing, Round& round) {
   bool asked = false;
   for (const SpanId parent : missing.parents) {
     if (FindStored(missing, parent, trace, asked)) continue;
+    Collect();
+    const std::size_t freed = ready_.size();
     const std::optional<RunPlace> root = places_.Adopt(missing, parent);
+    Collect();
+    round.orphans += ready_.size() - freed;
     if (root) EmitMadeUpRoot(*root, missing.sample, round);
   }
 }

@@ -35,6 +35,8 @@ struct Round {
   std::vector<std::uint64_t> key_ids;  ///< Of the operations.
   std::vector<Position> positions;     ///< Of the operations.
   std::uint64_t filtered = 0;          ///< Operations that the destination has no use for.
+  std::uint64_t expired = 0;           ///< Operations that retention deleted while they waited.
+  std::uint64_t orphans = 0;           ///< Spans whose parents never came.
   std::uint64_t bytes = 0;
   Position next;         ///< Where to go on afterwards.
   bool trouble = false;  ///< The log could not be read; a pause is due.

@@ -77,6 +77,7 @@ struct DestinationStats {
   /// Operations of segments that went before they were read. Known once the rest is done.
   std::uint64_t expired = 0;
   std::uint64_t expired_records = 0;
+  std::uint64_t orphans = 0;            ///< Spans whose parents never came; delivered below a root.
   std::uint64_t held_keys = 0;          ///< Keys that the target refuses; their runs wait.
   std::uint64_t oldest_pending_us = 0;  ///< When the oldest waiting run was received; 0 = none.
   std::uint64_t throttled_keys = 0;     ///< Keys of which it takes no more for a while (429).
