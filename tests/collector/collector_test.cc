@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <random>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -13,6 +15,7 @@
 #include <gtest/gtest.h>
 #include <weft/collector/v1/collector.grpc.pb.h>
 
+#include <weft/testing/fake_langsmith.h>
 #include <weft/tracing/run_id.h>
 
 #include "storage_support.h"
@@ -41,7 +44,8 @@ class CollectorTest : public ::testing::Test {
     return collector.ok() ? *std::move(collector) : nullptr;
   }
 
-  static grpc::Status Send(const Collector& collector, RunId id, const std::string& key = "") {
+  static grpc::Status Send(const Collector& collector, RunId id, const std::string& key = "",
+                           const std::string& inputs = "") {
     auto stub = v1::CollectorService::NewStub(
         grpc::CreateChannel(collector.addresses().grpc, grpc::InsecureChannelCredentials()));
     grpc::ClientContext context;
@@ -52,6 +56,7 @@ class CollectorTest : public ::testing::Test {
     operation->set_kind(v1::RunOperation::KIND_POST);
     operation->set_run_id(id.bytes.data(), id.bytes.size());
     operation->set_run("{\"id\":\"" + id.ToString() + "\",\"name\":\"n\"}");
+    if (!inputs.empty()) operation->set_inputs(inputs);
     v1::ExportResponse response;
     return stub->Export(&context, request, &response);
   }
@@ -102,6 +107,57 @@ TEST_F(CollectorTest, IsNotReadyAndRefusesWhileTheDiskIsLow) {
   ASSERT_NE(collector, nullptr);
   EXPECT_FALSE(collector->Ready().ok());
   EXPECT_EQ(Send(*collector, IdOf(1)).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+// More than a destination reads ahead.
+TEST_F(CollectorTest, StopsWithALongQueueForATargetThatIsDownAndGoesOnWhenItIsBack) {
+  constexpr std::uint64_t kQueued = 24;
+  constexpr std::size_t kBytes = 1 << 20;
+  auto langsmith = testing::FakeLangSmith::Start();
+  langsmith->SetDefault({.status = 503});
+  CollectorConfig config = Config();
+  config.segment_size = 4 << 20;
+  config.forward = {{DestinationConfig::Kind::kLangSmith, langsmith->url(), "key"}};
+  std::map<std::string, std::string> sent;
+  {
+    auto collector = Start(config);
+    ASSERT_NE(collector, nullptr);
+    std::mt19937_64 random(1);
+    for (std::uint64_t i = 0; i < kQueued; ++i) {
+      std::string text(kBytes, ' ');
+      for (char& c : text) c = static_cast<char>('0' + random() % 64);
+      std::replace(text.begin(), text.end(), '\\', '/');
+      std::string& inputs = sent[IdOf(i).ToString()];
+      inputs = "{\"text\":\"" + text + "\"}";
+      ASSERT_TRUE(Send(*collector, IdOf(i), "", inputs).ok());
+    }
+    collector->Stop();
+    EXPECT_THAT(collector->Metrics(),
+                HasSubstr("weft_logged_runs_total{receiver=\"weft\"} " + std::to_string(kQueued)));
+  }
+  langsmith->SetDefault({.status = 202});
+  auto collector = Start(config);
+  ASSERT_NE(collector, nullptr);
+  ASSERT_TRUE(langsmith->WaitUntil(
+      [](const testing::FakeLangSmith& fake) { return fake.RunIds().size() == kQueued; },
+      seconds(60)));
+  for (const testing::FakeLangSmith::Request& request : langsmith->Requests()) {
+    for (const auto& [id, inputs] : sent) {
+      const auto part = request.Find("post." + id + ".inputs");
+      EXPECT_TRUE(!part || *part == inputs) << id;
+    }
+  }
+  const std::string dest = "{dest=\"langsmith=" + langsmith->url() + "\"} ";
+  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+  while (std::chrono::steady_clock::now() < deadline &&
+         collector->Metrics().find("weft_dest_lag_runs" + dest + "0\n") == std::string::npos) {
+  }
+  // Counts begin with the process: what lay in the log is what this one had to send.
+  const std::string all = std::to_string(kQueued) + "\n";
+  EXPECT_THAT(collector->Metrics(),
+              AllOf(HasSubstr("weft_dest_logged_runs_total" + dest + all),
+                    HasSubstr("weft_dest_sent_runs_total" + dest + all),
+                    HasSubstr("weft_dest_expired_runs_total" + dest + "0\n")));
 }
 
 TEST_F(CollectorTest, ReloadTakesOverKeysOrNothing) {
