@@ -20,19 +20,20 @@ std::string FeedbackId(const OutgoingOp& op, const Part& part) {
   return JsonStringValue(facts.id).value_or(op.op->run_id.ToString());
 }
 
-std::string PartName(const OutgoingOp& op, const Part& part) {
-  const std::string id = op.op->run_id.ToString();
-  switch (part.field) {
-    case PartField::kFeedback:
-      return "feedback." + FeedbackId(op, part);
-    case PartField::kAttachment:
-      return "attachment." + id + "." + part.name;
-    case PartField::kRun:
-      return std::string(OpName(op.op->kind)) + "." + id;
-    default:
-      return std::string(OpName(op.op->kind)) + "." + id + "." +
-             std::string(PartFieldName(part.field));
+// `post.<id>`, `post.<id>.inputs`, `attachment.<id>.<name>`, `feedback.<id>`
+void WritePartName(const OutgoingOp& op, const Part& part, std::string& name) {
+  if (part.field == PartField::kFeedback) {
+    name = "feedback." + FeedbackId(op, part);
+    return;
   }
+  const bool is_attachment = part.field == PartField::kAttachment;
+  std::array<char, RunId::kTextSize> id;
+  op.op->run_id.Write(id.data());
+  name = is_attachment ? "attachment" : OpName(op.op->kind);
+  name += '.';
+  name.append(id.data(), id.size());
+  const std::string_view rest = is_attachment ? part.name : PartFieldName(part.field);
+  if (!rest.empty() || is_attachment) (name += '.') += rest;
 }
 
 }  // namespace
@@ -44,11 +45,12 @@ internal::FormData MakeForm(std::span<const OutgoingOp> ops) {
   }
   internal::FormData form;
   form.Reserve(size);
+  std::string name;
   for (const OutgoingOp& op : ops) {
     for (const Part& part : op.op->parts) {
       const bool attachment = part.field == PartField::kAttachment;
-      form.Append(PartName(op, part), attachment ? part.mime_type : "application/json",
-                  op.Text(part));
+      WritePartName(op, part, name);
+      form.Append(name, attachment ? part.mime_type : "application/json", op.Text(part));
     }
   }
   return form;

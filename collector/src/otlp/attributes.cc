@@ -5,6 +5,8 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <functional>
+#include <utility>
 
 #include <absl/strings/escaping.h>
 
@@ -171,8 +173,11 @@ std::uint64_t Attributes::BitOf(std::string_view key) {
 void Attributes::Sort() {
   bits_ = 0;
   for (const Entry& entry : entries_) bits_ |= BitOf(entry.key);
-  std::stable_sort(entries_.begin(), entries_.end(),
-                   [](const Entry& a, const Entry& b) { return a.key < b.key; });
+  // Equal keys keep their order: it is that of their places in the message.
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    const int order = a.key.compare(b.key);
+    return order != 0 ? order < 0 : std::less<>()(a.key.data(), b.key.data());
+  });
   // Of equal keys the last stays.
   const auto kept = std::unique(entries_.rbegin(), entries_.rend(),
                                 [](const Entry& a, const Entry& b) { return a.key == b.key; });

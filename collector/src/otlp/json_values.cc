@@ -9,13 +9,6 @@
 namespace weft::collector {
 namespace {
 
-std::string_view Trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
-
 // Most texts are prose.
 bool MayBeJson(std::string_view text) {
   constexpr std::string_view kFirst = "{[\"-0123456789tfnN";
@@ -23,6 +16,13 @@ bool MayBeJson(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
 
 std::optional<std::string> ParsedJson(std::string_view text) {
   text = Trimmed(text);

@@ -11,7 +11,10 @@ namespace weft::collector {
 
 /// Attributes that hold JSON as text, as the SDKs send what OpenTelemetry has no type for.
 
-/// The text as JSON, on one value and valid; nothing when it is no JSON.
+/// The text without the blanks of JSON at its ends.
+std::string_view Trimmed(std::string_view text);
+
+/// The text as JSON, one value and valid; nothing when it is no JSON.
 std::optional<std::string> ParsedJson(std::string_view text);
 
 /// Whether JSON text is an object, or an array.

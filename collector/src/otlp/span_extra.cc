@@ -28,6 +28,8 @@ constexpr std::string_view kServicePrefixes[] = {"rpc.", "http.", "server.", "cl
 // Members by key, the last word counts; values are JSON.
 class Members {
  public:
+  Members() { members_.reserve(16); }
+
   void Set(std::string_view key, std::string json) {
     const auto known = std::find_if(members_.begin(), members_.end(),
                                     [&](const auto& member) { return member.first == key; });

@@ -8,7 +8,7 @@
 
 namespace weft::collector {
 
-/// What of a span goes to `extra`, and what models used (docs/collector.md, "Spans as runs"). What
+/// What of a span goes to `extra`, and what models used (docs/spans-as-runs.md). What
 /// was used is marked.
 
 /// Parameters of a model or tool call: a JSON object or empty.

@@ -19,13 +19,11 @@ namespace json = boost::json;
 using Type = AttributeValue::Type;
 
 struct Names {
-  std::string key, score, label, explanation;
+  std::string_view key, score, label, explanation;
 };
 
-Names EvaluationNames() {
-  const std::string prefix = "gen_ai.evaluation.";
-  return {prefix + "name", prefix + "score.value", prefix + "score.label", prefix + "explanation"};
-}
+constexpr Names kEvaluation = {"gen_ai.evaluation.name", "gen_ai.evaluation.score.value",
+                               "gen_ai.evaluation.score.label", "gen_ai.evaluation.explanation"};
 
 class FeedbackWriter {
  public:
@@ -44,10 +42,10 @@ class FeedbackWriter {
     object.AddText("trace_id", place_.trace_id.ToString());
     object.AddText("key", key);
     attributes.MarkUsed(names.key);
-    const std::pair<std::string_view, const std::string*> members[] = {
-        {"score", &names.score}, {"value", &names.label}, {"comment", &names.explanation}};
+    const std::pair<std::string_view, std::string_view> members[] = {
+        {"score", names.score}, {"value", names.label}, {"comment", names.explanation}};
     for (const auto& [member, name] : members) {
-      const AttributeValue value = attributes.Take(*name);
+      const AttributeValue value = attributes.Take(name);
       if (value.type != Type::kNone) object.Add(member, value.Json());
     }
     list_.push_back(object.Take());
@@ -71,14 +69,14 @@ std::string TextIn(const json::object& object, std::string_view key) {
 
 std::vector<std::string> FeedbackOf(SpanView& span, const RunPlace& place) {
   FeedbackWriter feedback(place);
-  const Names evaluation = EvaluationNames();
-  feedback.Add(span.attributes, evaluation);
-  for (SpanEvent& event : span.events) event.used |= feedback.Add(event.attributes, evaluation);
-  for (std::size_t n = 0;; ++n) {
+  feedback.Add(span.attributes, kEvaluation);
+  for (SpanEvent& event : span.events) event.used |= feedback.Add(event.attributes, kEvaluation);
+  const bool annotated = !span.attributes.Under("annotations.").empty();
+  for (std::size_t n = 0; annotated; ++n) {
     const std::string prefix = "annotations." + std::to_string(n) + ".annotation.";
-    const Names names = {prefix + "name", prefix + "score", prefix + "label",
-                         prefix + "explanation"};
-    if (!feedback.Add(span.attributes, names)) break;
+    const std::string name = prefix + "name", score = prefix + "score", label = prefix + "label",
+                      explanation = prefix + "explanation";
+    if (!feedback.Add(span.attributes, {name, score, label, explanation})) break;
   }
   return feedback.Take();
 }

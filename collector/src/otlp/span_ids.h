@@ -24,7 +24,7 @@ struct SpanSlices {
 SpanSlices SlicesOf(const RunOp& op, std::string_view payload);
 
 /// What a span says about its place: OpenTelemetry's ids, and LangSmith's where attributes name
-/// them (docs/collector.md, "Spans as runs").
+/// them (docs/spans-as-runs.md).
 ///
 /// `run_id` and `trace_id` are what the span alone can tell. What it is in its trace, and who its
 /// parent is, depends on other spans: SpanTree.

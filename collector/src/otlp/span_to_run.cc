@@ -2,6 +2,7 @@
 #include "otlp/span_to_run.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "langsmith/run_facts.h"
@@ -17,7 +18,13 @@
 namespace weft::collector {
 namespace {
 
-std::string TimeOf(std::uint64_t unix_ns) { return JsonString(IsoTime(unix_ns / 1000)); }
+std::string TimeOf(std::uint64_t unix_ns) { return IsoTime(unix_ns / 1000); }
+
+void AddId(std::string_view key, const RunId& id, JsonObjectWriter& out) {
+  std::array<char, RunId::kTextSize> text;
+  id.Write(text.data());
+  out.AddText(key, {text.data(), text.size()});
+}
 
 bool IsNewToken(std::string_view name) {
   return name == "gen_ai.first_token" || name.ends_with("new_token");
@@ -35,6 +42,7 @@ class RunWriter {
     run.is_root = place_.parent_run_id.IsNil();
     run.has_error = op_.has_error;
     run.project = op_.project;
+    run.parts.reserve(4);
   }
 
   SpanRun Write() {
@@ -81,17 +89,15 @@ class RunWriter {
   std::string RunObject() {
     Attributes& attributes = span_.attributes;
     JsonObjectWriter run;
-    run.AddText("id", place_.run_id.ToString());
-    run.AddText("trace_id", place_.trace_id.ToString());
-    if (!place_.parent_run_id.IsNil()) {
-      run.AddText("parent_run_id", place_.parent_run_id.ToString());
-    }
+    AddId("id", place_.run_id, run);
+    AddId("trace_id", place_.trace_id, run);
+    if (!place_.parent_run_id.IsNil()) AddId("parent_run_id", place_.parent_run_id, run);
     if (!place_.dotted_order.empty()) run.AddText("dotted_order", place_.dotted_order);
     run.AddText("name", RunNameOf(span_));
     run.AddText("run_type", span_.run_type);
-    run.Add("start_time", TimeOf(Start()));
+    run.AddText("start_time", TimeOf(Start()));
     if (const std::uint64_t end = span_.ids.end_unix_ns; end != 0) {
-      run.Add("end_time", TimeOf(std::max(Start(), end)));
+      run.AddText("end_time", TimeOf(std::max(Start(), end)));
     }
     if (!op_.project.empty()) run.AddText("session_name", op_.project);
     AddText("session_id", {"langsmith.trace.session_id", "ai.telemetry.metadata.ls_project_id"},
@@ -130,7 +136,7 @@ class RunWriter {
       if (event.used) continue;
       JsonObjectWriter object;
       object.AddText("name", IsNewToken(event.name) ? "new_token" : event.name);
-      object.Add("time", TimeOf(event.time_unix_ns));
+      object.AddText("time", TimeOf(event.time_unix_ns));
       JsonObjectWriter kwargs;
       for (const Attributes::Entry& entry : event.attributes.all()) {
         kwargs.Add(entry.key, AttributeValue::Read(entry.value).Json());

@@ -2,9 +2,9 @@
 #include "otlp/span_tree.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <utility>
+
+#include "utc_time.h"
 
 namespace weft::collector {
 namespace {
@@ -15,19 +15,7 @@ constexpr std::size_t kMaxOrderBytes = 32u << 10;
 
 }  // namespace
 
-std::string TimeOfPart(std::int64_t unix_us) {
-  const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(unix_us)};
-  const auto day = std::chrono::floor<std::chrono::days>(time);
-  const std::chrono::year_month_day date(day);
-  const std::chrono::hh_mm_ss clock(time - day);
-  char text[48];
-  const int size = std::snprintf(
-      text, sizeof text, "%04d%02u%02uT%02d%02d%02d%06dZ", static_cast<int>(date.year()),
-      static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-      static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
-      static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
-  return {text, static_cast<std::size_t>(size)};
-}
+std::string TimeOfPart(std::int64_t unix_us) { return UtcText(unix_us, "00000000T000000000000Z"); }
 
 std::string_view LastTime(std::string_view order) {
   const std::size_t dot = order.rfind('.');

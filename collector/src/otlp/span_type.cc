@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "otlp/json_values.h"
 #include "otlp/proto_reader.h"
 
 namespace weft::collector {
@@ -68,13 +69,6 @@ std::string_view TypeFrom(Attributes& attributes, std::string_view key,
   const std::string_view type = Look(table, Lower(attributes.Text(key)));
   if (!type.empty()) attributes.MarkUsed(key);
   return type;
-}
-
-std::string_view Trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
 void AddTag(std::string_view tag, std::vector<std::string>& tags) {

@@ -9,7 +9,7 @@
 
 namespace weft::collector {
 
-/// LangSmith's run type of a span (docs/collector.md, "Spans as runs"); a value that is not known
+/// LangSmith's run type of a span (docs/spans-as-runs.md); a value that is not known
 /// somewhere leaves the choice to the next place.
 std::string_view RunTypeOf(Attributes& attributes);
 

@@ -8,7 +8,7 @@
 namespace weft::collector {
 
 /// Inputs and outputs of a span's run, each a JSON object or empty. The first place that has any
-/// wins (docs/collector.md, "Spans as runs"); what was used is marked. `span.run_type` must be set.
+/// wins (docs/spans-as-runs.md); what was used is marked. `span.run_type` must be set.
 std::string RunInputsOf(SpanView& span);
 std::string RunOutputsOf(SpanView& span);
 
