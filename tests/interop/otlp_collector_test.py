@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenTelemetry's SDK and LangSmith's in OpenTelemetry mode, against the collector."""
+"""OpenTelemetry's SDKs and LangSmith's in OpenTelemetry mode, against the collector."""
 
 import json
+import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 import unittest
 
@@ -16,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
-from support import CLEAN_ENVIRONMENT, CollectorCase
+from support import CLEAN_ENVIRONMENT, HERE, PEERS, CollectorCase
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PROGRAM = textwrap.dedent("""
@@ -73,7 +76,7 @@ class OtlpCollectorTest(CollectorCase):
                     pass
         provider.shutdown()
 
-    def check(self):
+    def check(self, has_stack=True):
         roots = self.read("ls")
         self.assertEqual([root["name"] for root in roots], ["root"])
         runs = self.read("show", roots[0]["id"])
@@ -84,7 +87,9 @@ class OtlpCollectorTest(CollectorCase):
         self.assertEqual(tool["parent_run_id"], chat["id"])
         self.assertTrue(tool["dotted_order"].startswith(chat["dotted_order"] + "."))
         self.assertEqual([run["status"] for run in runs], ["success", "success", "error"])
-        self.assertTrue(tool["error"].startswith("boom\n\nStacktrace:\n"))
+        self.assertEqual(tool["error"].split("\n")[0], "boom")
+        if has_stack:
+            self.assertTrue(tool["error"].startswith("boom\n\nStacktrace:\n"))
         self.assertEqual(chat["run_type"], "llm")
         metadata = chat["extra"]["metadata"]
         self.assertEqual(metadata["usage_metadata"]["input_tokens"], 7)
@@ -97,6 +102,38 @@ class OtlpCollectorTest(CollectorCase):
     def test_spans_over_http(self):
         self.send(OTLPSpanExporter(f"http://{self.otlp_http_address}/v1/traces", compression=Compression.Gzip))
         self.check()
+
+    def run_peer(self, *arguments, cwd=None):
+        subprocess.run(
+            [str(argument) for argument in arguments], env=CLEAN_ENVIRONMENT, cwd=cwd, check=True, timeout=60
+        )
+
+    def send_from_javascript(self, protocol, address):
+        # Node looks for packages beside the program.
+        folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / "node_modules").symlink_to(PEERS / "js" / "node_modules")
+        shutil.copy(HERE / "otel_program.mjs", folder)
+        self.run_peer("node", "otel_program.mjs", protocol, address, cwd=folder)
+
+    def test_javascript_over_grpc(self):
+        self.send_from_javascript("grpc", self.grpc_address)
+        self.check()
+
+    def test_javascript_over_http_as_json(self):
+        self.send_from_javascript("json", self.otlp_http_address)
+        self.check()
+
+    def test_javascript_over_http_as_protobuf(self):
+        self.send_from_javascript("protobuf", self.otlp_http_address)
+        self.check()
+
+    def test_go_over_grpc(self):
+        self.run_peer(PEERS / "bin" / "otel_go", "grpc", self.grpc_address)
+        self.check(has_stack=False)
+
+    def test_go_over_http(self):
+        self.run_peer(PEERS / "bin" / "otel_go", "http", self.otlp_http_address)
+        self.check(has_stack=False)
 
     def test_langsmith_sdk_in_opentelemetry_mode(self):
         environment = {
