@@ -2,7 +2,6 @@
 #include <weft/collector/log.h>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -18,13 +17,12 @@ namespace weft::collector {
 namespace {
 
 constexpr std::uint64_t kGiB = 1ull << 30;
-// Three slices a record and its padding; the kernel takes 1024 slices a call.
 constexpr std::size_t kMaxGroupRecords = 250;
+// Readers that are further behind read from the files.
+constexpr std::uint64_t kRecentBytes = 16ull << 20;
 constexpr std::chrono::milliseconds kSpaceCheckEvery{250};
 constexpr std::chrono::seconds kSpaceRetry{1};
 constexpr std::array<char, kRecordAlignment> kPadding{};
-
-iovec Slice(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
 bool IsNoSpace(const absl::Status& status) {
   return absl::IsResourceExhausted(status);  // ENOSPC and EDQUOT
@@ -48,7 +46,9 @@ LogImpl::LogImpl(LogOptions options, FileSystem& files, File lock)
     : options_(std::move(options)),
       files_(files),
       lock_(std::move(lock)),
-      segments_(options_.directory, files) {}
+      segments_(options_.directory, files),
+      recent_(kRecentBytes),
+      active_file_(files) {}
 
 LogImpl::~LogImpl() { Close(); }
 
@@ -66,24 +66,26 @@ absl::Status LogImpl::Start() {
   }
   absl::StatusOr<File> file = OpenFile(active_->path, O_RDWR);
   if (!file.ok()) return file.status();
-  active_file_ = *std::move(file);
   write_offset_ = active_->end_offset;
   next_seq_ = active_->end_seq;
   // What a crash left behind the last record goes, so that the room behind it is zeros again.
-  if (::ftruncate(active_file_.fd(), static_cast<off_t>(write_offset_)) != 0) {
+  if (::ftruncate(file->fd(), static_cast<off_t>(write_offset_)) != 0) {
     return FileError("cannot cut", active_->path, errno);
   }
-  if (!ReadSalt(active_file_.fd())) {
+  if (!ReadSalt(file->fd())) {
     std::string header = SegmentHeader(active_->first_seq, segments_.salt());
-    if (::pwrite(active_file_.fd(), header.data(), header.size(), 0) < 0) {
+    if (::pwrite(file->fd(), header.data(), header.size(), 0) < 0) {
       return FileError("cannot write", active_->path, errno);
     }
   }
   std::uint64_t bytes = std::max(options_.segment_bytes, write_offset_);
   // Without room the segment stays as long as it is; the next append asks for a new one.
-  if (files_.Allocate(active_file_.fd(), bytes) != 0) bytes = write_offset_;
-  if (::fsync(active_file_.fd()) != 0) return FileError("cannot sync", active_->path, errno);
+  if (files_.Allocate(file->fd(), bytes) != 0) bytes = write_offset_;
+  if (::fsync(file->fd()) != 0) return FileError("cannot sync", active_->path, errno);
   active_->file_bytes = bytes;
+  if (absl::Status status = active_file_.Open(active_->path, write_offset_); !status.ok()) {
+    return status;
+  }
   durable_end_ = active_->end();
 
   writer_ = std::thread([this] { WriteLoop(); });
@@ -94,9 +96,11 @@ absl::Status LogImpl::Start() {
 void LogImpl::Append(RecordHeader header, std::string payload, Done done) {
   Pending pending;
   pending.header = header.Encode();
-  pending.payload = std::move(payload);
+  pending.record = std::make_shared<Record>();
+  pending.record->header = std::move(header);
+  pending.record->payload = std::move(payload);
   pending.done = std::move(done);
-  std::uint64_t length = kFrameBytes + pending.header.size() + pending.payload.size();
+  std::uint64_t length = kFrameBytes + pending.header.size() + pending.record->payload.size();
   if (length > kMaxRecordBytes) {
     pending.done(absl::InvalidArgumentError("record is larger than 1 GiB"));
     return;
@@ -104,7 +108,7 @@ void LogImpl::Append(RecordHeader header, std::string payload, Done done) {
   pending.frame.length = static_cast<std::uint32_t>(length);
   pending.frame.header_length = static_cast<std::uint32_t>(pending.header.size());
   pending.frame.header_crc = Crc32c(segments_.salt(), pending.header);
-  pending.frame.payload_crc = Crc32c(segments_.salt(), pending.payload);
+  pending.frame.payload_crc = Crc32c(segments_.salt(), pending.record->payload);
 
   absl::Status refusal = Ready();
   if (refusal.ok()) {
@@ -194,18 +198,18 @@ absl::Status LogImpl::WriteGroup(Group& group) {
   }
   if (status.ok()) {
     std::vector<std::array<char, kFrameBytes>> frames(group.size());
-    std::vector<iovec> parts;
+    std::vector<std::string_view> parts;
     parts.reserve(4 * group.size());
     for (std::size_t i = 0; i < group.size(); ++i) {
       Pending& pending = group[i];
       pending.frame.seq = next_seq_ + i;
       pending.frame.Write(segments_.salt(), frames[i].data());
-      parts.push_back(Slice({frames[i].data(), kFrameBytes}));
-      parts.push_back(Slice(pending.header));
-      parts.push_back(Slice(pending.payload));
-      parts.push_back(Slice({kPadding.data(), pending.bytes() - pending.frame.length}));
+      parts.emplace_back(frames[i].data(), kFrameBytes);
+      parts.emplace_back(pending.header);
+      parts.emplace_back(pending.record->payload);
+      parts.emplace_back(kPadding.data(), pending.bytes() - pending.frame.length);
     }
-    status = WriteBytes(std::move(parts), bytes);
+    status = WriteBytes(parts, bytes);
   }
   if (!status.ok()) {
     std::lock_guard lock(mutex_);
@@ -216,21 +220,8 @@ absl::Status LogImpl::WriteGroup(Group& group) {
   return status;
 }
 
-absl::Status LogImpl::WriteBytes(std::vector<iovec> parts, std::uint64_t bytes) {
-  std::uint64_t offset = write_offset_;
-  for (std::size_t first = 0; first < parts.size();) {
-    ssize_t put = files_.Write(active_file_.fd(), &parts[first],
-                               static_cast<int>(parts.size() - first), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return absl::ErrnoToStatus(put < 0 ? errno : EIO, "write failed");
-    offset += static_cast<std::uint64_t>(put);
-    auto left = static_cast<std::size_t>(put);
-    while (first < parts.size() && left >= parts[first].iov_len) left -= parts[first++].iov_len;
-    if (left != 0) {
-      parts[first].iov_base = static_cast<char*>(parts[first].iov_base) + left;
-      parts[first].iov_len -= left;
-    }
-  }
+absl::Status LogImpl::WriteBytes(std::span<const std::string_view> parts, std::uint64_t bytes) {
+  if (absl::Status status = active_file_.Append(parts); !status.ok()) return status;
   Clock::time_point start = Clock::now();
   if (files_.SyncData(active_file_.fd()) != 0) return absl::ErrnoToStatus(errno, "sync failed");
   write_offset_ += bytes;
@@ -253,12 +244,12 @@ absl::Status LogImpl::MakeRoom(std::uint64_t bytes) {
   if (absl::Status status = Seal(); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<Segment>> next = segments_.Create(next_seq_, size);
   if (!next.ok()) return next.status();
-  absl::StatusOr<File> file = OpenFile((*next)->path, O_RDWR);
-  if (!file.ok()) return file.status();
+  if (absl::Status status = active_file_.Open((*next)->path, kSegmentHeaderBytes); !status.ok()) {
+    return status;
+  }
   // Readers may step to the next segment now that it is there.
   active_->sealed.store(true, std::memory_order_release);
   active_ = *std::move(next);
-  active_file_ = *std::move(file);
   write_offset_ = kSegmentHeaderBytes;
   std::lock_guard lock(mutex_);
   durable_end_ = active_->end();
@@ -278,14 +269,26 @@ absl::Status LogImpl::Seal() {
   return absl::OkStatus();
 }
 
-void LogImpl::Publish(const Group& group) {
+void LogImpl::Publish(Group& group) {
+  std::uint64_t offset = active_->end_offset;
+  for (Pending& pending : group) {
+    Record& record = *pending.record;
+    record.position = {active_->first_seq, offset, pending.frame.seq};
+    offset += pending.bytes();
+    record.next = {active_->first_seq, offset, pending.frame.seq + 1};
+    recent_.Add(std::move(pending.record));
+  }
   next_seq_ += group.size();
   active_->end_seq.store(next_seq_, std::memory_order_release);
   active_->end_offset.store(write_offset_, std::memory_order_release);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   durable_end_ = active_->end();
   appended_records_ += group.size();
   no_space_ = absl::OkStatus();
+  // To wake a thread costs as much as many records do: it is done for those that go on now.
+  if (durable_end_.seq <= awaited_) return;
+  awaited_ = kNobody;
+  lock.unlock();
   durable_.notify_all();
 }
 
@@ -314,6 +317,10 @@ absl::StatusOr<Record> LogImpl::ReadHeader(Position position) const {
   return segments_.Read(position, false);
 }
 
+std::shared_ptr<const Record> LogImpl::Recent(Position position) const {
+  return recent_.Find(position.seq);
+}
+
 Position LogImpl::Begin() const { return segments_.First()->begin(); }
 
 Position LogImpl::DurableEnd() const {
@@ -331,8 +338,12 @@ std::vector<SegmentInfo> LogImpl::Segments() const {
 }
 
 bool LogImpl::WaitForRecord(Position position, std::chrono::milliseconds timeout) const {
+  const Clock::time_point deadline = Clock::now() + timeout;
   std::unique_lock lock(mutex_);
-  durable_.wait_for(lock, timeout, [&] { return closing_ || durable_end_.seq > position.seq; });
+  while (!closing_ && durable_end_.seq <= position.seq) {
+    awaited_ = std::min(awaited_, position.seq);
+    if (durable_.wait_until(lock, deadline) == std::cv_status::timeout) break;
+  }
   return durable_end_.seq > position.seq;
 }
 

@@ -13,7 +13,9 @@
 
 #include <weft/collector/log.h>
 
+#include "log_block_writer.h"
 #include "log_files.h"
+#include "log_recent.h"
 #include "log_segments.h"
 
 namespace weft::collector {
@@ -30,6 +32,7 @@ class LogImpl final : public Log {
   absl::Status Ready() const override;
   absl::StatusOr<Record> Read(Position position) const override;
   absl::StatusOr<Record> ReadHeader(Position position) const override;
+  std::shared_ptr<const Record> Recent(Position position) const override;
   Position Begin() const override;
   Position DurableEnd() const override;
   std::vector<SegmentInfo> Segments() const override;
@@ -42,8 +45,8 @@ class LogImpl final : public Log {
  private:
   struct Pending {
     Frame frame;
-    std::string header;
-    std::string payload;
+    std::string header;  ///< Encoded.
+    std::shared_ptr<Record> record;
     Done done;
     std::uint64_t bytes() const { return frame.padded_length(); }
   };
@@ -59,8 +62,8 @@ class LogImpl final : public Log {
   absl::Status WriteGroup(Group& group);
   absl::Status MakeRoom(std::uint64_t bytes);
   absl::Status Seal();
-  absl::Status WriteBytes(std::vector<iovec> parts, std::uint64_t bytes);
-  void Publish(const Group& group);
+  absl::Status WriteBytes(std::span<const std::string_view> parts, std::uint64_t bytes);
+  void Publish(Group& group);
   void Answer(Group& group, const absl::Status& status);
 
   absl::Status CheckSpace() const;
@@ -74,11 +77,12 @@ class LogImpl final : public Log {
   FileSystem& files_;
   const File lock_;
   mutable SegmentSet segments_;
+  RecentRecords recent_;
   std::uint64_t min_free_bytes_ = 0;
 
   // The writer's own.
   std::shared_ptr<Segment> active_;
-  File active_file_;
+  BlockWriter active_file_;
   std::uint64_t write_offset_ = 0;
   std::uint64_t next_seq_ = 1;
 
@@ -94,6 +98,8 @@ class LogImpl final : public Log {
   absl::Status no_space_;  // until retry_at_: no room for a segment
   Clock::time_point retry_at_;
   Position durable_end_;
+  static constexpr std::uint64_t kNobody = ~std::uint64_t{0};
+  mutable std::uint64_t awaited_ = kNobody;  // the first that WaitForRecord waits for
   std::map<std::string, Position> required_;
   std::uint64_t expired_records_ = 0;
   std::uint64_t appended_records_ = 0;

@@ -31,6 +31,7 @@ void LogImpl::Retain() {
     std::uint64_t expired = 0;
     if (!MayDelete(*oldest, total, expired)) return;
     // A file that cannot be deleted is out of the set and is found again at the next start.
+    recent_.ForgetBefore(oldest->end_seq);
     if (!segments_.RemoveFirst().ok()) return;
     std::lock_guard lock(mutex_);
     expired_records_ += expired;

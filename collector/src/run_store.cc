@@ -21,6 +21,9 @@ namespace {
 
 // How soon the threads see that they must stop.
 constexpr std::chrono::milliseconds kPoll{100};
+// Not each record is worth waking up for.
+constexpr std::chrono::milliseconds kGather{5};
+constexpr std::uint64_t kGatheredRecords = 64;
 constexpr std::chrono::seconds kRebuildPatience{2};
 
 // Two threads: the follower indexes what is written, from the start of the segment that was the
@@ -101,6 +104,14 @@ class RunStoreImpl final : public RunStore {
     return StoreReader(*log_, index_, index_mutex_);
   }
 
+  // What was just written is still in memory.
+  absl::StatusOr<std::shared_ptr<const Record>> HeaderAt(const Position& at) const {
+    if (auto recent = log_->Recent(at)) return recent;
+    absl::StatusOr<Record> record = log_->ReadHeader(at);
+    if (!record.ok()) return record.status();
+    return std::make_shared<const Record>(*std::move(record));
+  }
+
   void Follow() {
     SegmentSummary summary;
     Position at = backfill_end_;
@@ -108,32 +119,34 @@ class RunStoreImpl final : public RunStore {
     bool whole = at.seq == segment;  // the summary has all records of the segment
     while (!stopping_) {
       const Position end = log_->DurableEnd();
-      absl::StatusOr<Record> record = log_->ReadHeader(at);
-      if (absl::IsNotFound(record.status())) {  // retention overtook the follower
+      const absl::StatusOr<std::shared_ptr<const Record>> found = HeaderAt(at);
+      if (absl::IsNotFound(found.status())) {  // retention overtook the follower
         at = log_->Begin();
         continue;
       }
-      if (!record.ok()) {
+      if (!found.ok()) {
         // Damaged records before the end are not waited for.
-        if (absl::IsOutOfRange(record.status())) Advance(std::max(at, end));
-        log_->WaitForRecord(end, kPoll);
+        if (absl::IsOutOfRange(found.status())) Advance(std::max(at, end));
+        if (!log_->WaitForRecord(end, kPoll)) continue;
+        log_->WaitForRecord({end.segment, end.offset, end.seq + kGatheredRecords}, kGather);
         continue;
       }
-      if (record->position.segment != segment) {
+      const Record& record = **found;
+      if (record.position.segment != segment) {
         // Without a summary the segment is read when asked, and gets one at the next start.
         if (whole) Save(summary, segment);
         whole = true;
         summary = SegmentSummary();
-        segment = record->position.segment;
+        segment = record.position.segment;
         std::unique_lock lock(index_mutex_);
         index_.ForgetBefore(log_->Begin());
       }
-      summary.Add(record->header);
+      summary.Add(record.header);
       {
         std::unique_lock lock(index_mutex_);
-        index_.Add(*record, false);
+        index_.Add(record, false);
       }
-      at = record->next;
+      at = record.next;
       Advance(at);
     }
   }

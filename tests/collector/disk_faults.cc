@@ -216,8 +216,11 @@ ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
 ssize_t pwritev(int fd, const iovec* parts, int count, off_t offset) {
   const auto real = REAL(pwritev);
   if (state == nullptr || !Watches(PathOf(fd))) return real(fd, parts, count, offset);
+  // Half of whole sectors, for what goes past the page cache.
+  const iovec first_half{parts->iov_base, parts->iov_len / 2 & ~std::size_t{511}};
   return Watched("pwritev", true, [&](bool half) {
-    return real(fd, parts, half ? (count + 1) / 2 : count, offset);
+    return half && count == 1 ? real(fd, &first_half, 1, offset)
+                              : real(fd, parts, half ? (count + 1) / 2 : count, offset);
   });
 }
 

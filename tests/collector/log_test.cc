@@ -100,6 +100,59 @@ TEST(LogTest, ARecordMayBeLargerThanASegment) {
   EXPECT_EQ(ReadAll(*log), written);
 }
 
+// Records end anywhere in the blocks that the file is written in.
+TEST(LogTest, RecordsOfAnySizeAreReadBackAfterEachStart) {
+  TemporaryDirectory directory;
+  LogOptions options = SmallLog(directory.path());
+  options.segment_bytes = 8 << 20;
+  std::vector<std::string> written;
+  for (const std::size_t size : {1, 3900, 4096, 4095, 1 << 20, 8, (3 << 20) + 5, 5000}) {
+    auto log = OpenLog(options);
+    for (const char text : {'a', 'b'}) {
+      written.emplace_back(size, text);
+      ASSERT_TRUE(AppendNow(*log, written.back()).ok());
+    }
+    ASSERT_EQ(ReadAll(*log), written) << size;
+  }
+}
+
+TEST(LogTest, WhatWasJustWrittenIsInMemory) {
+  TemporaryDirectory directory;
+  auto log = OpenLog(SmallLog(directory.path()));
+  RecordHeader header = HeaderFor("two");
+  header.ops.push_back({.run_id = IdOf(1), .trace_id = IdOf(1), .project = "p"});
+  ASSERT_TRUE(AppendNow(*log, std::string(70 << 10, '1')).ok());
+  const absl::StatusOr<Position> two = AppendNow(*log, header, "two");
+  ASSERT_TRUE(two.ok());
+  const std::shared_ptr<const Record> first = log->Recent(log->Begin());
+  ASSERT_NE(first, nullptr);
+  const std::shared_ptr<const Record> second = log->Recent(first->next);
+  ASSERT_NE(second, nullptr);
+  const absl::StatusOr<Record> read = log->Read(*two);
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(second->header, read->header);
+  EXPECT_EQ(second->payload, read->payload);
+  EXPECT_EQ(second->position.offset, read->position.offset);
+  EXPECT_EQ(second->next.offset, read->next.offset);
+  EXPECT_EQ(second->next, log->DurableEnd());
+  EXPECT_EQ(log->Recent(second->next), nullptr) << "it is not written yet";
+
+  log.reset();
+  log = OpenLog(SmallLog(directory.path()));
+  EXPECT_EQ(log->Recent(*two), nullptr) << "it was written by another process";
+}
+
+TEST(LogTest, KeepsABoundedPartInMemory) {
+  TemporaryDirectory directory;
+  LogOptions options = SmallLog(directory.path());
+  options.segment_bytes = 8 << 20;
+  auto log = OpenLog(options);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(AppendNow(*log, std::string(2 << 20, 'x')).ok());
+  EXPECT_EQ(log->Recent(log->Begin()), nullptr);
+  EXPECT_NE(log->Recent({0, 0, 10}), nullptr);
+  EXPECT_TRUE(log->Read(log->Begin()).ok());
+}
+
 TEST(LogTest, ManyThreadsAppendWhileOthersRead) {
   TemporaryDirectory directory;
   auto log = OpenLog(SmallLog(directory.path()));

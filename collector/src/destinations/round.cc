@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "destinations/round.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -44,35 +45,41 @@ Round RoundReader::Read(Position from, const RoundLimits& limits, const Carries&
   round.next = from;
   if (stage != nullptr) stage->Release(round);
   std::optional<Clock::time_point> deadline;
+  bool waited = false;
   while (!stopping_ && round.ops.size() < limits.operations && round.bytes < kReadAheadBytes &&
          round.next < limits.end) {
     if (Add(carries, limits.whole, stage, round)) continue;
     // What is there goes out soon, but not one by one.
-    if (round.trouble || round.ops.empty() || round.ops.size() >= limits.batch) break;
+    if (waited || round.trouble || round.ops.empty() || round.ops.size() >= limits.batch) break;
     if (!deadline) deadline = Clock::now() + limits.linger;
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(*deadline - Clock::now());
-    if (left.count() <= 0 || !log_->WaitForRecord(round.next, left)) break;
+    // Not for each record: for as many as fill the batch, if they are like those that are here.
+    const std::uint64_t records = std::max<std::uint64_t>(round.next.seq - from.seq, 1);
+    Position enough = round.next;
+    enough.seq += (limits.batch - round.ops.size()) * records / round.ops.size();
+    waited = !log_->WaitForRecord(enough, left);
   }
   return round;
 }
 
-void RoundReader::AddOps(const Round::Loaded& loaded, const Record* whole, Round& round) {
-  const RecordHeader& header = loaded.record.header;
+void RoundReader::AddOps(const Record& record, std::string_view payload, const Record* whole,
+                         Round& round) {
+  const RecordHeader& header = record.header;
   for (const RunOp& op : header.ops) {
     OutgoingOp outgoing;
     outgoing.op = &op;
-    outgoing.payload = loaded.payload;
+    outgoing.payload = payload;
     outgoing.received_us = header.received_us;
-    outgoing.seq = loaded.record.position.seq;
+    outgoing.seq = record.position.seq;
     outgoing.receiver = header.receiver;
     outgoing.record_ops = static_cast<std::uint32_t>(header.ops.size());
     outgoing.whole = whole;
     round.ops.push_back(outgoing);
     round.key_ids.push_back(header.key_id);
-    round.positions.push_back(loaded.record.position);
+    round.positions.push_back(record.position);
   }
-  round.bytes += loaded.payload.size() + loaded.record.payload.size();
+  round.bytes += whole != nullptr ? record.payload.size() : payload.size();
   round.bytes += header.ops.size() * kOpOverheadBytes;
 }
 
@@ -80,6 +87,21 @@ void RoundReader::AddOps(const Round::Loaded& loaded, const Record* whole, Round
 bool RoundReader::Add(const Carries& carries, const BatchLimits& whole, Stage* stage,
                       Round& round) {
   const Position at = round.next;
+  if (const std::shared_ptr<const Record> recent = log_->Recent(at)) {
+    const RecordHeader& header = recent->header;
+    round.next = recent->next;
+    if (carries && !carries(header.key_id)) return true;
+    const bool goes_whole = GoesWhole(header, whole);
+    const bool staged = stage != nullptr && stage->Takes(header.receiver);
+    if (staged || (!goes_whole && header.coding != PayloadCoding::kIdentity)) {
+      Take(*recent, whole, stage, round);
+    } else {
+      round.recent.push_back(recent);
+      AddOps(*recent, goes_whole ? std::string_view() : recent->payload,
+             goes_whole ? recent.get() : nullptr, round);
+    }
+    return true;
+  }
   // Payloads of other keys need not be read.
   absl::StatusOr<Record> record = carries ? log_->ReadHeader(at) : log_->Read(at);
   if (carries && record.ok() && carries(record->header.key_id)) {
@@ -100,32 +122,33 @@ bool RoundReader::Add(const Carries& carries, const BatchLimits& whole, Stage* s
     return false;
   }
   round.next = record->next;
-  if (carries && !carries(record->header.key_id)) return true;
-  const bool staged = stage != nullptr && stage->Takes(record->header.receiver);
-  if (!staged && GoesWhole(record->header, whole)) {
+  if (!carries || carries(record->header.key_id)) Take(*std::move(record), whole, stage, round);
+  return true;
+}
+
+void RoundReader::Take(Record record, const BatchLimits& whole, Stage* stage, Round& round) {
+  const bool staged = stage != nullptr && stage->Takes(record.header.receiver);
+  if (!staged && GoesWhole(record.header, whole)) {
     Round::Loaded& loaded = round.records.emplace_back();
-    loaded.record = *std::move(record);
-    AddOps(loaded, &loaded.record, round);
-    return true;
+    loaded.record = std::move(record);
+    AddOps(loaded.record, {}, &loaded.record, round);
+    return;
   }
-  const bool plain = record->header.coding == PayloadCoding::kIdentity;
-  absl::StatusOr<std::string> payload = plain ? std::move(record->payload) : record->Decoded();
+  const bool plain = record.header.coding == PayloadCoding::kIdentity;
+  absl::StatusOr<std::string> payload = plain ? std::move(record.payload) : record.Decoded();
   if (!payload.ok()) {
     LogLine(LogLevel::kError, "a record cannot be decoded and is left out",
-            {{"dest", spec_}, {"seq", std::to_string(record->position.seq)}});
+            {{"dest", spec_}, {"seq", std::to_string(record.position.seq)}});
     ++expired_records_;
-    return true;
+    return;
   }
   Round::Loaded loaded;
-  loaded.record = *std::move(record);
+  loaded.record = std::move(record);
   loaded.payload = *std::move(payload);
   loaded.record.payload = std::string();
-  if (staged) {
-    stage->Take(std::move(loaded), round);
-    return true;
-  }
-  AddOps(round.records.emplace_back(std::move(loaded)), nullptr, round);
-  return true;
+  if (staged) return stage->Take(std::move(loaded), round);
+  const Round::Loaded& kept = round.records.emplace_back(std::move(loaded));
+  AddOps(kept.record, kept.payload, nullptr, round);
 }
 
 std::uint64_t RoundReader::Count(Position from, Position end, const Carries& carries) const {

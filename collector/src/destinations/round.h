@@ -29,7 +29,9 @@ struct Round {
     std::string payload;  ///< Decoded.
   };
 
-  std::deque<Loaded> records;        ///< Operations point into them.
+  std::deque<Loaded> records;  ///< Operations point into them.
+  /// As records, of those that need not be read: the log's own.
+  std::vector<std::shared_ptr<const Record>> recent;
   std::deque<std::string> unpacked;  ///< Payloads of records that were to go whole and cannot.
   std::vector<OutgoingOp> ops;
   std::vector<std::uint64_t> key_ids;  ///< Of the operations.
@@ -73,7 +75,9 @@ class RoundReader {
 
  private:
   bool Add(const Carries& carries, const BatchLimits& whole, Stage* stage, Round& round);
-  static void AddOps(const Round::Loaded& loaded, const Record* whole, Round& round);
+  void Take(Record record, const BatchLimits& whole, Stage* stage, Round& round);
+  static void AddOps(const Record& record, std::string_view payload, const Record* whole,
+                     Round& round);
 
   const std::shared_ptr<Log> log_;
   const std::string spec_;

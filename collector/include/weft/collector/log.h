@@ -87,6 +87,10 @@ class Log {
   /// The same without the payload, which stays empty.
   virtual absl::StatusOr<Record> ReadHeader(Position position) const = 0;
 
+  /// The record at `position` when it was written so lately that it is still in memory, else null:
+  /// what follows the log asks here first. The same as Read gives, without its cost.
+  virtual std::shared_ptr<const Record> Recent(Position /*position*/) const { return nullptr; }
+
   /// The oldest record that is kept, and where the next durable one will be. Equal when empty.
   virtual Position Begin() const = 0;
   virtual Position DurableEnd() const = 0;
