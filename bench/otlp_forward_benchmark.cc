@@ -3,10 +3,13 @@
 // are acknowledged, and measured until the target has them.
 //
 //   otlp_forward_benchmark [--spans N] [--per-request N] [--bytes N] [--http] [--langsmith]
-//                          [--clients N] [--directory DIR]
+//                          [--clients N] [--one-core] [--directory DIR]
 //
 // In over gRPC, or HTTP (--http); out over OTLP with gRPC, or to LangSmith (--langsmith). Sender,
 // collector and target are processes of their own; the figure is the collector's CPU time.
+// --one-core: the collector has one core. Beside it, of gRPC, is what a server costs that answers
+// the same requests and keeps nothing.
+#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +30,7 @@
 #include <boost/beast/http.hpp>
 
 #include <weft/collector/collector.h>
+#include <weft/collector/process.h>
 #include <weft/tracing/internal/proto_writer.h>
 
 #include "collector_load.h"
@@ -53,6 +57,7 @@ struct Settings {
   int clients = 8;
   bool http = false;
   bool langsmith = false;
+  bool one_core = false;
   fs::path directory = fs::current_path();
 };
 
@@ -133,8 +138,17 @@ tcp::endpoint EndpointOf(const std::string& address) {
           static_cast<std::uint16_t>(std::stoi(address.substr(colon + 1)))};
 }
 
+void StayOnCore(int core) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  CPU_SET(core, &cores);
+  if (::sched_setaffinity(0, sizeof cores, &cores) != 0) Die("sched_setaffinity");
+}
+
 // Takes every request and forgets it.
-void ServeOtlp(const Tell& listening) {
+void ServeOtlp(bool one_core, const Tell& listening) {
+  if (one_core) StayOnCore(0);
+  weft::collector::PrepareProcess();
   struct Forget final : grpc::ServerGenericBidiReactor {
     Forget() { StartRead(&bytes); }
     void OnReadDone(bool ok) override {
@@ -185,8 +199,11 @@ void ServeLangSmith(const Tell& listening) {
   for (;;) std::thread(AnswerLangSmith, acceptor.accept()).detach();
 }
 
-void ServeCollector(const fs::path& data, const std::string& target, bool langsmith,
+void ServeCollector(const Settings& settings, const fs::path& data, const std::string& target,
                     const Tell& listening) {
+  if (settings.one_core) StayOnCore(1);
+  weft::collector::PrepareProcess();
+  const bool langsmith = settings.langsmith;
   using weft::collector::DestinationConfig;
   weft::collector::CollectorConfig config;
   config.data = data;
@@ -277,6 +294,8 @@ Settings ParseSettings(int argc, char** argv) {
       settings.directory = value();
     } else if (option == "--http") {
       settings.http = true;
+    } else if (option == "--one-core") {
+      settings.one_core = true;
     } else if (option == "--langsmith") {
       settings.langsmith = true;
     } else {
@@ -286,7 +305,19 @@ Settings ParseSettings(int argc, char** argv) {
   return settings;
 }
 
-void Measure(const Settings& settings, const Server& collector) {
+void SendAll(const Settings& settings, bool over_http, const std::string& address,
+             const std::vector<std::string>& requests) {
+  std::atomic<std::size_t> next{0};
+  std::vector<std::thread> clients;
+  for (int i = 0; i < settings.clients; ++i) {
+    clients.emplace_back([&] {
+      over_http ? SendOverHttp(address, requests, next) : SendOverGrpc(address, requests, next);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+}
+
+void Measure(const Settings& settings, const Server& collector, const Server& target) {
   std::istringstream addresses(collector.address());
   std::string grpc_address, otlp_address, http_address;
   addresses >> grpc_address >> otlp_address >> http_address;
@@ -301,15 +332,7 @@ void Measure(const Settings& settings, const Server& collector) {
   const double spans = static_cast<double>(requests.size()) * settings.per_request;
   const double cpu = collector.CpuSeconds();
   const auto started = Clock::now();
-  std::atomic<std::size_t> next{0};
-  std::vector<std::thread> clients;
-  for (int i = 0; i < settings.clients; ++i) {
-    clients.emplace_back([&] {
-      settings.http ? SendOverHttp(otlp_address, requests, next)
-                    : SendOverGrpc(grpc_address, requests, next);
-    });
-  }
-  for (std::thread& client : clients) client.join();
+  SendAll(settings, settings.http, settings.http ? otlp_address : grpc_address, requests);
   const std::chrono::duration<double> accepted = Clock::now() - started;
   while (Metric(http_address, "weft_dest_sent_runs_total") < spans) {
     if (Clock::now() - started > std::chrono::minutes(3)) Die("not delivered in time");
@@ -322,6 +345,11 @@ void Measure(const Settings& settings, const Server& collector) {
       settings.http ? "HTTP" : "gRPC", settings.langsmith ? "LangSmith" : "gRPC", bytes / spans,
       settings.per_request, (collector.CpuSeconds() - cpu) / spans * 1e6, spans / accepted.count(),
       spans / delivered.count(), collector.PeakMegabytes());
+  if (settings.http || settings.langsmith) return;
+  const double bare = target.CpuSeconds();
+  SendAll(settings, false, target.address(), requests);
+  std::printf("  a server of gRPC that keeps nothing: %.2f CPU s per million spans\n",
+              (target.CpuSeconds() - bare) / spans * 1e6);
 }
 
 }  // namespace
@@ -333,12 +361,12 @@ int main(int argc, char** argv) {
   {
     // Before gRPC has threads in this process.
     const Server target([&](const Tell& listening) {
-      settings.langsmith ? ServeLangSmith(listening) : ServeOtlp(listening);
+      settings.langsmith ? ServeLangSmith(listening) : ServeOtlp(settings.one_core, listening);
     });
     const Server collector([&](const Tell& listening) {
-      ServeCollector(data, target.address(), settings.langsmith, listening);
+      ServeCollector(settings, data, target.address(), listening);
     });
-    Measure(settings, collector);
+    Measure(settings, collector, target);
   }
   fs::remove_all(data);
 }

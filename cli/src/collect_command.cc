@@ -16,12 +16,12 @@
 #include <thread>
 #include <tuple>
 
-#include <absl/synchronization/mutex.h>
 #include <grpc/support/log.h>
 #include <boost/json.hpp>
 
 #include <weft/collector/collector.h>
 #include <weft/collector/config.h>
+#include <weft/collector/process.h>
 #include <weft/collector/process_log.h>
 
 namespace weft::cli {
@@ -231,8 +231,7 @@ int CollectCommand(std::span<const std::string_view> args) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   gpr_set_log_function(LogGrpc);
-  // Debian's build of Abseil looks for cycles of locks, which costs gRPC 2 % of a call.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  collector::PrepareProcess();
   const collector::ConfigReport report =
       collector::ExamineConfig(args, collector::ProcessEnvironment());
   for (const absl::Status& problem : report.problems) PrintError(problem);
