@@ -113,6 +113,15 @@ std::string BytesOf(const grpc::ByteBuffer& buffer) {
   return bytes;
 }
 
+// Takes the bytes over: gRPC may hold them longer than the call takes.
+grpc::ByteBuffer BufferOf(std::string bytes) {
+  auto* const owned = new std::string(std::move(bytes));
+  const grpc::Slice slice(
+      owned->data(), owned->size(), [](void* string) { delete static_cast<std::string*>(string); },
+      owned);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
 /// By the method's name and with bytes, because generated code of the same names may be in the
 /// program.
 class GrpcTransport final : public OtlpTransport {
@@ -132,9 +141,8 @@ class GrpcTransport final : public OtlpTransport {
     for (const auto& [name, value] : headers_) context.AddMetadata(name, value);
     if (timeout_.count() > 0) context.set_deadline(system_clock::now() + timeout_);
     if (gzip_) context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
-    const grpc::Slice slice(request);
     const auto call =
-        stub_.PrepareUnaryCall(&context, kMethod, grpc::ByteBuffer(&slice, 1), &completions_);
+        stub_.PrepareUnaryCall(&context, kMethod, BufferOf(std::move(request)), &completions_);
     call->StartCall();
     grpc::ByteBuffer reply;
     grpc::Status status;

@@ -161,8 +161,19 @@ class OtlpSink final : public Sink {
     std::uint64_t generation = 0;  ///< Of the configuration.
   };
 
+  // What the records of spans take.
+  static std::size_t SizeOf(std::span<const OutgoingOp> ops) {
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      const bool is_new = i == 0 || ops[i].payload.data() != ops[i - 1].payload.data();
+      if (IsSpan(ops[i]) && is_new) size += ops[i].payload.size();
+    }
+    return std::min(size, kMaxRequestBytes);
+  }
+
   static absl::StatusOr<std::string> RequestOf(std::span<const OutgoingOp> ops) {
     std::string request;
+    request.reserve(SizeOf(ops));
     OtlpRequest runs(JsonObject{});
     while (!ops.empty()) {
       std::size_t count = 1;
