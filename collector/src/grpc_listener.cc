@@ -22,6 +22,7 @@ namespace {
 
 constexpr int kMaxMetadataBytes = 64 << 10;
 constexpr int kMinPingIntervalMs = 5'000;
+constexpr int kFrameBytes = 1 << 20;
 constexpr std::array kServices = {"weft.collector.v1.CollectorService", OtlpReceiver::kService,
                                   "grpc.health.v1.Health",
                                   "grpc.reflection.v1alpha.ServerReflection"};
@@ -93,6 +94,9 @@ absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::Start(GrpcListenerOp
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Batches are large: in few frames, and without waiting for leave to send the next ones.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kFrameBytes);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.RegisterService(listener->receiver_.service());
   builder.RegisterService(listener->otlp_.service());
@@ -117,7 +121,8 @@ void GrpcListener::BeginStop(std::chrono::milliseconds patience) {
   if (server_->server == nullptr || server_->stopper.joinable()) return;
   receiver_.Drain();
   otlp_.Drain();
-  server_->stopper = std::thread([server = server_->server.get(), patience] {
+  server_->stopper = std::thread([this, server = server_->server.get(), patience] {
+    if (patience.count() > 0) otlp_.AwaitQuiet();
     server->Shutdown(std::chrono::system_clock::now() + patience);
     server->Wait();
   });

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A collector that receives spans, and what can be read of them.
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -145,6 +147,30 @@ TEST_F(OtlpReceiveTest, WhatWasAcknowledgedIsThereAfterARestart) {
   EXPECT_EQ(Names(kOtelTraceId), "span 1, span 2, span 3");
 }
 
+TEST_F(OtlpReceiveTest, OfSeveralSpansWithoutAParentEachIsFoundByTheIdItIsListedWith) {
+  Start();
+  TraceRequest first, second;
+  AddSpan(first, 1, 0);
+  AddSpan(second, 2, 0);
+  AddSpan(second, 3, 2);
+  ASSERT_TRUE(Export(first).ok());
+  ASSERT_TRUE(Export(second).ok());
+  for (const bool again : {false, true}) {
+    const json::array runs = Runs(kOtelTraceId);
+    ASSERT_EQ(runs.size(), 3u);
+    for (const json::value& run : runs) {
+      const std::string id(run.at("id").as_string());
+      const HttpResponse found = Fetch(collector_->addresses().http, "GET", "/runs/" + id);
+      ASSERT_EQ(found.status, 200) << id << " " << found.body;
+      EXPECT_EQ(json::parse(found.body), run);
+    }
+    EXPECT_EQ(runs[1].at("id"), "00000000-0000-0000-0000-000000000002");
+    if (again) break;
+    collector_.reset();
+    Start();
+  }
+}
+
 TEST_F(OtlpReceiveTest, InvalidSpansAreCountedAndReportedAndTheOthersKept) {
   Start();
   TraceRequest request;
@@ -192,6 +218,36 @@ TEST_F(OtlpReceiveTest, AnswersGrpcAsClientsExpect) {
   stub.UnaryCall(&context, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", {},
                  &garbage, &answer, [&](grpc::Status status) { done.set_value(status); });
   EXPECT_EQ(done.get_future().get().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+// CANCELLED would tell clients that somebody gave the request up.
+TEST_F(OtlpReceiveTest, ClientsAreToldToComeAgainWhenItStops) {
+  Start();
+  auto stub = TraceService::NewStub(
+      grpc::CreateChannel(collector_->addresses().grpc, grpc::InsecureChannelCredentials()));
+  TraceRequest request;
+  AddSpan(request, 1, 0);
+  constexpr int kClients = 4;
+  std::atomic<int> answered{0};
+  std::vector<grpc::Status> last(kClients);
+  std::vector<std::thread> clients;
+  for (grpc::Status& status : last) {
+    clients.emplace_back([&] {
+      do {
+        grpc::ClientContext context;
+        context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+        ExportTraceServiceResponse response;
+        status = stub->Export(&context, request, &response);
+        ++answered;
+      } while (status.ok());
+    });
+  }
+  while (answered < 20) std::this_thread::yield();
+  collector_->Stop();
+  for (std::thread& client : clients) client.join();
+  for (const grpc::Status& status : last) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+  }
 }
 
 TEST_F(OtlpReceiveTest, IsUnavailableWhileTheDiskIsLow) {

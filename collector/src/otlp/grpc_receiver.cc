@@ -2,7 +2,9 @@
 #include "otlp/grpc_receiver.h"
 
 #include <atomic>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,11 @@
 
 namespace weft::collector {
 namespace {
+
+// A server that is shut down answers what arrives in that moment with CANCELLED. So the clients
+// that are busy are refused before, and when none of them has come for so long it is shut down.
+constexpr std::chrono::milliseconds kQuiet{100};
+constexpr std::chrono::seconds kMaxNoise{1};
 
 constexpr char kMethod[] = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
@@ -90,11 +97,14 @@ grpc::Status StatusOf(const absl::Status& status) {
 struct OtlpReceiverState {
   explicit OtlpReceiverState(OtlpReceiverOptions given) : options(std::move(given)) {}
 
+  using Clock = std::chrono::steady_clock;
+
   void Refuse(std::string_view reason) { options.ingest->CountRefused(Receiver::kOtlp, reason, 1); }
 
   const OtlpReceiverOptions options;
   std::atomic<std::uint64_t> inflight_bytes{0};
   std::atomic<bool> draining{false};
+  std::atomic<Clock::time_point> last_request{Clock::time_point::min()};
 };
 
 // As generated code registers a raw callback method, but without the generated messages.
@@ -127,6 +137,7 @@ class OtlpReceiver::Service final : public grpc::Service {
   grpc::Status Receive(const grpc::CallbackServerContext& context, const grpc::ByteBuffer& request,
                        grpc::ServerUnaryReactor* reactor, grpc::ByteBuffer* response) {
     const OtlpReceiverOptions& options = state_->options;
+    state_->last_request = OtlpReceiverState::Clock::now();
     std::string key = KeyOf(context);
     if (options.accepts_key && !options.accepts_key(key)) {
       state_->Refuse("unauthenticated");
@@ -175,6 +186,15 @@ OtlpReceiver::~OtlpReceiver() = default;
 grpc::Service* OtlpReceiver::service() { return service_.get(); }
 
 void OtlpReceiver::Drain() { service_->state().draining = true; }
+
+void OtlpReceiver::AwaitQuiet() const {
+  const auto deadline = OtlpReceiverState::Clock::now() + kMaxNoise;
+  for (;;) {
+    const auto until = std::min(deadline, service_->state().last_request.load() + kQuiet);
+    if (OtlpReceiverState::Clock::now() >= until) return;
+    std::this_thread::sleep_until(until);
+  }
+}
 
 std::uint64_t OtlpReceiver::inflight_bytes() const { return service_->state().inflight_bytes; }
 

@@ -41,6 +41,10 @@ class OtlpReceiver {
   /// New requests are refused.
   void Drain();
 
+  /// After Drain: waits until no request came for a moment, a second at most. Who calls without a
+  /// pause has been refused then, and the server may be shut down.
+  void AwaitQuiet() const;
+
   std::uint64_t inflight_bytes() const;
 
  private:
