@@ -87,6 +87,11 @@ absl::Status SegmentSet::LearnSalt() {
       salt_ = *salt;
       return absl::OkStatus();
     }
+    // Written to, or set aside, it would be lost to the version that can read it.
+    if (IsOfOtherVersion((*file)->fd())) {
+      return absl::FailedPreconditionError(at->second->path.string() +
+                                           " was written by a version of weft with another format");
+    }
   }
   salt_ = std::random_device()();
   // Without the salt nothing in them can be told from noise: they are set aside whole.

@@ -43,6 +43,27 @@ bool ReadPart(int fd, std::uint64_t offset, std::uint64_t size, std::uint32_t sa
   return ReadExactly(fd, offset, out.data(), out.size()) && Crc32c(salt, out) == crc;
 }
 
+struct HeaderFacts {
+  char version = 0;
+  std::uint32_t salt = 0;
+};
+
+// Of any version: the layout of the header stays.
+std::optional<HeaderFacts> ReadHeader(int fd) {
+  constexpr std::string_view kAnyMagic = kMagic.substr(0, kMagic.size() - 1);
+  std::array<char, kSegmentHeaderBytes> header{};
+  if (!ReadExactly(fd, 0, header.data(), header.size())) return std::nullopt;
+  for (const char* copy : {header.data(), header.data() + kHeaderCopyBytes}) {
+    const char* in = copy + kMagic.size() + sizeof(std::uint64_t);
+    const auto salt = Get<std::uint32_t>(in);
+    const std::string_view checked(copy, static_cast<std::size_t>(in - copy));
+    if (checked.starts_with(kAnyMagic) && Get<std::uint32_t>(in) == Crc32c(0, checked)) {
+      return HeaderFacts{copy[kAnyMagic.size()], salt};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void Frame::Write(std::uint32_t salt, char* out) const {
@@ -85,15 +106,13 @@ std::string SegmentHeader(std::uint64_t first_seq, std::uint32_t salt) {
 }
 
 std::optional<std::uint32_t> ReadSalt(int fd) {
-  std::array<char, kSegmentHeaderBytes> header{};
-  if (!ReadExactly(fd, 0, header.data(), header.size())) return std::nullopt;
-  for (const char* copy : {header.data(), header.data() + kHeaderCopyBytes}) {
-    const char* in = copy + kMagic.size() + sizeof(std::uint64_t);
-    auto salt = Get<std::uint32_t>(in);
-    std::string_view checked(copy, static_cast<std::size_t>(in - copy));
-    if (checked.starts_with(kMagic) && Get<std::uint32_t>(in) == Crc32c(0, checked)) return salt;
-  }
-  return std::nullopt;
+  const std::optional<HeaderFacts> header = ReadHeader(fd);
+  return header && header->version == kMagic.back() ? std::optional(header->salt) : std::nullopt;
+}
+
+bool IsOfOtherVersion(int fd) {
+  const std::optional<HeaderFacts> header = ReadHeader(fd);
+  return header && header->version != kMagic.back();
 }
 
 RecordBytes ReadRecord(int fd, std::uint32_t salt, std::uint64_t offset, std::uint64_t limit,

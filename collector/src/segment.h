@@ -42,6 +42,9 @@ std::string SegmentHeader(std::uint64_t first_seq, std::uint32_t salt);
 /// The salt in a segment's header, from either of its two copies.
 std::optional<std::uint32_t> ReadSalt(int fd);
 
+/// Whether the header is whole, but of a version of the format that is not this one.
+bool IsOfOtherVersion(int fd);
+
 enum class FrameResult : std::uint8_t {
   kOk,
   kDamaged,       ///< The frame is good, so the next record is where it says; the rest is not.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -38,6 +39,9 @@ void LiftDiskFault();
 
 /// Calls so far.
 std::uint64_t DiskCalls();
+
+/// Sets the clock of the day of this process: system_clock is so much ahead, or behind.
+void SetClock(std::chrono::seconds ahead);
 
 /// Puts what a loss of power left, as `mirror` knows it, into the new directory `target`.
 void RestoreAfterPowerLoss(const std::filesystem::path& mirror,
