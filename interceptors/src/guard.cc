@@ -177,9 +177,9 @@ internal::ServedBy WhatServes(const Method& method) {
                                    : internal::ServedBy::kStreamHandler;
 }
 
-void Guard(Method& method) {
+void Guard(grpc::Service* service, Method& method, internal::ServerGuards& guards) {
   std::unique_ptr<Handler>& handler = method.*Get(internal::HandlerTag());
-  if (handler == nullptr) return;  // a completion queue's
+  if (handler == nullptr) return guards.AddQueueService(service);
   if (dynamic_cast<const GuardedHandler*>(handler.get()) != nullptr) return;
   handler = std::make_unique<GuardedHandler>(std::move(handler), IsCallback(method),
                                              HasRequestMessage(method));
@@ -201,7 +201,7 @@ void GuardServices(grpc::ServerBuilder& builder, ServerGuards& guards) {
   for (const auto* named : BuilderAccess::ServicesOf(builder)) {
     for (const auto& method : MethodsOf(*named->service)) {
       if (method == nullptr || !KnowsRequest(*method)) continue;
-      Guard(*method);
+      Guard(named->service, *method, guards);
       const ServedBy served_by = WhatServes(*method);
       guards.AddMethod(method->name(), served_by, /*guarded=*/served_by != ServedBy::kQueue);
     }
@@ -222,7 +222,7 @@ absl::Status RegisterService(grpc::ServerBuilder& builder, grpc::Service* servic
   const std::shared_ptr<internal::ServerGuards> guards = internal::ServerGuards::Of(builder);
   for (const auto& method : MethodsOf(*service)) {
     if (method == nullptr) continue;  // left to a generic service
-    Guard(*method);
+    Guard(service, *method, *guards);
     guards->AddMethod(method->name(), WhatServes(*method), /*guarded=*/true);
   }
   builder.RegisterService(service);

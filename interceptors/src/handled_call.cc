@@ -4,12 +4,10 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <typeinfo>
 #include <utility>
 
 #include <grpcpp/impl/call.h>
 #include <grpcpp/impl/call_hook.h>
-#include <grpcpp/impl/call_op_set.h>
 #include <grpcpp/server_context.h>
 
 #include <weft/async/internal/call_sentinel.h>
@@ -17,90 +15,27 @@
 
 #include "private_member.h"
 #include "server_call.h"
+#include "server_operations.h"
 
 namespace weft {
 inline namespace v0 {
 namespace internal {
 
-// Where gRPC says that a callback call is over.
-struct CompletionTag {
-  friend constexpr auto Get(CompletionTag);
-};
-struct CompletionFunctionTag {
-  friend constexpr auto Get(CompletionFunctionTag);
-};
 // How gRPC gives an operation of a completion queue to a responder.
 struct BindCallTag {
   friend constexpr auto Get(BindCallTag);
 };
-template struct PrivateMember<&grpc::ServerContextBase::completion_tag_, CompletionTag>;
 template struct PrivateMember<&grpc::internal::ServerAsyncStreamingInterface::BindCall,
                               BindCallTag>;
-template struct PrivateMember<&grpc::internal::CallbackWithSuccessTag::func_,
-                              CompletionFunctionTag>;
 
 namespace {
 
-using grpc::internal::CallOpSendInitialMetadata;
-using grpc::internal::CallOpSendMessage;
-using grpc::internal::CallOpServerSendStatus;
-using grpc::internal::CallOpSet;
 using grpc::internal::CallOpSetInterface;
-using grpc::internal::InterceptorBatchMethodsImpl;
-using Hook = grpc::experimental::InterceptionHookPoints;
 
 thread_local struct {
   const grpc::experimental::ServerRpcInfo* call = nullptr;
   HandledMethod method;
 } t_left;
-
-// What an operation shows to hooks, for one that has none. Protected in gRPC, for its operation
-// sets: a class that derives from one may name the member, and the name is of the base.
-template <typename Op>
-struct Shown : Op {
-  static void To(InterceptorBatchMethodsImpl& batch, Op& op) {
-    (op.*(&Shown::SetInterceptionHookPoint))(&batch);
-  }
-};
-
-template <typename... Ops>
-bool ShowIf(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
-  if (typeid(set) != typeid(CallOpSet<Ops...>)) return false;
-  (Shown<Ops>::To(batch, static_cast<CallOpSet<Ops...>&>(set)), ...);
-  return true;
-}
-
-template <typename Op>
-void ShowPart(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
-  if (auto* const op = dynamic_cast<Op*>(&set)) Shown<Op>::To(batch, *op);
-}
-
-/// The hook points that `set` would reach.
-void Show(InterceptorBatchMethodsImpl& batch, CallOpSetInterface& set) {
-  // The sets that the handlers of gRPC 1.51 use, most frequent first.
-  if (ShowIf<CallOpSendInitialMetadata, CallOpSendMessage, CallOpServerSendStatus>(batch, set) ||
-      ShowIf<CallOpSendInitialMetadata, CallOpSendMessage>(batch, set) ||
-      ShowIf<CallOpSendInitialMetadata, CallOpServerSendStatus>(batch, set) ||
-      ShowIf<CallOpSendInitialMetadata>(batch, set)) {
-    return;
-  }
-  ShowPart<CallOpSendInitialMetadata>(batch, set);
-  ShowPart<CallOpSendMessage>(batch, set);
-  ShowPart<CallOpServerSendStatus>(batch, set);
-}
-
-ServerCall::ReceivedMetadata& MetadataOf(grpc::ServerContextBase& context) noexcept {
-  // gRPC has it for interceptors to change.
-  return const_cast<ServerCall::ReceivedMetadata&>(context.client_metadata());
-}
-
-/// What `call` sends with `ops`.
-void Send(ServerCall& call, CallOpSetInterface& ops) noexcept {
-  InterceptorBatchMethodsImpl batch;
-  Show(batch, ops);
-  call.Send(batch);
-  if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_STATUS)) call.SendStatus(batch);
-}
 
 /// Stands between a handler and gRPC: the handler's operations come to it first.
 class HandledCall final : public grpc::internal::CallHook, public WithTrailingStates<HandledCall> {
@@ -143,7 +78,7 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
   }
 
   void PerformOpsOnCall(CallOpSetInterface* ops, grpc::internal::Call* /*shown*/) override {
-    if (auto& completion = call_.server_context()->*Get(CompletionTag());
+    if (auto& completion = CompletionOf(*call_.server_context());
         completion && completion.ops() == ops) {
       WatchCompletion(completion);
     } else {
@@ -158,7 +93,7 @@ class HandledCall final : public grpc::internal::CallHook, public WithTrailingSt
   ServerCall::ReceivedMetadata& metadata() noexcept { return MetadataOf(*call_.server_context()); }
 
   void WatchCompletion(grpc::internal::CallbackWithSuccessTag& completion) {
-    auto& function = completion.*Get(CompletionFunctionTag());
+    std::function<void(bool)>& function = FunctionOf(completion);
     completed_ = std::move(function);
     function = [this](bool ok) { Complete(ok); };
   }
@@ -239,15 +174,6 @@ HandledMethod TakeHandled(const grpc::experimental::ServerRpcInfo* call) noexcep
 
 namespace {
 
-/// The context of a call that has nothing else of ours.
-Context ReceivedContext(MethodRef method, grpc::ServerContextBase& context) noexcept {
-  CallData data(std::move(method), nullptr);
-  data.start = data.method.chain->Now();
-  data.deadline = ToDeadline(context.raw_deadline());
-  data.ReceiveOnly(MetadataView(context));
-  return std::move(data.context);
-}
-
 /// Has it until gRPC releases a callback call.
 struct KeptContext {
   Context context;
@@ -277,13 +203,6 @@ void RunReceived(MethodRef method, ServerApi api, const HandlerParameter& handle
   InstallCallContext(metadata, &kept->context);
   run({handled.call, handled.server_context, handled.request, handled.status, handled.internal_data,
        [kept] { KeptContext::Release(kept); }});
-}
-
-void ReceiveForQueue(MethodRef method, grpc::ServerContextBase& context) noexcept {
-  const auto kept = std::make_shared<const Context>(ReceivedContext(std::move(method), context));
-  InstallCallContext(MetadataOf(context), kept.get());
-  // Of use to callback calls only; here it holds something until the server context ends.
-  context.*Get(CompletionTag()).*Get(CompletionFunctionTag()) = [kept](bool) {};
 }
 
 void RunHandled(MethodRef method, ServerApi api, const HandlerParameter& handled,

@@ -45,10 +45,6 @@ void RunReceived(MethodRef method, ServerApi api, const HandlerParameter& call,
 /// A call of a FiberServer, whatever its kind: what stands around the application's handler there.
 void LeaveToFiber(MethodRef method, FiberServerContext& context) noexcept;
 
-/// A call of a completion queue for which all middlewares say OnlyReceives: afterwards `ContextOf`
-/// finds its context.
-void ReceiveForQueue(MethodRef method, grpc::ServerContextBase& context) noexcept;
-
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

@@ -14,6 +14,7 @@
 #include <weft/async/internal/thrown.h>
 #include <weft/async/rejected.h>
 
+#include "queue_call.h"
 #include "registered_methods.h"
 
 namespace weft {
@@ -66,6 +67,7 @@ class Plugin final : public grpc::ServerBuilderPlugin {
     server->RegisterService(std::make_shared<Keeper>(guards_));
   }
   void Finish(grpc::ServerInitializer* server) override {
+    guards_->WatchQueueServices();
     guards_->WarnAtStart(*server->GetServiceList());
   }
   void ChangeArguments(const std::string& /*name*/, void* /*value*/) override {}
@@ -152,6 +154,12 @@ grpc::CallbackGenericService* ServerGuards::Decorate(grpc::CallbackGenericServic
   generic_ = true;
   decorated_ = std::make_unique<GuardedGenericService>(service);
   return decorated_.get();
+}
+
+void ServerGuards::WatchQueueServices() {
+  for (grpc::Service* const service : queue_services_) {
+    watching_.push_back(WatchQueueService(*service));
+  }
 }
 
 void ServerGuards::WarnAtStart(const std::vector<std::string>& services) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
 namespace weft {
@@ -46,6 +47,10 @@ class ServerGuards {
   void SetGuardsAll(bool guards_all) noexcept { guards_all_ = guards_all; }
   bool guards_all() const noexcept { return guards_all_; }
   void AddGeneric() noexcept { generic_ = true; }
+  /// A service with methods that a queue serves.
+  void AddQueueService(grpc::Service* service) { queue_services_.insert(service); }
+  /// The server is started: see queue_call.h.
+  void WatchQueueServices();
   /// A generic service that asks before it passes a call on to `service`.
   grpc::CallbackGenericService* Decorate(grpc::CallbackGenericService* service);
 
@@ -71,6 +76,8 @@ class ServerGuards {
   std::map<std::string, Method, std::less<>> methods_;
   bool guards_all_ = false;
   bool generic_ = false;
+  std::set<grpc::Service*> queue_services_;
+  std::vector<std::unique_ptr<grpc::ServerInterface>> watching_;
   std::unique_ptr<grpc::CallbackGenericService> decorated_;
   Rejector rejector_;
   std::set<std::string, std::less<>> unguarded_;  // services of the server

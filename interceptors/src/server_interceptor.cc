@@ -12,6 +12,7 @@
 #include <weft/context/context_scope.h>
 
 #include "handled_call.h"
+#include "queue_call.h"
 #include "rpc_kind.h"
 #include "server_call.h"
 
@@ -155,7 +156,12 @@ grpc::experimental::Interceptor* ServerInterceptorFactory::CreateServerIntercept
     LeaveToHandler(*info, {std::move(method)});
     return nullptr;
   }
-  if (alone_ && typeid(*info->server_context()) == typeid(FiberServerContext)) {
+  const bool is_fiber = typeid(*info->server_context()) == typeid(FiberServerContext);
+  if (alone_ && !is_fiber && served_by == ServedBy::kQueue && CanWatchQueueCall(*method.info)) {
+    WatchQueueCall(std::move(method), *info->server_context());
+    return nullptr;
+  }
+  if (alone_ && is_fiber) {
     auto& context = static_cast<FiberServerContext&>(*info->server_context());
     if (context.notified) {
       LeaveToFiber(std::move(method), context);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -389,52 +390,125 @@ TEST_P(HandledCallTest, TracesARequestThatCannotBeRead) {
   EXPECT_EQ(seen_.interceptors, 99U) << "the handler ran";
 }
 
-class QueuedCallTest : public EchoTest {};
+class QueuedCallTest : public EchoTest {
+ protected:
+  ~QueuedCallTest() override {
+    plain_server_->Shutdown();
+    queue_->Shutdown();
+    while (queue_->Next(&tag_, &ok_)) {
+    }
+  }
+
+  void Start(InterceptorOptions options, bool with_others = false) {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    ASSERT_TRUE(RegisterService(builder, &service_).ok());
+    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> others;
+    if (with_others) others.push_back(PassThrough());
+    ASSERT_TRUE(InterceptServer(builder, std::move(options), std::move(others)).ok());
+    queue_ = builder.AddCompletionQueue();
+    plain_server_ = builder.BuildAndStart();
+    stub_ = Echo::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                              grpc::InsecureChannelCredentials()));
+  }
+
+  using Writer = grpc::ServerAsyncResponseWriter<Message>;
+  using Handler = std::function<void(grpc::ServerContext&, Writer&)>;
+
+  /// A call as `caller`. `handler` ends it with the writer as tag, or drops it.
+  grpc::Status Call(const RunContext& caller, const Handler& handler) {
+    auto server_context = std::make_unique<grpc::ServerContext>();
+    auto writer = std::make_unique<Writer>(server_context.get());
+    service_.RequestUnary(server_context.get(), &message_, writer.get(), queue_.get(), queue_.get(),
+                          &service_);
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context.AddMetadata("langsmith-trace", std::string(caller.dotted_order()));
+    const auto call = stub_->AsyncUnary(&context, message_, queue_.get());
+    grpc::Status status;
+    call->Finish(&message_, &status, &status);
+    bool ended = false;
+    bool finished = false;
+    while (!(ended && finished) && queue_->Next(&tag_, &ok_)) {
+      if (tag_ == &status) finished = true;
+      if (tag_ == writer.get()) ended = true;
+      if (tag_ != &service_) continue;
+      handler(*server_context, *writer);
+      ended = drops_;
+      if (!drops_) continue;
+      writer.reset();
+      server_context.reset();
+      context.TryCancel();
+    }
+    return status;
+  }
+
+  static RunContext Caller() {
+    const auto now = std::chrono::system_clock::now();
+    return RunContext::Root(RunId::New(now), now, nullptr);
+  }
+
+  bool drops_ = false;
+
+ private:
+  Echo::AsyncService service_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> plain_server_;
+  std::unique_ptr<Echo::Stub> stub_;
+  Message message_;
+  void* tag_ = nullptr;
+  bool ok_ = false;
+};
 
 TEST_F(QueuedCallTest, HasNoInterceptorWithoutARunOfTheServer) {
   tracer_ = Tracer::Create({.error_promotion = false, .exporters = {exporter_}}).value();
-  Echo::AsyncService service;
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  ASSERT_TRUE(RegisterService(builder, &service).ok());
-  ASSERT_TRUE(
-      InterceptServer(builder, {.tracer = tracer_, .tracing = {.server_runs = false}}).ok());
-  const auto queue = builder.AddCompletionQueue();
-  const auto server = builder.BuildAndStart();
-  const auto stub = Echo::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
-  const auto now = std::chrono::system_clock::now();
-  const RunContext caller = RunContext::Root(RunId::New(now), now, nullptr);
-  Message message;
-  {
-    grpc::ServerContext server_context;
-    grpc::ServerAsyncResponseWriter<Message> writer(&server_context);
-    service.RequestUnary(&server_context, &message, &writer, queue.get(), queue.get(), &service);
-    grpc::ClientContext context;
-    context.AddMetadata("langsmith-trace", std::string(caller.dotted_order()));
-    const auto call = stub->AsyncUnary(&context, message, queue.get());
-    Message reply;
-    grpc::Status status;
-    call->Finish(&reply, &status, &status);
-    void* tag = nullptr;
-    bool ok = false;
-    for (int left = 3; left > 0 && queue->Next(&tag, &ok); --left) {
-      if (tag != &service) continue;
-      EXPECT_EQ(InterceptorsOf(server_context), 0U);
-      const ContextScope scope(ContextOf(server_context));
-      EXPECT_EQ(CurrentRun().context(), caller);
-      writer.Finish(message, grpc::Status::OK, &writer);
-      tag = nullptr;
-    }
-    EXPECT_TRUE(status.ok()) << status.error_message();
-  }
-  server->Shutdown();
-  queue->Shutdown();
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue->Next(&tag, &ok)) {
-  }
+  Start({.tracer = tracer_, .tracing = {.server_runs = false}});
+  const RunContext caller = Caller();
+  const grpc::Status status = Call(caller, [&](grpc::ServerContext& context, Writer& writer) {
+    EXPECT_EQ(InterceptorsOf(context), 0U);
+    const ContextScope scope(ContextOf(context));
+    EXPECT_EQ(CurrentRun().context(), caller);
+    writer.Finish({}, grpc::Status::OK, &writer);
+  });
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
+TEST_F(QueuedCallTest, HasARunWithoutAnInterceptor) {
+  Start({.tracer = tracer_});
+  const RunContext caller = Caller();
+  const grpc::Status status = Call(caller, [](grpc::ServerContext& context, Writer& writer) {
+    EXPECT_EQ(InterceptorsOf(context), 0U);
+    EXPECT_FALSE(context.IsCancelled());
+    const ContextScope scope(ContextOf(context));
+    EXPECT_TRUE(CurrentRun());
+    writer.Finish({}, grpc::Status::OK, &writer);
+  });
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(exporter_->Runs().size(), 1U);
+  const auto run = std::make_shared<const RunRecord>(exporter_->Runs().front());
+  EXPECT_EQ(run->context.parent_id(), caller.id());
+  EXPECT_THAT(run, weft::testing::HasMetadata("weft.server_api", "cq"));
+}
+
+TEST_F(QueuedCallTest, KeepsItsPlaceAroundOtherInterceptors) {
+  Start({.tracer = tracer_}, /*with_others=*/true);
+  const grpc::Status status = Call(Caller(), [](grpc::ServerContext& context, Writer& writer) {
+    EXPECT_EQ(InterceptorsOf(context), 2U);
+    writer.FinishWithError(grpc::Status(grpc::StatusCode::INTERNAL, "broken"), &writer);
+  });
+  EXPECT_EQ(status.error_message(), "broken");
+}
+
+TEST_F(QueuedCallTest, EndsWithTheContextOfACallThatIsDropped) {
+  Start({.tracer = tracer_});
+  drops_ = true;
+  EXPECT_EQ(Call(Caller(), [](grpc::ServerContext&, Writer&) {}).error_code(),
+            grpc::StatusCode::CANCELLED);
+  ASSERT_EQ(exporter_->Runs().size(), 1U);
+  const auto run = std::make_shared<const RunRecord>(exporter_->Runs().front());
+  EXPECT_THAT(run, weft::testing::HasMetadata("weft.abandoned", true));
+  EXPECT_THAT(run, weft::testing::HasMetadata("weft.cancelled", true));
 }
 
 /// Whose state takes long to destroy.
