@@ -31,10 +31,12 @@ bool InstallCallContext(std::multimap<grpc::string_ref, grpc::string_ref>& recei
   if (!any_installed.load(std::memory_order_relaxed)) {
     any_installed.store(true, std::memory_order_relaxed);
   }
-  received.erase(SentinelKey());
+  const grpc::string_ref key = SentinelKey();
+  auto place = received.lower_bound(key);
+  while (place != received.end() && place->first == key) place = received.erase(place);
   try {
     // Of length zero, so that code which walks the metadata reads nothing through the pointer.
-    received.emplace(SentinelKey(), grpc::string_ref(reinterpret_cast<const char*>(context), 0));
+    received.emplace_hint(place, key, grpc::string_ref(reinterpret_cast<const char*>(context), 0));
     return true;
   } catch (const std::bad_alloc&) {
     return false;

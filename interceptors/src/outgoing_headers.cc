@@ -135,12 +135,8 @@ std::string TakeBaggage(MetadataWriter& metadata) {
   return application;
 }
 
-void WriteBaggage(std::string_view ours, MetadataWriter& metadata) {
+void MergeIntoBaggage(std::string_view ours, MetadataWriter& metadata) {
   if (ours.empty()) return;
-  if (!metadata.Get(kBaggageHeader)) {
-    metadata.Add(kBaggageHeader, ours);
-    return;
-  }
   const std::string application = TakeBaggage(metadata);
   if (!metadata.Add(kBaggageHeader, MergeBaggage(application, ours))) {
     metadata.Add(kBaggageHeader, application);
@@ -168,7 +164,9 @@ void RemoveLangSmith(MetadataWriter& metadata) {
 class HeaderWriter {
  public:
   HeaderWriter(std::size_t budget, MetadataWriter& metadata) noexcept
-      : metadata_(metadata), room_(std::min(budget, metadata.Room())) {}
+      : metadata_(metadata),
+        room_(std::min(budget, metadata.Room())),
+        merges_(metadata.Get(kBaggageHeader).has_value()) {}
 
   /// Before all others: it has room then.
   void AddKeep() {
@@ -203,20 +201,25 @@ class HeaderWriter {
 
   void AddBaggage(const RunContext& run) {
     const std::string_view whole = run.baggage_header();
-    if (Cost(kBaggageHeader, whole) <= room_) return WriteBaggage(whole, metadata_);
+    if (Cost(kBaggageHeader, whole) <= room_) return Write(whole);
     BaggageFitter fitter(run.baggage(), room_);
-    WriteBaggage(fitter.Fit(), metadata_);
+    Write(fitter.Fit());
     Note(fitter.dropped());
   }
 
   void AddBaggage(std::string_view members) {
     if (Cost(kBaggageHeader, members) > room_) return Drop("foreign", "budget-foreign");
-    WriteBaggage(members, metadata_);
+    Write(members);
   }
 
   std::string TakeDropped() noexcept { return std::move(dropped_); }
 
  private:
+  void Write(std::string_view ours) {
+    if (merges_) return MergeIntoBaggage(ours, metadata_);
+    if (!ours.empty()) metadata_.Add(kBaggageHeader, ours);
+  }
+
   void Spend(std::size_t cost) noexcept { room_ -= std::min(room_, cost); }
 
   void Drop(std::string_view what, std::string_view reason) {
@@ -231,6 +234,7 @@ class HeaderWriter {
 
   MetadataWriter& metadata_;
   std::size_t room_;
+  const bool merges_;  // with what the application wrote into `baggage`
   std::string dropped_;
 };
 

@@ -222,7 +222,7 @@ class TracingMiddleware final : public Middleware {
 
   void OnEnd(Call& call, const CallReport& report) noexcept override {
     Run& run = call.state<CallTracing>().run;
-    call.state<CallTracing>().in_flight = {};
+    if (internal::DetectsContextLoss()) call.state<CallTracing>().in_flight = {};
     if (EndedWell(call, report)) {
       const auto& good = call.method_state<MethodTracing>().good;
       return run.End(report.end, good[static_cast<std::size_t>(report.api)]);
