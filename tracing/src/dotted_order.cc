@@ -28,37 +28,53 @@ std::int32_t ReadDigits(std::string_view text) noexcept {
   return value;
 }
 
-// `text` is YYYYMMDDTHHMMSSf...f.
-std::optional<std::int64_t> ParseTimestamp(std::string_view text) noexcept {
+// `text` is YYYYMMDDTHHMMSS.
+std::optional<std::int64_t> ParseSecond(std::string_view text) noexcept {
   const std::int32_t year = ReadDigits(text.substr(0, 4));
   const std::int32_t month = ReadDigits(text.substr(4, 2));
   const std::int32_t day = ReadDigits(text.substr(6, 2));
   const std::int32_t hour = ReadDigits(text.substr(9, 2));
   const std::int32_t minute = ReadDigits(text.substr(11, 2));
   const std::int32_t second = ReadDigits(text.substr(13, 2));
-  std::int32_t fraction = ReadDigits(text.substr(15));
-  if (year < 1 || month < 1 || day < 1 || hour < 0 || minute < 0 || second < 0 || fraction < 0 ||
-      hour > 23 || minute > 59 || second > 59 || (text[8] != 'T' && text[8] != 't')) {
+  if (year < 1 || month < 1 || day < 1 || hour < 0 || minute < 0 || second < 0 || hour > 23 ||
+      minute > 59 || second > 59 || (text[8] != 'T' && text[8] != 't')) {
     return std::nullopt;
   }
   const std::chrono::year_month_day date{std::chrono::year(year),
                                          std::chrono::month(static_cast<unsigned>(month)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return std::nullopt;
-  for (std::size_t digits = text.size() - 15; digits < 6; ++digits) fraction *= 10;
   const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-  return days * kMicrosPerDay + ((hour * 60 + minute) * 60 + second) * kMicrosPerSecond + fraction;
+  return days * kMicrosPerDay + ((hour * 60 + minute) * 60 + second) * kMicrosPerSecond;
+}
+
+/// Most times that a thread meets are of the second of the one before.
+struct Second {
+  static constexpr std::size_t kTextSize = 15;
+
+  std::array<char, kTextSize + 1> text{"19700101T000000"};
+  std::int64_t micros = 0;
+};
+
+// `text` is YYYYMMDDTHHMMSSf...f.
+std::optional<std::int64_t> ParseTimestamp(std::string_view text) noexcept {
+  thread_local Second last;
+  if (std::memcmp(text.data(), last.text.data(), Second::kTextSize) != 0) {
+    const std::optional<std::int64_t> micros = ParseSecond(text.substr(0, Second::kTextSize));
+    if (!micros) return std::nullopt;
+    std::memcpy(last.text.data(), text.data(), Second::kTextSize);
+    last.micros = *micros;
+  }
+  std::int32_t fraction = ReadDigits(text.substr(Second::kTextSize));
+  if (fraction < 0) return std::nullopt;
+  for (std::size_t digits = text.size() - Second::kTextSize; digits < 6; ++digits) fraction *= 10;
+  return last.micros + fraction;
 }
 
 }  // namespace
 
 void WriteSegment(std::int64_t micros, const RunId& id, char* out) noexcept {
   micros = std::clamp(micros, kMinSegmentMicros, kMaxSegmentMicros);
-  // Most segments have the second of the one before.
-  struct Second {
-    std::int64_t micros = kMinSegmentMicros - kMicrosPerSecond;
-    std::array<char, 15> text;
-  };
   thread_local Second last;
   if (micros < last.micros || micros - last.micros >= kMicrosPerSecond) {
     const std::chrono::sys_time<std::chrono::microseconds> time{std::chrono::microseconds(micros)};
@@ -74,7 +90,7 @@ void WriteSegment(std::int64_t micros, const RunId& id, char* out) noexcept {
     WriteDigits(second % 60, 2, last.text.data() + 13);
     last.micros = micros - (time - day) % std::chrono::seconds(1) / std::chrono::microseconds(1);
   }
-  std::memcpy(out, last.text.data(), last.text.size());
+  std::memcpy(out, last.text.data(), Second::kTextSize);
   WriteDigits(static_cast<std::uint32_t>(micros - last.micros), 6, out + 15);
   out[21] = 'Z';
   id.Write(out + 22);
