@@ -144,6 +144,13 @@ bool HoldsAsKept(Tracer& tracer, const RunId& trace_id) noexcept {
   return tracer.enabled() && held && held->Of(trace_id, /*begins_here=*/false)->kept();
 }
 
+/// What most runs find with tracing off: no tracer, and no caller to be passed on.
+bool NothingToDo(const RunOptions* options) noexcept {
+  return !internal::HasEnabledGlobalTracer() && !Context::View() &&
+         (options == nullptr ||
+          (!options->tracer && std::holds_alternative<std::monostate>(options->parent)));
+}
+
 RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
   return node ? node->AsState() : nullptr;
 }
@@ -153,16 +160,16 @@ RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
 Run::Run() noexcept = default;
 
 Run::Run(std::string_view name, SourceLocation where) noexcept {
-  Begin(name, nullptr, nullptr, where);
+  if (!NothingToDo(nullptr)) Begin(name, nullptr, nullptr, where);
 }
 
 Run::Run(std::string_view name, RunOptions options, SourceLocation where) noexcept {
-  Begin(name, nullptr, &options, where);
+  if (!NothingToDo(&options)) Begin(name, nullptr, &options, where);
 }
 
 Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
          SourceLocation where) noexcept {
-  Begin({}, std::move(kind), &options, where);
+  if (!NothingToDo(&options)) Begin({}, std::move(kind), &options, where);
 }
 
 Run::Run(Run&& other) noexcept

@@ -285,8 +285,12 @@ std::shared_ptr<Tracer> GlobalTracer() noexcept {
   return global.tracer;
 }
 
+bool internal::HasEnabledGlobalTracer() noexcept {
+  return TheGlobal().enabled.load(std::memory_order_acquire);
+}
+
 std::shared_ptr<Tracer> internal::EnabledGlobalTracer() noexcept {
-  if (!TheGlobal().enabled.load(std::memory_order_acquire)) return nullptr;
+  if (!HasEnabledGlobalTracer()) return nullptr;
   return GlobalTracer();
 }
 

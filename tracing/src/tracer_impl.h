@@ -69,6 +69,9 @@ struct Tracer::Impl {
 
 namespace internal {
 
+/// False: there is no GlobalTracer(), or it was made with tracing off.
+bool HasEnabledGlobalTracer() noexcept;
+
 /// GlobalTracer(), or null when it was made with tracing off: found without a lock.
 std::shared_ptr<Tracer> EnabledGlobalTracer() noexcept;
 
