@@ -19,7 +19,9 @@ namespace {
 
 // As browsers write names in headers.
 void AppendHeaderName(std::string& out, std::string_view name) {
-  if (name.find_first_of("\"\r\n") == std::string_view::npos) {
+  // Each searched by itself, which is faster than for any of them.
+  const auto has = [name](char c) { return name.find(c) != std::string_view::npos; };
+  if (!has('"') && !has('\r') && !has('\n')) {
     out += name;
     return;
   }
