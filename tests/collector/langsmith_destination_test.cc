@@ -108,6 +108,33 @@ TEST_F(LangSmithDestinationTest, BatchesHoldAtMostWhatTheTargetTakes) {
   EXPECT_EQ(langsmith_->RunIds().size(), 51u);
 }
 
+// What was sent must not count against what is being put together.
+TEST_F(LangSmithDestinationTest, BatchesStayAsLargeHoweverMuchWentOutBefore) {
+  constexpr std::size_t kRecords = 60, kRuns = 100;
+  for (std::size_t record = 0; record < kRecords; ++record) {
+    std::vector<RunOp> ops;
+    std::string payload;
+    for (std::size_t i = 0; i < kRuns; ++i) {
+      RunOp op;
+      op.run_id = op.trace_id = IdOf(record * kRuns + i);
+      AddPart(op, payload, PartField::kRun, RunText(op.run_id, op.trace_id));
+      AddPart(op, payload, PartField::kInputs, "\"" + std::string(2'000, 'x') + "\"");
+      ops.push_back(std::move(op));
+    }
+    AppendRecord(std::move(ops), std::move(payload));
+  }
+  Start();
+  ASSERT_TRUE(WaitForDelivered(kRecords * kRuns));
+  std::size_t largest = 0, bytes = 0;
+  for (const Request& request : langsmith_->Requests()) {
+    largest = std::max(largest, request.parts.size());
+    bytes += request.body.size();
+  }
+  EXPECT_GT(bytes, 12u << 20);
+  EXPECT_GE(largest, 2 * kRuns);
+  EXPECT_LE(langsmith_->Requests().size(), 2 * (2 * kRecords * kRuns / largest));
+}
+
 TEST_F(LangSmithDestinationTest, NeverMixesKeysInARequest) {
   for (std::uint64_t i = 0; i < 30; ++i) {
     AppendRuns(i * 10, 2, i % 3 == 0 ? "" : "lsv2_" + std::to_string(i % 3));
