@@ -153,7 +153,8 @@ class [[nodiscard]] UnaryCall final {
   static constexpr auto kNever = std::chrono::system_clock::time_point::max();
 
   grpc::ClientContext& OwnContext(std::chrono::system_clock::time_point deadline) {
-    own_context_.emplace().set_deadline(deadline);
+    own_context_.emplace();
+    if (deadline != kNever) own_context_->set_deadline(deadline);
     return *own_context_;
   }
 

@@ -66,6 +66,7 @@ class FiberCall : public CompletionHandler {
   template <typename Start>
   void Finish(Start start) {
     ++references_;
+    HoldNextEvent();
     const bool hooked = intercepted_ && context_.watch == nullptr;
     if (!hooked && thrown_ == nullptr) return start(sent_.tag());
     Context context = Context::Current();
@@ -109,6 +110,8 @@ class FiberCall : public CompletionHandler {
     if (--references_ == 0) End();
   }
   void End() noexcept;
+  /// Its reply goes out next: the loop takes the event when Run or Reply has returned.
+  void HoldNextEvent() noexcept;
 
   Sent sent_{this};
   Closed closed_{this};
