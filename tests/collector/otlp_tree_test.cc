@@ -95,6 +95,18 @@ TEST(SpanTreeTest, ChildrenThatNameASpanFindARunOfAnotherId) {
   EXPECT_NE(tree.PlaceOf(plain).dotted_order.find(kNamedChild), std::string::npos);
 }
 
+TEST(SpanTreeTest, AParentNamedByItsSpanIdIsFoundWhateverItsRunIdIs) {
+  const SpanIds root = Span(1, 0);
+  const SpanIds child = SpanWith(2, 1, {{"langsmith.span.parent_id", PaddedRunId(1).ToString()}});
+  const SpanIds below = SpanWith(3, 2, {{"langsmith.span.parent_id", PaddedRunId(2).ToString()}});
+  SpanTree tree;
+  for (const SpanIds& span : {below, child, root}) tree.AddSpan(span);
+  tree.Settle();
+  EXPECT_EQ(tree.PlaceOf(child).parent_run_id.ToString(), kOtelTraceId);
+  EXPECT_EQ(tree.PlaceOf(below).parent_run_id, PaddedRunId(2));
+  EXPECT_NE(tree.PlaceOf(below).dotted_order, "");
+}
+
 TEST(SpanTreeTest, ATraceableParentStandsInForOneThatNeverCame) {
   const SpanIds root = Span(1, 0);
   const SpanIds child =

@@ -81,7 +81,13 @@ std::size_t SpanTree::FindParent(std::size_t at) const {
     const auto found = map.find(key);
     return found == map.end() || found->second == at ? kNone : found->second;
   };
-  if (!ids.parent_run_id.IsNil()) return find(by_run_, ids.parent_run_id);
+  if (!ids.parent_run_id.IsNil()) {
+    const std::size_t parent = find(by_run_, ids.parent_run_id);
+    // LangSmith's SDK for JavaScript names every parent by its span id; a root has another run id.
+    const SpanId span = ShortId(ids.parent_run_id);
+    if (parent != kNone || ids.parent_run_id != PaddedRunId(span)) return parent;
+    return find(by_span_, Key{ids.otel_trace_id, span});
+  }
   if (ids.parent_span_id != 0) {
     std::size_t parent = find(by_span_, Key{ids.otel_trace_id, ids.parent_span_id});
     if (parent == kNone) parent = find(by_short_run_, Key{ids.trace_id, ids.parent_span_id});
