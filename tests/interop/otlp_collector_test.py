@@ -103,16 +103,18 @@ class OtlpCollectorTest(CollectorCase):
         self.send(OTLPSpanExporter(f"http://{self.otlp_http_address}/v1/traces", compression=Compression.Gzip))
         self.check()
 
-    def run_peer(self, *arguments, cwd=None):
-        subprocess.run(
-            [str(argument) for argument in arguments], env=CLEAN_ENVIRONMENT, cwd=cwd, check=True, timeout=60
-        )
+    def run_peer(self, *arguments, cwd=None, env=CLEAN_ENVIRONMENT):
+        subprocess.run([str(argument) for argument in arguments], env=env, cwd=cwd, check=True, timeout=60)
 
-    def send_from_javascript(self, protocol, address):
+    def javascript_folder(self, program):
         # Node looks for packages beside the program.
         folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         (folder / "node_modules").symlink_to(PEERS / "js" / "node_modules")
-        shutil.copy(HERE / "otel_program.mjs", folder)
+        shutil.copy(HERE / program, folder)
+        return folder
+
+    def send_from_javascript(self, protocol, address):
+        folder = self.javascript_folder("otel_program.mjs")
         self.run_peer("node", "otel_program.mjs", protocol, address, cwd=folder)
 
     def test_javascript_over_grpc(self):
@@ -135,7 +137,8 @@ class OtlpCollectorTest(CollectorCase):
         self.run_peer(PEERS / "bin" / "otel_go", "http", self.otlp_http_address)
         self.check(has_stack=False)
 
-    def test_langsmith_sdk_in_opentelemetry_mode(self):
+    def opentelemetry_mode(self):
+        """The environment of a program with LangSmith's SDK."""
         environment = {
             "LANGSMITH_ENDPOINT": self.endpoint,
             "LANGSMITH_API_KEY": "key",
@@ -144,19 +147,29 @@ class OtlpCollectorTest(CollectorCase):
             "LANGSMITH_OTEL_ENABLED": "true",
             "LANGSMITH_OTEL_ONLY": "true",
         }
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM], env={**CLEAN_ENVIRONMENT, **environment}, check=True, timeout=60
-        )
+        return {**CLEAN_ENVIRONMENT, **environment}
+
+    def check_langsmith_sdk(self):
         roots = self.read("ls")
         self.assertEqual([root["name"] for root in roots], ["plan"])
         plan, answer = self.read("show", roots[0]["id"])
         self.assertEqual(plan["session_name"], "otel")
-        self.assertEqual(plan["inputs"], {"question": "why"})
+        self.assertEqual(list(plan["inputs"].values()), ["why"])
         self.assertEqual(sorted(plan["tags"]), ["a", "b"])
         self.assertEqual(plan["extra"]["metadata"]["k"], "v")
         self.assertEqual((answer["name"], answer["run_type"]), ("answer", "llm"))
         self.assertEqual(answer["parent_run_id"], plan["id"])
+        self.assertTrue(answer["dotted_order"].startswith(plan["dotted_order"] + "."))
         self.assertEqual(answer["outputs"]["text"], "yhw")
+
+    def test_langsmith_python_in_opentelemetry_mode(self):
+        subprocess.run([sys.executable, "-c", PROGRAM], env=self.opentelemetry_mode(), check=True, timeout=60)
+        self.check_langsmith_sdk()
+
+    def test_langsmith_javascript_in_opentelemetry_mode(self):
+        folder = self.javascript_folder("sdk_otel_program.mjs")
+        self.run_peer("node", "sdk_otel_program.mjs", cwd=folder, env=self.opentelemetry_mode())
+        self.check_langsmith_sdk()
 
 
 if __name__ == "__main__":
