@@ -49,8 +49,8 @@ class NodePool {
 /// that stays: every operation in a record at or behind it is here; for older ones ask the log.
 ///
 /// Threads: none of its own; the store locks.
-/// Cost: about 70 bytes for a trace of one run, 25 for each further run, 16 for each further record
-///   that a trace is in; 0.2 us an operation.
+/// Cost: about 70 bytes for a trace of one run, 25 for each further run (a span without a parent
+///   counts as two), 16 for each further record that a trace is in; 0.2 us an operation.
 class TraceIndex {
  public:
   explicit TraceIndex(std::uint64_t max_bytes, Position complete_from)
