@@ -6,6 +6,8 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -50,13 +52,33 @@ void AppendField(std::string& line, std::string_view name, std::string_view valu
   }
 }
 
-std::string Milliseconds(std::chrono::system_clock::duration duration) {
+void AppendMilliseconds(std::string& line, std::chrono::system_clock::duration duration) {
   const auto rounded = std::chrono::round<std::chrono::microseconds>(duration);
+  const std::int64_t micros = std::max<std::int64_t>(rounded.count(), 0);
   std::array<char, 32> buffer;
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(),
-                                 static_cast<double>(rounded.count()) / 1e3)
-                       .ptr;
-  return {buffer.data(), end};
+  char* end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), micros / 1000).ptr;
+  auto rest = static_cast<int>(micros % 1000);
+  if (rest != 0) *end++ = '.';
+  for (int unit = 100; rest != 0; rest %= unit, unit /= 10) {
+    *end++ = static_cast<char>('0' + rest / unit);
+  }
+  line.append(buffer.data(), end);
+}
+
+void AppendId(std::string& line, const RunId& id) {
+  const std::size_t size = line.size();
+  line.resize(size + RunId::kTextSize);
+  id.Write(line.data() + size);
+}
+
+/// What all lines of a method have in common.
+std::string FieldsOf(const MethodDescription& method) {
+  std::string fields;
+  AppendField(fields, "grpc.component", method.side == CallSide::kClient ? "client" : "server");
+  AppendField(fields, "grpc.service", method.service);
+  AppendField(fields, "grpc.method", method.method);
+  AppendField(fields, "grpc.method_type", RpcKindName(method.kind));
+  return fields;
 }
 
 class LoggingMiddleware final : public Middleware {
@@ -67,6 +89,10 @@ class LoggingMiddleware final : public Middleware {
   }
 
   std::string_view name() const noexcept override { return "logging"; }
+
+  std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
+    return std::make_shared<std::string>(FieldsOf(method));
+  }
 
   void OnEnd(Call& call, const CallReport& report) noexcept override try {
     const grpc::StatusCode code = report.status.error_code();
@@ -85,20 +111,16 @@ class LoggingMiddleware final : public Middleware {
   static std::string Line(LogLevel level, const Call& call, const CallReport& report) {
     std::string line;
     line.reserve(320);
-    const MethodDescription& method = call.method();
-    AppendField(line, "level", LogLevelName(level));
-    AppendField(line, "grpc.component", method.side == CallSide::kClient ? "client" : "server");
-    AppendField(line, "grpc.service", method.service);
-    AppendField(line, "grpc.method", method.method);
-    AppendField(line, "grpc.method_type", RpcKindName(method.kind));
+    ((line += "level=") += LogLevelName(level)) += ' ';
+    line += call.method_state<std::string>();
     if (const std::string_view peer = RealPeerOf(call.context()); !peer.empty()) {
       AppendField(line, "peer.address", peer);
     }
-    AppendField(line, "grpc.code", StatusCodeName(report.status.error_code()));
-    AppendField(line, "grpc.time_ms", Milliseconds(report.end - call.start()));
+    (line += " grpc.code=") += StatusCodeName(report.status.error_code());
+    AppendMilliseconds(line += " grpc.time_ms=", report.end - call.start());
     if (const RunContext run = internal::RunOf(call)) {
-      AppendField(line, "trace_id", run.trace_id().ToString());
-      AppendField(line, "run_id", run.id().ToString());
+      AppendId(line += " trace_id=", run.trace_id());
+      AppendId(line += " run_id=", run.id());
     }
     if (!report.rejected_by.empty()) AppendField(line, "rejected_by", report.rejected_by);
     const std::string error = report.status.error_message();
