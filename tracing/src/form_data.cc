@@ -8,7 +8,9 @@
 #include <array>
 #include <charconv>
 #include <memory>
+#include <mutex>
 #include <utility>
+#include <vector>
 
 #include <absl/strings/escaping.h>
 
@@ -43,6 +45,39 @@ bool IsHeaderText(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < 0x7f; });
 }
 
+// A compressor takes a megabyte and its first pages are costly. Threads that send may live for one
+// request only, so they hand on what they have.
+class CompressorPool {
+ public:
+  using Compressor = std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)>;
+
+  // Never destroyed: threads may outlive main.
+  static CompressorPool& Instance() {
+    static auto* const pool = new CompressorPool;
+    return *pool;
+  }
+
+  // The lock may be held forever in the child of a fork.
+  Compressor Take() {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock || idle_.empty()) return {ZSTD_createCCtx(), &ZSTD_freeCCtx};
+    Compressor compressor = std::move(idle_.back());
+    idle_.pop_back();
+    return compressor;
+  }
+
+  void Give(Compressor compressor) {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (lock && idle_.size() < kMostIdle) idle_.push_back(std::move(compressor));
+  }
+
+ private:
+  static constexpr std::size_t kMostIdle = 4;
+
+  std::mutex mutex_;
+  std::vector<Compressor> idle_;
+};
+
 std::string NewBoundary() {
   std::string bytes(16, '\0');
   RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
@@ -70,15 +105,13 @@ std::string FormData::Finish() && {
 }
 
 std::string CompressZstd(std::string_view content) {
-  std::string out(ZSTD_compressBound(content.size()), '\0');
-  // A context is costly to make: each thread that sends has one.
-  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> context(ZSTD_createCCtx(),
-                                                                                  &ZSTD_freeCCtx);
+  const std::size_t room = ZSTD_compressBound(content.size());
+  const auto out = std::make_unique_for_overwrite<char[]>(room);
+  CompressorPool::Compressor compressor = CompressorPool::Instance().Take();
   const std::size_t size =
-      ZSTD_compressCCtx(context.get(), out.data(), out.size(), content.data(), content.size(), 1);
-  out.resize(ZSTD_isError(size) != 0 ? 0 : size);
-  out.shrink_to_fit();
-  return out;
+      ZSTD_compressCCtx(compressor.get(), out.get(), room, content.data(), content.size(), 1);
+  CompressorPool::Instance().Give(std::move(compressor));
+  return {out.get(), ZSTD_isError(size) != 0 ? 0 : size};
 }
 
 }  // namespace internal
