@@ -3,7 +3,9 @@
 // sends them: 100 runs of 2 KB a batch, each batch once. What collector_benchmark measures over
 // HTTP.
 //
-//   stream_benchmark [--batches N] [--streams N] [--directory DIR]
+//   stream_benchmark [--identity] [--batches N] [--streams N] [--directory DIR]
+//
+// Batches are compressed, as collector_benchmark's requests are, but with --identity.
 #include <signal.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@
 #include <weft/collector/v1/collector.pb.h>
 
 #include <weft/collector/collector.h>
+#include <weft/tracing/internal/form_data.h>
 
 #include "collector_load.h"
 
@@ -38,8 +41,9 @@ constexpr int kRuns = 100;
 constexpr std::size_t kWindow = 8;  ///< Batches of a stream that wait for their answer.
 
 struct Settings {
-  int batches = 4000;
+  int batches = 6000;
   int streams = 4;
+  bool identity = false;
   fs::path directory = fs::current_path();
 };
 
@@ -47,7 +51,7 @@ std::string Bytes(const weft::RunId& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
 }
 
-grpc::ByteBuffer Batch(Text& text, std::uint64_t number) {
+grpc::ByteBuffer Batch(Text& text, std::uint64_t number, bool identity, std::size_t* bytes) {
   const auto now = std::chrono::system_clock::now();
   const weft::RunId trace = weft::RunId::New(now);
   const std::string root_order = "20260910T002640013001Z" + trace.ToString();
@@ -73,6 +77,11 @@ grpc::ByteBuffer Batch(Text& text, std::uint64_t number) {
     operation->set_extra(
         "{\"runtime\":{\"sdk\":\"langsmith-py\",\"sdk_version\":\"0.11.1\"},\"metadata\":{"
         "\"ls_provider\":\"openai\",\"ls_model_name\":\"small\",\"ls_temperature\":0.2}}");
+  }
+  *bytes += request.batch().ByteSizeLong();
+  if (!identity) {
+    request.set_zstd_batch(weft::internal::CompressZstd(request.batch().SerializeAsString()));
+    request.clear_batch();
   }
   const grpc::Slice slice(request.SerializeAsString());
   return grpc::ByteBuffer(&slice, 1);
@@ -177,6 +186,10 @@ Settings Parse(int argc, char** argv) {
   Settings settings;
   for (int i = 1; i < argc; ++i) {
     const std::string option = argv[i];
+    if (option == "--identity") {
+      settings.identity = true;
+      continue;
+    }
     if (++i == argc) Die(option + " needs a value");
     if (option == "--batches") {
       settings.batches = std::stoi(argv[i]);
@@ -201,18 +214,19 @@ int main(int argc, char** argv) {
   server.emplace([&](const auto& listening) { Serve(data, listening); });
   const int share = settings.batches / settings.streams;
   std::vector<std::unique_ptr<Stream>> streams;
-  std::size_t bytes = 0;
+  std::size_t bytes = 0, wire = 0;
   for (int i = 0; i < settings.streams; ++i) {
     Text text(static_cast<unsigned>(i + 1));
     std::vector<grpc::ByteBuffer> batches;
     for (int number = 1; number <= share; ++number) {
-      batches.push_back(Batch(text, static_cast<std::uint64_t>(number)));
-      bytes += batches.back().Length();
+      batches.push_back(Batch(text, static_cast<std::uint64_t>(number), settings.identity, &bytes));
+      wire += batches.back().Length();
     }
     streams.push_back(std::make_unique<Stream>(server->address(), std::move(batches)));
   }
   const double runs = static_cast<double>(share) * settings.streams * kRuns;
-  std::printf("%.0f runs, %.0f bytes a run\n", runs, static_cast<double>(bytes) / runs);
+  std::printf("%.0f runs: %.0f bytes a run, %.0f on the wire\n", runs,
+              static_cast<double>(bytes) / runs, static_cast<double>(wire) / runs);
 
   const double cpu_before = server->CpuSeconds();
   const auto started = Clock::now();

@@ -12,12 +12,19 @@ using namespace weft::collector;  // NOLINT: a program of one function
 using weft::fuzz::Require;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  v1::RunBatch batch;
-  if (!batch.ParseFromArray(data, static_cast<int>(size))) return 0;
-  const IngestBatch decoded = DecodeWeftBatch(batch);
-  Require(decoded.header.ops.size() + decoded.rejected.size() ==
-              static_cast<std::size_t>(batch.operations_size()),
-          "each operation is taken or refused");
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  constexpr std::size_t kLimit = 1 << 20;
+  (void)DecodeWeftBatch(std::string(bytes), PayloadCoding::kZstd, kLimit);
+  const absl::StatusOr<IngestBatch> batch =
+      DecodeWeftBatch(std::string(bytes), PayloadCoding::kIdentity, kLimit);
+  if (!batch.ok()) return 0;
+  const IngestBatch& decoded = *batch;
+  v1::RunBatch message;
+  if (message.ParseFromArray(data, static_cast<int>(size))) {
+    Require(decoded.header.ops.size() + decoded.rejected.size() ==
+                static_cast<std::size_t>(message.operations_size()),
+            "each operation is taken or refused");
+  }
   for (const RejectedOp& op : decoded.rejected) Require(!op.reason.empty(), "a refusal says why");
   std::string error;
   for (const RunOp& op : decoded.header.ops) {

@@ -11,6 +11,7 @@
 #include <grpcpp/grpcpp.h>
 #include <weft/collector/v1/collector.grpc.pb.h>
 
+#include "otlp/proto_reader.h"
 #include "weft_batch.h"
 
 namespace weft::collector {
@@ -55,6 +56,53 @@ void FillResult(const absl::Status& status, const std::vector<RejectedOp>& rejec
   }
 }
 
+// An ExportStreamRequest. Its batch is not made into messages, for it goes to the log as it came.
+struct StreamRequest {
+  std::uint64_t batch_id = 0;
+  std::string batch;
+  PayloadCoding coding = PayloadCoding::kIdentity;
+};
+
+bool Read(const grpc::ByteBuffer& buffer, StreamRequest* request) {
+  using Proto = v1::ExportStreamRequest;
+  std::vector<grpc::Slice> slices;
+  if (!buffer.Dump(&slices).ok()) return false;
+  std::string& bytes = request->batch;
+  bytes.reserve(buffer.Length() + kWeftBatchPadding);
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  std::string_view batch;
+  ProtoReader in(bytes);
+  while (in.Next()) {
+    if (in.Is(Proto::kBatchIdFieldNumber, ProtoReader::kVarint)) request->batch_id = in.number();
+    const bool is_zstd = in.Is(Proto::kZstdBatchFieldNumber, ProtoReader::kDelimited);
+    if (!is_zstd && !in.Is(Proto::kBatchFieldNumber, ProtoReader::kDelimited)) continue;
+    batch = in.bytes();
+    request->coding = is_zstd ? PayloadCoding::kZstd : PayloadCoding::kIdentity;
+  }
+  if (!in.ok()) return false;
+  const std::size_t begin =
+      batch.empty() ? 0 : static_cast<std::size_t>(batch.data() - bytes.data());
+  bytes.resize(begin + batch.size());
+  bytes.erase(0, begin);
+  return true;
+}
+
+std::uint64_t OperationsIn(const StreamRequest& request) {
+  if (request.coding == PayloadCoding::kZstd) return 1;  // Nobody has looked into it.
+  std::uint64_t operations = 0;
+  for (ProtoReader in(request.batch); in.Next();) ++operations;
+  return operations;
+}
+
+grpc::ByteBuffer BufferOf(const v1::ExportStreamResponse& response) {
+  grpc::ByteBuffer buffer;
+  bool owned = false;
+  grpc::SerializationTraits<v1::ExportStreamResponse>::Serialize(response, &buffer, &owned);
+  return buffer;
+}
+
 // The answer needs the reasons, but not the bytes that go to the parked file.
 std::vector<RejectedOp> WithoutBytes(const std::vector<RejectedOp>& rejected) {
   std::vector<RejectedOp> reasons;
@@ -75,21 +123,27 @@ struct ReceiverState {
   }
 
   // Decodes and hands on; `done` gets what became of the batch, sooner or later, exactly once.
-  void Accept(const v1::RunBatch& batch, std::string key, std::uint64_t bytes,
+  void Accept(StreamRequest request, std::string key, std::uint64_t bytes,
               std::function<void(const absl::Status&, const std::vector<RejectedOp>&)> done) {
-    const auto operations = static_cast<std::uint64_t>(batch.operations_size());
     const std::uint64_t before = inflight_bytes.fetch_add(bytes);
     if (draining || before + bytes > options.max_inflight_bytes) {
       inflight_bytes -= bytes;
-      options.ingest->CountRefused(Receiver::kWeft, draining ? "stopping" : "overload", operations);
+      options.ingest->CountRefused(Receiver::kWeft, draining ? "stopping" : "overload",
+                                   OperationsIn(request));
       return done(absl::UnavailableError(draining ? "the collector is stopping"
                                                   : "too many bytes in flight"),
                   {});
     }
-    IngestBatch decoded = DecodeWeftBatch(batch);
-    decoded.api_key = std::move(key);
-    auto rejected = WithoutBytes(decoded.rejected);
-    options.ingest->Accept(std::move(decoded),
+    absl::StatusOr<IngestBatch> decoded =
+        DecodeWeftBatch(std::move(request.batch), request.coding, options.max_batch_bytes);
+    if (!decoded.ok()) {
+      inflight_bytes -= bytes;
+      options.ingest->CountRefused(Receiver::kWeft, "unreadable", 1);
+      return done(decoded.status(), {});
+    }
+    decoded->api_key = std::move(key);
+    auto rejected = WithoutBytes(decoded->rejected);
+    options.ingest->Accept(*std::move(decoded),
                            [this, bytes, rejected = std::move(rejected),
                             done = std::move(done)](const absl::Status& status) {
                              inflight_bytes -= bytes;
@@ -107,8 +161,7 @@ struct ReceiverState {
 
 namespace {
 
-class FailedStream final
-    : public grpc::ServerBidiReactor<v1::ExportStreamRequest, v1::ExportStreamResponse> {
+class FailedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   explicit FailedStream(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
@@ -118,9 +171,8 @@ class FailedStream final
 
 // One ExportStream call. Reads, writes and the answers of the log meet under `mutex_`; gRPC's
 // operations are started under it too, for at most one of a kind may be outstanding.
-class ExportStream final
-    : public grpc::ServerBidiReactor<v1::ExportStreamRequest, v1::ExportStreamResponse>,
-      public std::enable_shared_from_this<ExportStream> {
+class ExportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                           public std::enable_shared_from_this<ExportStream> {
  public:
   ExportStream(std::shared_ptr<ReceiverState> state, std::string key)
       : state_(std::move(state)), key_(std::move(key)) {}
@@ -135,7 +187,8 @@ class ExportStream final
     std::lock_guard lock(mutex_);
     v1::ExportStreamResponse hello;
     hello.set_window(window_);
-    responses_.push_back(std::move(hello));
+    hello.set_takes_zstd(true);
+    responses_.push_back(BufferOf(hello));
     reading_ = true;
     StartRead(&request_);
     Advance();
@@ -154,15 +207,23 @@ class ExportStream final
       reads_over_ = true;
       return Advance();
     }
-    const std::uint64_t id = request_.batch_id();
-    const std::uint64_t bytes = request_.ByteSizeLong();
+    const std::uint64_t bytes = request_.Length();
+    StreamRequest request;
+    if (!Read(request_, &request)) {
+      std::lock_guard lock(mutex_);
+      reading_ = false;
+      unreadable_ = true;
+      return Advance();
+    }
+    request_.Clear();
+    const std::uint64_t id = request.batch_id;
     {
       std::lock_guard lock(mutex_);
       ++unanswered_;
       unanswered_bytes_ += bytes;
       average_bytes_ += (static_cast<double>(bytes) - average_bytes_) / 8;
     }
-    state_->Accept(request_.batch(), key_, bytes,
+    state_->Accept(std::move(request), key_, bytes,
                    [self = shared_from_this(), id, bytes](const absl::Status& status,
                                                           const std::vector<RejectedOp>& rejected) {
                      self->Answer(id, bytes, status, rejected);
@@ -204,7 +265,7 @@ class ExportStream final
     unanswered_bytes_ -= bytes;
     const std::uint32_t window = Window();
     if (window != window_) response.set_window(window_ = window);
-    responses_.push_back(std::move(response));
+    responses_.push_back(BufferOf(response));
     Advance();
   }
 
@@ -225,16 +286,18 @@ class ExportStream final
     }
     const bool room = unanswered_bytes_ < state_->options.max_stream_bytes &&
                       unanswered_ < 2 * kMaxWindow && responses_.size() < 2 * kMaxWindow;
-    if (!reading_ && !reads_over_ && !draining_ && !cancelled_ && room) {
+    if (!reading_ && !reads_over_ && !unreadable_ && !draining_ && !cancelled_ && room) {
       reading_ = true;
       StartRead(&request_);
     }
     const bool answered = unanswered_ == 0 && responses_.empty();
-    const bool over = reads_over_ || draining_;
+    const bool over = reads_over_ || unreadable_ || draining_;
     if (writing_ || !(cancelled_ || (over && answered))) return;
     finished_ = true;
     if (cancelled_) {
       Finish(grpc::Status::CANCELLED);
+    } else if (unreadable_) {
+      Finish({grpc::StatusCode::INVALID_ARGUMENT, "request: cut off or damaged"});
     } else if (reads_over_) {
       Finish(grpc::Status::OK);
     } else {
@@ -247,9 +310,9 @@ class ExportStream final
   std::shared_ptr<ExportStream> self_;  // Until OnDone: gRPC holds a bare pointer.
 
   std::mutex mutex_;
-  v1::ExportStreamRequest request_;
-  v1::ExportStreamResponse response_;
-  std::deque<v1::ExportStreamResponse> responses_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
+  std::deque<grpc::ByteBuffer> responses_;
   std::uint64_t unanswered_ = 0;
   std::uint64_t unanswered_bytes_ = 0;
   double average_bytes_ = 256 << 10;
@@ -257,12 +320,15 @@ class ExportStream final
   bool reading_ = false;
   bool writing_ = false;
   bool reads_over_ = false;
+  bool unreadable_ = false;  // What came last: nothing behind it can be told.
   bool draining_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
 };
 
-class WeftReceiver::Service final : public v1::CollectorService::CallbackService {
+class WeftReceiver::Service final
+    : public v1::CollectorService::WithCallbackMethod_Export<
+          v1::CollectorService::WithRawCallbackMethod_ExportStream<v1::CollectorService::Service>> {
  public:
   explicit Service(WeftReceiverOptions options)
       : state_(std::make_shared<ReceiverState>(std::move(options))) {}
@@ -277,7 +343,11 @@ class WeftReceiver::Service final : public v1::CollectorService::CallbackService
       reactor->Finish(Unauthenticated());
       return reactor;
     }
-    state_->Accept(request->batch(), std::move(key), request->ByteSizeLong(),
+    const std::uint64_t bytes = request->ByteSizeLong();
+    StreamRequest batch;
+    batch.batch.reserve(bytes + kWeftBatchPadding);
+    request->batch().SerializeToString(&batch.batch);
+    state_->Accept(std::move(batch), std::move(key), bytes,
                    [state = state_, reactor, response](const absl::Status& status,
                                                        const std::vector<RejectedOp>& rejected) {
                      FillResult(status, rejected, response->mutable_result());
@@ -286,7 +356,7 @@ class WeftReceiver::Service final : public v1::CollectorService::CallbackService
     return reactor;
   }
 
-  grpc::ServerBidiReactor<v1::ExportStreamRequest, v1::ExportStreamResponse>* ExportStream(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* ExportStream(
       grpc::CallbackServerContext* context) override {
     std::string key = KeyOf(*context);
     if (!state_->Accepts(key)) {

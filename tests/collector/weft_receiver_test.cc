@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -18,6 +19,10 @@
 #include <weft/collector/v1/collector.grpc.pb.h>
 
 #include <weft/collector/metrics.h>
+#include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/internal/form_data.h>
+#include <weft/tracing/run.h>
+#include <weft/tracing/tracer.h>
 
 #include "grpc_listener.h"
 
@@ -246,6 +251,119 @@ TEST_F(WeftReceiverTest, AnswersAStreamBatchByBatchInTheOrderOfTheLog) {
   stream->WritesDone();
   EXPECT_FALSE(stream->Read(&response));
   EXPECT_TRUE(stream->Finish().ok());
+}
+
+// The answer to the one batch of the request, on a stream of its own.
+v1::ExportStreamResponse AnswerTo(v1::CollectorService::Stub& stub, grpc::ClientContext* context,
+                                  const v1::ExportStreamRequest& request) {
+  const auto stream = stub.ExportStream(context);
+  v1::ExportStreamResponse response;
+  stream->Write(request);
+  stream->WritesDone();
+  while (stream->Read(&response) && response.batch_id() != request.batch_id()) {
+  }
+  return response;
+}
+
+TEST_F(WeftReceiverTest, PutsACompressedBatchIntoTheLogAsItCame) {
+  Start();
+  ingest_.AnswerAllWith(absl::OkStatus());
+  const RunId id = NewId();
+  v1::RunBatch batch;
+  *batch.add_operations() = Post(NewId(), "{not json");
+  *batch.add_operations() = Post(id, "{\"q\": \"" + std::string(10'000, 'x') + "\"}");
+  v1::ExportStreamRequest request;
+  request.set_batch_id(1);
+  request.set_zstd_batch(internal::CompressZstd(batch.SerializeAsString()));
+  const v1::ExportStreamResponse answer = AnswerTo(*stub_, Context().get(), request);
+  EXPECT_EQ(answer.result().code(), 0);
+  ASSERT_EQ(answer.result().rejected_size(), 1);
+  EXPECT_EQ(answer.result().rejected(0).index(), 0u);
+
+  Record record;
+  record.header = ingest_.Batch(0).header;
+  record.payload = ingest_.Batch(0).payload;
+  EXPECT_EQ(record.header.coding, PayloadCoding::kZstd);
+  EXPECT_EQ(record.payload, request.zstd_batch());
+  const absl::StatusOr<std::string> payload = record.Decoded();
+  ASSERT_TRUE(payload.ok()) << payload.status();
+  ASSERT_EQ(record.header.ops.size(), 1u);
+  EXPECT_EQ(record.header.ops[0].run_id, id);
+  ASSERT_EQ(record.header.ops[0].parts.size(), 2u);
+  const Part& inputs = record.header.ops[0].parts[1];
+  EXPECT_EQ(payload->substr(inputs.offset, inputs.length), batch.operations(1).inputs());
+}
+
+TEST_F(WeftReceiverTest, KeepsRepairedTextsBesideACompressedBatch) {
+  Start();
+  ingest_.AnswerAllWith(absl::OkStatus());
+  v1::RunBatch batch;
+  *batch.add_operations() = Post(NewId(), "{\"q\": NaN}");
+  v1::ExportStreamRequest request;
+  request.set_batch_id(1);
+  request.set_zstd_batch(internal::CompressZstd(batch.SerializeAsString()));
+  EXPECT_EQ(AnswerTo(*stub_, Context().get(), request).result().rejected_size(), 0);
+  Record record;
+  record.header = ingest_.Batch(0).header;
+  record.payload = ingest_.Batch(0).payload;
+  const absl::StatusOr<std::string> payload = record.Decoded();
+  ASSERT_TRUE(payload.ok()) << payload.status();
+  const Part& inputs = record.header.ops.at(0).parts.at(1);
+  EXPECT_EQ(payload->substr(inputs.offset, inputs.length), "{\"q\": null}");
+}
+
+TEST_F(WeftReceiverTest, RefusesABatchThatIsNoneAndGoesOn) {
+  WeftReceiverOptions options;
+  options.max_batch_bytes = 1'000'000;
+  Start(std::move(options));
+  ingest_.AnswerAllWith(absl::OkStatus());
+  const auto context = Context();
+  const auto stream = stub_->ExportStream(context.get());
+  v1::RunBatch large;
+  *large.add_operations() = Post(NewId(), "\"" + std::string(2'000'000, 'x') + "\"");
+  v1::RunBatch good;
+  *good.add_operations() = Post(NewId());
+  const std::string frame = internal::CompressZstd(good.SerializeAsString());
+  std::string many;
+  for (int i = 0; i <= 100'000; ++i) many += std::string("\x0a\x00", 2);
+  const std::array<std::string, 5> batches = {"no frame", frame.substr(0, frame.size() / 2),
+                                              internal::CompressZstd(large.SerializeAsString()),
+                                              internal::CompressZstd(many), frame};
+  for (std::uint64_t id = 1; id <= batches.size(); ++id) {
+    v1::ExportStreamRequest request;
+    request.set_batch_id(id);
+    request.set_zstd_batch(batches[id - 1]);
+    ASSERT_TRUE(stream->Write(request));
+  }
+  stream->WritesDone();
+  std::map<std::uint64_t, int> codes;
+  v1::ExportStreamResponse response;
+  while (stream->Read(&response)) codes[response.batch_id()] = response.result().code();
+  EXPECT_TRUE(stream->Finish().ok());
+  constexpr int kInvalid = grpc::StatusCode::INVALID_ARGUMENT;
+  EXPECT_EQ(codes,
+            (std::map<std::uint64_t, int>{
+                {0, 0}, {1, kInvalid}, {2, kInvalid}, {3, kInvalid}, {4, kInvalid}, {5, 0}}));
+  EXPECT_EQ(ingest_.batches(), 1u);
+  EXPECT_EQ(ingest_.refused(), std::vector<std::string>(4, "unreadable"));
+}
+
+TEST_F(WeftReceiverTest, GetsCompressedBatchesFromAnExporterThatWasAskedToCompress) {
+  Start();
+  ingest_.AnswerAllWith(absl::OkStatus());
+  const auto exporter =
+      CollectorExporter::Create({.target = listener_->address(), .compress = true});
+  ASSERT_TRUE(exporter.ok()) << exporter.status();
+  const auto tracer = Tracer::Create({.exporters = {*exporter}});
+  ASSERT_TRUE(tracer.ok()) << tracer.status();
+  // The first batch may be sent before the collector said what it takes.
+  for (int i = 0; i < 2; ++i) {
+    weft::Run("step", {.tracer = *tracer}).End();
+    ASSERT_TRUE((*tracer)->Flush(seconds(20)));
+  }
+  const IngestBatch batch = ingest_.Batch(ingest_.batches() - 1);
+  EXPECT_EQ(batch.header.coding, PayloadCoding::kZstd);
+  EXPECT_FALSE(batch.header.ops.empty());
 }
 
 TEST_F(WeftReceiverTest, AHalfClosedStreamGetsItsLastAnswers) {

@@ -213,7 +213,11 @@ void SendStream(Ledger& ledger, const Addresses& to) {
     while (number % 3 != 0) number = ledger.NewNumber();
     v1::ExportStreamRequest request;
     request.set_batch_id(number);
-    *request.mutable_batch() = Batch(number, false).Operations();
+    if (number % 2 == 0) {
+      *request.mutable_batch() = Batch(number, false).Operations();
+    } else {
+      request.set_zstd_batch(Zstd(Batch(number, false).Operations().SerializeAsString()));
+    }
     alive = stream->Write(request);
     if (alive) unanswered.insert(number);
     v1::ExportStreamResponse response;

@@ -5,6 +5,8 @@
 
 #include <grpcpp/support/proto_buffer_reader.h>
 
+#include <weft/tracing/internal/form_data.h>
+
 #include "run_batch_writer.h"
 
 namespace weft {
@@ -17,14 +19,15 @@ void* ToPointer(CollectorStream::Tag tag) { return reinterpret_cast<void*>(tag);
 }  // namespace
 
 CollectorStream::CollectorStream(std::shared_ptr<grpc::Channel> channel,
-                                 grpc::CompletionQueue* queue, std::string api_key)
-    : stub_(std::move(channel)), queue_(queue), api_key_(std::move(api_key)) {}
+                                 grpc::CompletionQueue* queue, std::string api_key, bool compress)
+    : stub_(std::move(channel)), queue_(queue), api_key_(std::move(api_key)), compress_(compress) {}
 
 void CollectorStream::Open() {
   context_ = std::make_unique<grpc::ClientContext>();
   context_->set_wait_for_ready(true);
   if (!api_key_.empty()) context_->AddMetadata("x-api-key", api_key_);
   finished_ = false;
+  takes_zstd_ = false;
   call_ =
       stub_.PrepareCall(context_.get(), "/weft.collector.v1.CollectorService/ExportStream", queue_);
   state_ = State::kStarting;
@@ -32,8 +35,14 @@ void CollectorStream::Open() {
 }
 
 void CollectorStream::Write(std::uint64_t batch_id, const grpc::Slice& batch) {
-  const grpc::Slice slices[] = {grpc::Slice(RunBatchWriter::RequestHead(batch_id, batch.size())),
-                                batch};
+  std::string frame;
+  if (compress_ && takes_zstd_) {
+    frame = CompressZstd({reinterpret_cast<const char*>(batch.begin()), batch.size()});
+  }
+  const bool is_zstd = !frame.empty();
+  const grpc::Slice payload = is_zstd ? grpc::Slice(frame) : batch;
+  const grpc::Slice slices[] = {
+      grpc::Slice(RunBatchWriter::RequestHead(batch_id, payload.size(), is_zstd)), payload};
   writing_ = true;
   call_->Write(grpc::ByteBuffer(slices, 2), ToPointer(Tag::kWrote));
 }
@@ -80,6 +89,8 @@ CollectorStream::Event CollectorStream::Handle(Tag tag, bool ok) {
       if (!event.response.emplace().ParseFromZeroCopyStream(&reader)) {
         event.response.reset();
         Cancel();
+      } else if (event.response->takes_zstd()) {
+        takes_zstd_ = true;
       }
       call_->Read(&received_, ToPointer(Tag::kRead));
       return event;

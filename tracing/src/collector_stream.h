@@ -33,7 +33,7 @@ class CollectorStream {
   };
 
   CollectorStream(std::shared_ptr<grpc::Channel> channel, grpc::CompletionQueue* queue,
-                  std::string api_key);
+                  std::string api_key, bool compress = false);
 
   State state() const noexcept { return state_; }
   /// Whether something other than an answer is to come: the stream starts or ends, or a write is on
@@ -58,6 +58,8 @@ class CollectorStream {
   grpc::GenericStub stub_;
   grpc::CompletionQueue* const queue_;
   const std::string api_key_;
+  const bool compress_;
+  bool takes_zstd_ = false;  // The collector, on this stream.
   State state_ = State::kClosed;
   bool writing_ = false;   // Also while the writes are being closed.
   bool finished_ = false;  // The status is there.

@@ -15,7 +15,7 @@ namespace internal {
 namespace {
 
 // Field numbers of proto/weft/collector/v1/collector.proto.
-enum RequestField : std::uint32_t { kBatchId = 1, kBatch = 2 };
+enum RequestField : std::uint32_t { kBatchId = 1, kBatch = 2, kZstdBatch = 3 };
 enum BatchField : std::uint32_t { kOperations = 1 };
 enum OperationField : std::uint32_t {
   kKind = 1,
@@ -122,9 +122,11 @@ std::string RunBatchWriter::Take() {
   return taken;
 }
 
-std::string RunBatchWriter::RequestHead(std::uint64_t batch_id, std::size_t batch_size) {
+std::string RunBatchWriter::RequestHead(std::uint64_t batch_id, std::size_t batch_size,
+                                        bool is_zstd) {
   std::array<char, 22> head;  // Two tags, two of the longest numbers.
-  char* const end = PutHead(PutNumber(head.data(), kBatchId, batch_id), kBatch, batch_size);
+  char* const end = PutHead(PutNumber(head.data(), kBatchId, batch_id),
+                            is_zstd ? kZstdBatch : kBatch, batch_size);
   return std::string(head.data(), end);
 }
 

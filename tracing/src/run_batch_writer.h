@@ -26,7 +26,8 @@ class RunBatchWriter {
   std::string Take();
 
   /// What stands before the bytes of a batch in an ExportStreamRequest.
-  static std::string RequestHead(std::uint64_t batch_id, std::size_t batch_size);
+  static std::string RequestHead(std::uint64_t batch_id, std::size_t batch_size,
+                                 bool is_zstd = false);
 
  private:
   RunJson json_;

@@ -38,6 +38,9 @@ struct CollectorExporterOptions {
   std::size_t batch_runs = 500;
   std::size_t batch_bytes = std::size_t{1} << 20;
   std::chrono::milliseconds flush_interval{200};
+  /// Whether batches are compressed (zstd) where the collector takes it. For a network between: a
+  /// fifth of the bytes, for about 4 us of CPU a KB.
+  bool compress = false;
   /// A run that could not be delivered for so long is given up.
   std::chrono::milliseconds retry_for{std::chrono::minutes(5)};
 };
