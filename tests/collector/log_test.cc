@@ -50,6 +50,12 @@ TEST(Crc32cTest, HasTheValueOfTheStandardAndTheTableAgrees) {
     std::string_view part = std::string_view(text).substr(0, size);
     EXPECT_EQ(Crc32c(0x12345678, part), Crc32cByTable(0x12345678, part)) << size;
   }
+  std::string long_text;
+  for (unsigned i = 0; i < 10'000; ++i) long_text += static_cast<char>(i * i * 2654435761u >> 13);
+  for (const std::size_t size : {3071, 3072, 3073, 6144, 9999, 10'000}) {
+    std::string_view part = std::string_view(long_text).substr(0, size);
+    EXPECT_EQ(Crc32c(7, part), Crc32cByTable(7, part)) << size;
+  }
 }
 
 TEST(LogTest, AnswersWithPositionsThatReadBack) {

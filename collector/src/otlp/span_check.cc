@@ -19,7 +19,11 @@ constexpr auto kDelimited = ProtoReader::kDelimited;
 constexpr std::uint64_t kStatusError = 2;
 
 bool IsAscii(std::string_view text) {
-  std::uint64_t high = 0;
+  std::uint64_t high = 0, words[4];
+  for (; text.size() >= sizeof words; text.remove_prefix(sizeof words)) {
+    std::memcpy(words, text.data(), sizeof words);
+    high |= words[0] | words[1] | words[2] | words[3];
+  }
   while (text.size() >= sizeof high) {
     std::uint64_t word;
     std::memcpy(&word, text.data(), sizeof word);
