@@ -20,6 +20,9 @@ constexpr std::uint64_t kGiB = 1ull << 30;
 constexpr std::size_t kMaxGroupRecords = 250;
 // Readers that are further behind read from the files.
 constexpr std::uint64_t kRecentBytes = 16ull << 20;
+// How long a group of several small records waits for more.
+constexpr std::chrono::microseconds kGather{200};
+constexpr std::uint64_t kSmallGroupBytes = 128 << 10;
 constexpr std::chrono::milliseconds kSpaceCheckEvery{250};
 constexpr std::chrono::seconds kSpaceRetry{1};
 constexpr std::array<char, kRecordAlignment> kPadding{};
@@ -122,7 +125,7 @@ void LogImpl::Append(RecordHeader header, std::string payload, Done done) {
     } else {
       pending_bytes_ += pending.bytes();
       queue_.push_back(std::move(pending));
-      work_.notify_one();
+      if (queue_.size() >= wanted_ || pending_bytes_ >= kSmallGroupBytes) work_.notify_one();
       return;
     }
   }
@@ -163,12 +166,20 @@ void LogImpl::WriteLoop() {
   }
 }
 
-// While one group is being synced the next one gathers, so nothing is ever waited for: a single
-// request is written at once, and under load the groups are as large as the disk is slow.
+// While one group is being synced the next one gathers: a single request is written at once, and
+// under load the groups are as large as the disk is slow.
 LogImpl::Group LogImpl::TakeGroup() {
   Group group;
   std::unique_lock lock(mutex_);
+  wanted_ = 1;
   work_.wait(lock, [&] { return closing_ || !queue_.empty(); });
+  // Clients that were answered just now come back at once, and a sync costs the same with them.
+  if (last_group_ > 1 && pending_bytes_ < kSmallGroupBytes) {
+    wanted_ = std::min(queue_.size() + last_group_, kMaxGroupRecords);
+    work_.wait_for(lock, kGather, [&] {
+      return closing_ || queue_.size() >= wanted_ || pending_bytes_ >= kSmallGroupBytes;
+    });
+  }
   std::uint64_t bytes = 0;
   std::uint64_t room =
       active_ ? active_->file_bytes - std::min<std::uint64_t>(write_offset_, active_->file_bytes)
@@ -180,6 +191,7 @@ LogImpl::Group LogImpl::TakeGroup() {
     group.push_back(std::move(queue_.front()));
     queue_.pop_front();
   }
+  last_group_ = group.size();
   return group;
 }
 

@@ -92,6 +92,8 @@ class LogImpl final : public Log {
   std::condition_variable keep_;
   std::deque<Pending> queue_;
   std::uint64_t pending_bytes_ = 0;
+  std::size_t wanted_ = 1;      // records for which the writer wakes up
+  std::size_t last_group_ = 0;  // records of it
   bool closing_ = false;
   bool rolled_ = false;
   absl::Status failed_;    // sticky: a write or sync failed
