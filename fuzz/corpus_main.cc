@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target over the files of a folder and over mutants of them, so that it stays alive
-// without a fuzzer. The mutants are the same each time; the input that ended the process is left in
-// broken-input.
+// without a fuzzer. The mutants of a number are the same each time; the input that ended the
+// process is left in broken-input.
 //
-//   trace_headers_fuzz fuzz/corpus/trace_headers [MUTANTS]
+//   trace_headers_fuzz fuzz/corpus/trace_headers [MUTANTS [NUMBER]]
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -44,7 +44,8 @@ void Run(const std::string& input) {
 
 class Mutator {
  public:
-  explicit Mutator(const std::vector<std::string>& seeds) : seeds_(seeds) {}
+  Mutator(const std::vector<std::string>& seeds, std::uint32_t number)
+      : seeds_(seeds), random_(number) {}
 
   std::string Next() {
     std::string text = Seed();
@@ -91,7 +92,7 @@ class Mutator {
   }
 
   const std::vector<std::string>& seeds_;
-  std::mt19937 random_{20261121};
+  std::mt19937 random_;
 };
 
 std::vector<std::string> ReadFolder(const char* folder) {
@@ -119,7 +120,7 @@ int main(int argc, char** argv) {
   if (seeds.empty()) return 1;  // An empty folder tests nothing.
   for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE}) std::signal(signal, SaveInput);
   for (const std::string& seed : seeds) Run(seed);
-  Mutator mutator(seeds);
+  Mutator mutator(seeds, argc > 3 ? static_cast<std::uint32_t>(std::atol(argv[3])) : 20261121);
   for (long i = 0; i < mutants; ++i) Run(mutator.Next());
   std::printf("%zu inputs, %ld mutants\n", seeds.size(), mutants);
   return 0;
