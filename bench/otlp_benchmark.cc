@@ -15,6 +15,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <weft/collector/collector.h>
+#include <weft/collector/process.h>
 #include <weft/tracing/internal/proto_writer.h>
 
 #include "collector_load.h"
@@ -134,6 +135,7 @@ class Exporter {
 };
 
 void Serve(const fs::path& data, const std::function<void(const std::string&)>& listening) {
+  weft::collector::PrepareProcess();
   weft::collector::CollectorConfig config;
   config.data = data;
   config.listen_grpc = config.listen_otlp_http = config.listen_http = "127.0.0.1:0";
