@@ -75,7 +75,7 @@ class QueueCall final : public grpc::internal::CompletionQueueTag,
     if (call_.server_context()->IsCancelled()) call_.PeerClosed(/*cancelled=*/true);
     Send(call_, operations);
     reply_ = static_cast<Reply*>(&operations);
-    reply_->set_core_cq_tag(this);
+    reply_->set_core_cq_tag(static_cast<grpc::internal::CompletionQueueTag*>(this));
   }
 
  private:
