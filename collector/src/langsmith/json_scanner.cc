@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "langsmith/json_scanner.h"
 
+#include <bit>
 #include <cstring>
 #include <memory>
 
@@ -13,14 +14,16 @@ namespace {
 constexpr std::uint64_t kOnes = 0x0101010101010101;
 constexpr std::uint64_t kHighs = 0x8080808080808080;
 
-/// Whether one of 8 bytes ends a run of plain ASCII in a string: a quote, a backslash, a control
-/// character, a byte of a longer character.
-bool HasSpecialByte(std::uint64_t word) {
+/// Of 8 bytes the first one that ends a run of plain ASCII in a string: a quote, a backslash, a
+/// control character, a byte of a longer character. 8: none does.
+int FirstSpecialByte(std::uint64_t word) {
   const std::uint64_t quote = word ^ (kOnes * '"');
   const std::uint64_t backslash = word ^ (kOnes * '\\');
   const std::uint64_t found = ((word - kOnes * 0x20) & ~word) | ((quote - kOnes) & ~quote) |
                               ((backslash - kOnes) & ~backslash) | word;
-  return (found & kHighs) != 0;
+  static_assert(std::endian::native == std::endian::little);
+  // Borrows of the subtractions mark bytes behind the first one only.
+  return std::countr_zero(found & kHighs) / 8;
 }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -238,8 +241,13 @@ bool JsonScanner::Key() {
 bool JsonScanner::String() {
   ++next_;
   for (;;) {
-    std::uint64_t word;
-    while (end_ - next_ >= 8 && (std::memcpy(&word, next_, 8), !HasSpecialByte(word))) next_ += 8;
+    int plain = 8;
+    while (plain == 8 && end_ - next_ >= 8) {
+      std::uint64_t word;
+      std::memcpy(&word, next_, sizeof word);
+      plain = FirstSpecialByte(word);
+      next_ += plain;
+    }
     if (next_ == end_) return Fail("ends inside a string");
     const auto c = static_cast<unsigned char>(*next_);
     if (c == '"') {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@ namespace weft::collector {
 
 /// How many bytes of `text` from `at` on stand in a JSON string as they are.
 inline std::size_t PlainJsonBytes(std::string_view text, std::size_t at) {
+  static_assert(std::endian::native == std::endian::little);
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHighs = 0x8080808080808080;
   const std::size_t start = at;
@@ -21,7 +23,10 @@ inline std::size_t PlainJsonBytes(std::string_view text, std::size_t at) {
     const std::uint64_t backslash = word ^ (kOnes * '\\');
     const std::uint64_t special = ((word - kOnes * 0x20) & ~word) | ((quote - kOnes) & ~quote) |
                                   ((backslash - kOnes) & ~backslash);
-    if ((special & kHighs) != 0) break;
+    // Borrows of the subtractions mark bytes behind the first one only.
+    if ((special & kHighs) != 0) {
+      return at + static_cast<std::size_t>(std::countr_zero(special & kHighs)) / 8 - start;
+    }
   }
   const auto is_plain = [](unsigned char c) { return c >= 0x20 && c != '"' && c != '\\'; };
   while (at < text.size() && is_plain(static_cast<unsigned char>(text[at]))) ++at;
