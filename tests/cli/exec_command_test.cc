@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "exec_command.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -23,6 +24,21 @@ namespace weft::cli {
 namespace {
 
 using ::testing::HasSubstr;
+
+/// Whose threads leave all signals to the one that waits for them, as those of weft exec do: the
+/// kernel gives a signal to any thread that does not block it.
+testing::FakeCollector CollectorWithoutSignals() {
+  struct Blocked {
+    Blocked() {
+      sigset_t all;
+      sigfillset(&all);
+      pthread_sigmask(SIG_SETMASK, &all, &before);
+    }
+    ~Blocked() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+    sigset_t before;
+  } const blocked;
+  return testing::FakeCollector();
+}
 
 class ExecCommandTest : public ::testing::Test {
  protected:
@@ -64,7 +80,7 @@ class ExecCommandTest : public ::testing::Test {
     return run->get_object();
   }
 
-  testing::FakeCollector collector_;
+  testing::FakeCollector collector_ = CollectorWithoutSignals();
   const std::string file_ =
       (std::filesystem::temp_directory_path() / ("weft-exec-" + std::to_string(getpid()))).string();
   std::string err_;
