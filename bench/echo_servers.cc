@@ -233,6 +233,7 @@ void ServeFiberFanOut(const Tell& tell, int backend_port, bool watch_cancellatio
               [&](grpc::ServerContext*, const Message* request, Message* response) {
                 auto first = weft::StartUnary(*backend, &Stub::PrepareAsyncUnary, *request);
                 auto second = weft::StartUnary(*backend, &Stub::PrepareAsyncUnary, *request);
+                weft::AwaitAll(first, second);
                 response->set_text(first.Await().response.text() + second.Await().response.text());
                 return grpc::Status::OK;
               });

@@ -132,7 +132,8 @@ grpc::Status OneFiber(Model::Stub& retriever, Model::Stub& critic, const Questio
   // snippet: start-unary
   auto first = weft::StartUnary(retriever, &Model::Stub::PrepareAsyncAsk, question);
   auto second = weft::StartUnary(critic, &Model::Stub::PrepareAsyncAsk, question);
-  if (!first.Await().ok()) return first.Await().status;  // and cancels the other one
+  weft::AwaitAll(first, second);
+  if (!first.Await().ok()) return first.Await().status;
   Merge(first.Await(), second.Await());
   // end snippet
   return grpc::Status::OK;

@@ -181,6 +181,29 @@ TEST_P(CallTest, AContainerHoldsStartedCalls) {
   });
 }
 
+TEST_P(CallTest, AllOfSeveralCallsAreAwaited) {
+  Run([&] {
+    auto first = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("meet"));
+    auto failed = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("fail"));
+    auto second = StartUnary(stub_, &Stub::PrepareAsyncUnary, Text("meet"));
+    AwaitAll(first, failed, second);
+    EXPECT_EQ(service_.waiting, 2) << "both have met";
+    EXPECT_EQ(first.Await().response.text(), "meet!");
+    EXPECT_EQ(failed.Await().status.error_code(), grpc::StatusCode::NOT_FOUND);
+    EXPECT_EQ(second.Await().response.text(), "meet!");
+
+    std::deque<UnaryCall<Message>> calls;
+    AwaitAll(calls);
+    for (int i = 0; i < 20; ++i) {
+      calls.emplace_back(stub_, &Stub::PrepareAsyncUnary, Text(std::to_string(i)));
+    }
+    AwaitAll(calls);
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_EQ(calls[i].Await().response.text(), std::to_string(i) + "!");
+    }
+  });
+}
+
 TEST_P(CallTest, StartedCallsEndByDeadlineAndByCancel) {
   Run([&] {
     const auto soon = std::chrono::system_clock::now() + std::chrono::milliseconds(20);

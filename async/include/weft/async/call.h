@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <type_traits>
 #include <utility>
 
@@ -186,6 +187,28 @@ UnaryCall<internal::ResponseOfReader<Reader>> StartUnary(
     const std::type_identity_t<Request>& request,
     std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max()) {
   return UnaryCall<internal::ResponseOfReader<Reader>>(stub, prepare, request, deadline);
+}
+
+/// Blocks the fiber, or where there is no CqScheduler the thread, until all of `calls` have ended.
+///
+///     weft::AwaitAll(facts, plan);
+///     if (!facts.Await().ok()) return facts.Await().status;  // does not wait any more
+///
+/// Cost: less than `Await` of one after the other, since the fiber is mostly woken once.
+template <typename... Responses>
+void AwaitAll(UnaryCall<Responses>&... calls) noexcept {
+  // The last one first: when it has ended the others mostly have, too.
+  const auto last_first = [](auto& self, auto& call, auto&... later) -> void {
+    if constexpr (sizeof...(later) > 0) self(self, later...);
+    static_cast<void>(call.Await());
+  };
+  if constexpr (sizeof...(calls) > 0) last_first(last_first, calls...);
+}
+
+/// The same for a container of calls.
+template <std::ranges::bidirectional_range Calls>
+void AwaitAll(Calls& calls) noexcept {
+  for (auto& call : calls | std::views::reverse) static_cast<void>(call.Await());
 }
 
 }  // namespace v0
