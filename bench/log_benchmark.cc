@@ -110,7 +110,7 @@ void Measure(const std::filesystem::path& directory, std::size_t size, double se
   for (const auto& some : times) all.insert(all.end(), some.begin(), some.end());
   std::sort(all.begin(), all.end());
   double acks = static_cast<double>(all.size()) / elapsed;
-  double syncs = static_cast<double>((*log)->Stats().syncs);
+  double syncs = static_cast<double>((*log)->Stats().syncs.total());
   (*log)->Close();
   log->reset();
   std::filesystem::remove_all(options.directory);

@@ -35,9 +35,8 @@ void WriteLogMetrics(const LogStats& stats, MetricsWriter& out) {
       "Records that went before a destination had read them.",
       static_cast<double>(stats.expired_records));
   one("weft_log_writable", "gauge", "1 while the log takes records.", stats.writable ? 1 : 0);
-  out.Family("weft_log_fsync_seconds", "summary", "Time spent making records durable.");
-  out.Sample("_sum", {}, stats.sync_seconds);
-  out.Sample("_count", {}, static_cast<double>(stats.syncs));
+  out.Family("weft_log_fsync_seconds", "histogram", "Time spent making records durable.");
+  stats.syncs.Write(out);
 }
 
 }  // namespace

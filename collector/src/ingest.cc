@@ -131,7 +131,7 @@ class LogIngest final : public Ingest {
     out.Family("weft_parked_bytes", "gauge", "Size of the file of parked operations.");
     out.Sample({}, static_cast<double>(parked_->bytes()));
     out.Family("weft_ack_seconds", "histogram", "Time from a decoded request to its answer.");
-    acknowledged_.Write(out);
+    acknowledged_.Counts().Write(out);
     if (redaction_ == nullptr) return;
     out.Family("weft_redacted_total", "counter", "What rules of the redaction found.");
     for (const auto& [rule, found] : redaction_->Counts()) {

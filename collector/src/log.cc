@@ -235,11 +235,13 @@ absl::Status LogImpl::WriteGroup(Group& group) {
 absl::Status LogImpl::WriteBytes(std::span<const std::string_view> parts, std::uint64_t bytes) {
   if (absl::Status status = active_file_.Append(parts); !status.ok()) return status;
   Clock::time_point start = Clock::now();
-  if (files_.SyncData(active_file_.fd()) != 0) return absl::ErrnoToStatus(errno, "sync failed");
+  // Whatever the reason, nobody knows what is on disk: never an error that may be tried again.
+  if (files_.SyncData(active_file_.fd()) != 0) {
+    return absl::DataLossError(
+        absl::StrCat("sync failed: ", std::generic_category().message(errno)));
+  }
+  syncs_.Record(Clock::now() - start);
   write_offset_ += bytes;
-  std::lock_guard lock(mutex_);
-  sync_time_ += Clock::now() - start;
-  ++syncs_;
   return absl::OkStatus();
 }
 
@@ -386,11 +388,10 @@ LogStats LogImpl::Stats() const {
     ++stats.segments;
   }
   Position begin = Begin();
+  stats.syncs = syncs_.Counts();
   {
     std::lock_guard lock(mutex_);
     stats.appended_records = appended_records_;
-    stats.syncs = syncs_;
-    stats.sync_seconds = std::chrono::duration<double>(sync_time_).count();
     stats.expired_records = expired_records_;
     stats.oldest_received_us = oldest_received_.second;
     if (oldest_received_.first == begin.seq || durable_end_ == begin) return stats;

@@ -105,10 +105,9 @@ class LogImpl final : public Log {
   std::map<std::string, Position> required_;
   std::uint64_t expired_records_ = 0;
   std::uint64_t appended_records_ = 0;
-  std::uint64_t syncs_ = 0;
-  Clock::duration sync_time_{};
   mutable std::pair<std::uint64_t, std::uint64_t> oldest_received_{};  // first seq, its time
 
+  DurationHistogram syncs_;
   mutable std::atomic<Clock::rep> space_checked_at_{0};
   mutable std::atomic<std::uint64_t> free_bytes_{~std::uint64_t{0}};
 

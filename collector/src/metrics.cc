@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <numeric>
 #include <sstream>
 #include <string>
 
@@ -25,21 +26,36 @@ void MetricsWriter::Sample(std::string_view suffix, Labels labels, double value)
 void DurationHistogram::Record(std::chrono::steady_clock::duration duration) noexcept {
   const double seconds = std::chrono::duration<double>(duration).count();
   std::size_t bucket = 0;
-  while (bucket < kBounds.size() && seconds > kBounds[bucket]) ++bucket;
-  counts_[bucket].fetch_add(1, std::memory_order_relaxed);
+  while (bucket < DurationCounts::kBounds.size() && seconds > DurationCounts::kBounds[bucket]) {
+    ++bucket;
+  }
+  buckets_[bucket].fetch_add(1, std::memory_order_relaxed);
   const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(duration);
   microseconds_.fetch_add(static_cast<std::uint64_t>(microseconds.count()),
                           std::memory_order_relaxed);
 }
 
-void DurationHistogram::Write(MetricsWriter& out) const {
+DurationCounts DurationHistogram::Counts() const {
+  DurationCounts counts;
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    counts.buckets[i] = buckets_[i].load(std::memory_order_relaxed);
+  }
+  counts.seconds = static_cast<double>(microseconds_.load(std::memory_order_relaxed)) / 1e6;
+  return counts;
+}
+
+std::uint64_t DurationCounts::total() const {
+  return std::accumulate(buckets.begin(), buckets.end(), std::uint64_t{0});
+}
+
+void DurationCounts::Write(MetricsWriter& out) const {
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < counts_.size(); ++i) {
-    total += counts_[i].load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < buckets.size(); ++i) {
+    total += buckets[i];
     const std::string bound = i < kBounds.size() ? Text::Number(kBounds[i]) : "+Inf";
     out.Sample("_bucket", {{"le", bound}}, static_cast<double>(total));
   }
-  out.Sample("_sum", {}, static_cast<double>(microseconds_.load()) / 1e6);
+  out.Sample("_sum", {}, seconds);
   out.Sample("_count", {}, static_cast<double>(total));
 }
 

@@ -74,6 +74,8 @@ TEST_F(CollectorTest, TakesRunsCountsThemAndHandsThemToDestinations) {
   EXPECT_THAT(collector->Metrics(),
               AllOf(HasSubstr("weft_received_runs_total{receiver=\"weft\"} 5\n"),
                     HasSubstr("weft_logged_runs_total{receiver=\"weft\"} 5\n"),
+                    HasSubstr("weft_log_fsync_seconds_bucket{le=\"0.0001\"}"),
+                    HasSubstr("weft_log_fsync_seconds_bucket{le=\"+Inf\"} "),
                     HasSubstr("process_resident_memory_bytes "), HasSubstr("weft_build_info{"),
                     HasSubstr("weft_dest_lag_runs{dest=\"file=" + file.string() + "\"}")));
   collector.reset();

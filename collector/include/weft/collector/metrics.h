@@ -38,18 +38,29 @@ class MetricsWriter {
   weft::internal::MetricsText text_;
 };
 
-/// Counts durations in buckets from 1 ms to 10 s.
+/// What a DurationHistogram counted so far.
+struct DurationCounts {
+  /// Seconds, the upper bound of each bucket but the last.
+  static constexpr std::array<double, 14> kBounds = {
+      0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0};
+
+  std::array<std::uint64_t, kBounds.size() + 1> buckets{};
+  double seconds = 0;  ///< All together.
+
+  std::uint64_t total() const;
+  void Write(MetricsWriter& out) const;
+};
+
+/// Counts durations in buckets from 0.1 ms to 10 s.
 ///
 /// Threads: any.
 class DurationHistogram {
  public:
   void Record(std::chrono::steady_clock::duration duration) noexcept;
-  void Write(MetricsWriter& out) const;
+  DurationCounts Counts() const;
 
  private:
-  static constexpr std::array<double, 11> kBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
-                                                     0.1,   0.25,   0.5,   1.0,  10.0};
-  std::array<std::atomic<std::uint64_t>, kBounds.size() + 1> counts_{};
+  std::array<std::atomic<std::uint64_t>, DurationCounts::kBounds.size() + 1> buckets_{};
   std::atomic<std::uint64_t> microseconds_{0};
 };
 
