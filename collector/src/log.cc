@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
 #include <absl/strings/str_cat.h>
@@ -203,11 +204,6 @@ absl::Status LogImpl::WriteGroup(Group& group) {
   std::uint64_t bytes = 0;
   for (const Pending& pending : group) bytes += pending.bytes();
   absl::Status status = MakeRoom(bytes);
-  if (IsNoSpace(status)) {
-    std::lock_guard lock(mutex_);
-    retry_at_ = Clock::now() + kSpaceRetry;
-    return no_space_ = absl::UnavailableError(absl::StrCat("disk is full: ", status.message()));
-  }
   if (status.ok()) {
     std::vector<std::array<char, kFrameBytes>> frames(group.size());
     std::vector<std::string_view> parts;
@@ -223,17 +219,24 @@ absl::Status LogImpl::WriteGroup(Group& group) {
     }
     status = WriteBytes(parts, bytes);
   }
-  if (!status.ok()) {
-    std::lock_guard lock(mutex_);
-    return failed_ = absl::UnavailableError(absl::StrCat(
-               "the log is read-only until it is opened again: ", status.message(), " (",
-               active_ ? active_->path.native() : options_.directory.native(), ")"));
+  if (status.ok()) return status;
+  std::lock_guard lock(mutex_);
+  if (IsNoSpace(status)) {
+    retry_at_ = Clock::now() + kSpaceRetry;
+    return no_space_ = absl::UnavailableError(absl::StrCat("disk is full: ", status.message()));
   }
-  return status;
+  return failed_ = absl::UnavailableError(
+             absl::StrCat("the log is read-only until it is opened again: ", status.message(), " (",
+                          active_ ? active_->path.native() : options_.directory.native(), ")"));
 }
 
 absl::Status LogImpl::WriteBytes(std::span<const std::string_view> parts, std::uint64_t bytes) {
-  if (absl::Status status = active_file_.Append(parts); !status.ok()) return status;
+  if (absl::Status status = active_file_.Append(parts); !status.ok()) {
+    // Not every file system keeps the room that it promised. What was written of the group is cut
+    // off when there is room again, and the log goes on in another segment.
+    if (IsNoSpace(status)) active_->file_bytes = write_offset_;
+    return status;
+  }
   Clock::time_point start = Clock::now();
   // Whatever the reason, nobody knows what is on disk: never an error that may be tried again.
   if (files_.SyncData(active_file_.fd()) != 0) {
@@ -249,11 +252,14 @@ absl::Status LogImpl::MakeRoom(std::uint64_t bytes) {
   if (write_offset_ + bytes <= active_->file_bytes) return absl::OkStatus();
   const std::uint64_t size = std::max(options_.segment_bytes, kSegmentHeaderBytes + bytes);
   if (write_offset_ == kSegmentHeaderBytes) {  // nothing in it: it grows instead
+    if (::ftruncate(active_file_.fd(), static_cast<off_t>(write_offset_)) != 0) {
+      return FileError("cannot cut", active_->path, errno);
+    }
     if (int error = files_.Allocate(active_file_.fd(), size); error != 0) {
       return FileError("cannot allocate", active_->path, error);
     }
     active_->file_bytes = size;
-    return absl::OkStatus();
+    return active_file_.Open(active_->path, write_offset_);
   }
   if (absl::Status status = Seal(); !status.ok()) return status;
   absl::StatusOr<std::shared_ptr<Segment>> next = segments_.Create(next_seq_, size);
@@ -382,13 +388,13 @@ void LogImpl::Close() {
 LogStats LogImpl::Stats() const {
   LogStats stats;
   stats.writable = Ready().ok();
+  stats.syncs = syncs_.Counts();
   stats.quarantined_bytes = segments_.quarantined_bytes();
   for (const auto& [first, segment] : segments_.All()) {
     stats.bytes += segment->file_bytes;
     ++stats.segments;
   }
   Position begin = Begin();
-  stats.syncs = syncs_.Counts();
   {
     std::lock_guard lock(mutex_);
     stats.appended_records = appended_records_;

@@ -214,7 +214,8 @@ TEST(CollectorDiskTest, AFullDiskRefusesAndGoesOnByItselfOnceThereIsRoom) {
   constexpr std::uint64_t kMany = 10'000;
   const auto fills = [](const char* call) {
     const std::string_view name = call;
-    return name == "posix_fallocate" || name == "open" || name == "mkdir" || name == "write";
+    return name == "posix_fallocate" || name == "open" || name == "mkdir" || name == "write" ||
+           name == "pwritev";
   };
   for (const std::uint64_t at : {60, 77, 94}) {
     SCOPED_TRACE("full from call " + std::to_string(at));

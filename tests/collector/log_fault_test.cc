@@ -27,6 +27,7 @@ class FaultyFiles : public FileSystem {
       errno = write_error;
       return -1;
     }
+    if (room >= 0) return WriteWithinRoom(fd, *parts, offset);
     if (!short_writes) return FileSystem::Write(fd, parts, count, offset);
     iovec some{parts->iov_base, std::min<std::size_t>(parts->iov_len, 7)};
     return FileSystem::Write(fd, &some, 1, offset);
@@ -46,7 +47,18 @@ class FaultyFiles : public FileSystem {
 
   std::atomic<int> write_error{0}, sync_error{0}, allocate_error{0};
   std::atomic<bool> short_writes{false};
+  std::atomic<std::int64_t> room{-1};  // so many bytes can be written, though more were promised
   std::atomic<std::uint64_t> free_bytes{1 << 30};
+
+ private:
+  ssize_t WriteWithinRoom(int fd, iovec part, off_t offset) {
+    part.iov_len = std::min<std::size_t>(part.iov_len, static_cast<std::size_t>(room.load()));
+    errno = ENOSPC;
+    if (part.iov_len == 0) return -1;
+    const ssize_t put = FileSystem::Write(fd, &part, 1, offset);
+    if (put > 0) room -= put;
+    return put;
+  }
 };
 
 std::unique_ptr<Log> OpenLog(const fs::path& directory, FileSystem& files = FileSystem::Real()) {
@@ -119,17 +131,82 @@ TEST(LogFaultTest, AFailedSyncMakesTheLogReadOnlyAndReportsNothingAsWritten) {
 }
 
 TEST(LogFaultTest, AFailedWriteMakesTheLogReadOnly) {
-  for (int error : {EIO, ENOSPC}) {
-    TemporaryDirectory directory;
-    FaultyFiles files;
-    auto log = OpenLog(directory.path(), files);
-    ASSERT_TRUE(AppendNow(*log, "good").ok());
-    files.write_error = error;
-    EXPECT_EQ(AppendNow(*log, "lost").status().code(), absl::StatusCode::kUnavailable);
-    files.write_error = 0;
-    EXPECT_EQ(AppendNow(*log, "later").status().code(), absl::StatusCode::kUnavailable);
-    EXPECT_EQ(ReadAll(*log).size(), 1u);
+  TemporaryDirectory directory;
+  FaultyFiles files;
+  auto log = OpenLog(directory.path(), files);
+  ASSERT_TRUE(AppendNow(*log, "good").ok());
+  files.write_error = EIO;
+  EXPECT_EQ(AppendNow(*log, "lost").status().code(), absl::StatusCode::kUnavailable);
+  files.write_error = 0;
+  EXPECT_EQ(AppendNow(*log, "later").status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReadAll(*log).size(), 1u);
+}
+
+// Until the log takes it; senders do the same.
+void AppendUntilItIsThere(Log& log, const std::string& payload) {
+  absl::Status status;
+  while (!(status = AppendNow(log, payload).status()).ok()) {
+    ASSERT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    ASSERT_THAT(status.ToString(), HasSubstr("disk is full"));
+    std::this_thread::yield();
   }
+}
+
+// As on file systems that write elsewhere what is written again, where room cannot be kept.
+struct FullInTheMiddle {
+  FullInTheMiddle(std::uint64_t before, std::int64_t room) : log(OpenLog(directory.path(), files)) {
+    for (std::uint64_t seq = 1; seq <= before; ++seq) {
+      EXPECT_TRUE(AppendNow(*log, expected[seq] = "before").ok());
+    }
+    files.room = room;
+    const std::string large(3 << 20, 'x');  // goes in several writes
+    const absl::Status status = AppendNow(*log, large).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(status.ToString(), HasSubstr("disk is full"));
+    EXPECT_FALSE(log->Ready().ok());
+    EXPECT_EQ(ReadAll(*log), expected) << "what was refused is not shown";
+    files.room = -1;
+  }
+
+  TemporaryDirectory directory;
+  FaultyFiles files;
+  std::map<std::uint64_t, std::string> expected;
+  std::unique_ptr<Log> log;
+};
+
+TEST(LogFaultTest, ADiskThatIsFullInTheMiddleOfASegmentIsWaitedFor) {
+  std::vector<std::unique_ptr<FullInTheMiddle>> all;  // they wait together
+  for (const std::uint64_t before : {0, 1, 3}) {
+    for (const std::int64_t room : {0, 20, 4096, 1 << 20, 2 << 20}) {
+      SCOPED_TRACE(std::to_string(before) + " records, room for " + std::to_string(room));
+      all.push_back(std::make_unique<FullInTheMiddle>(before, room));
+    }
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE("case " + std::to_string(i));
+    auto& [directory, files, expected, log] = *all[i];
+    const std::uint64_t next = expected.size() + 1;
+    for (const std::uint64_t seq : {next, next + 1}) {
+      ASSERT_NO_FATAL_FAILURE(AppendUntilItIsThere(*log, expected[seq] = "after"));
+    }
+    EXPECT_TRUE(log->Ready().ok());
+    EXPECT_EQ(ReadAll(*log), expected);
+    log = nullptr;
+    log = OpenLog(directory.path());
+    EXPECT_EQ(ReadAll(*log), expected) << "nor after the next start";
+    EXPECT_EQ(log->Stats().quarantined_bytes, 0u);
+    EXPECT_TRUE(AppendNow(*log, "next").ok());
+  }
+}
+
+TEST(LogFaultTest, ASyncThatFindsNoRoomMakesTheLogReadOnly) {
+  TemporaryDirectory directory;
+  FaultyFiles files;
+  auto log = OpenLog(directory.path(), files);
+  files.sync_error = ENOSPC;
+  EXPECT_THAT(AppendNow(*log, "lost").status().ToString(), HasSubstr("read-only"));
+  files.sync_error = 0;
+  EXPECT_EQ(AppendNow(*log, "later").status().code(), absl::StatusCode::kUnavailable);
 }
 
 TEST(LogFaultTest, AFullDiskRefusesUntilThereIsRoom) {
