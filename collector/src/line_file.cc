@@ -70,6 +70,14 @@ absl::Status LineFile::Append(std::string_view lines) {
   return absl::OkStatus();
 }
 
+absl::Status LineFile::Cut(std::uint64_t size) {
+  if (::ftruncate(file_.fd(), static_cast<off_t>(size)) != 0) {
+    return FileError("cannot cut", path_, errno);
+  }
+  size_ = size;
+  return absl::OkStatus();
+}
+
 absl::Status LineFile::Measure() {
   struct stat info {};
   if (::fstat(file_.fd(), &info) != 0) return FileError("cannot read", path_, errno);

@@ -23,6 +23,9 @@ class LineFile {
   /// Appends all of `lines` or, as far as the file can be cut again, nothing.
   absl::Status Append(std::string_view lines);
 
+  /// Takes back what is behind `size` bytes, which Append put there.
+  absl::Status Cut(std::uint64_t size);
+
   /// Makes what was appended last. Nothing for what is no regular file.
   absl::Status Sync();
 

@@ -180,24 +180,24 @@ std::uint64_t ParkedFile::FreeId(std::uint64_t id) const {
 }
 
 absl::StatusOr<std::size_t> ParkedFile::Park(const std::vector<JsonObject>& entries) {
-  std::size_t unkept = 0;
+  std::vector<std::uint64_t> kept;
   const std::lock_guard lock(mutex_);
   for (const JsonObject& entry : entries) {
     ParkedLine line;
     line.text = boost::json::serialize(entry);
     line.id = FreeId(XXH3_64bits(line.text.data(), line.text.size()));
     line.text = "{\"id\":\"" + HexId(line.id) + "\"," + line.text.substr(1);
+    const std::uint64_t id = line.id;
     const absl::Status status = Append(std::move(line));
-    if (absl::IsResourceExhausted(status)) {
-      ++unkept;
-    } else if (!status.ok()) {
+    if (status.ok()) {
+      kept.push_back(id);
+    } else if (!absl::IsResourceExhausted(status)) {
+      TakeBack(kept);
       return status;
     }
   }
-  if (unkept < entries.size()) {
-    if (absl::Status status = Sync(); !status.ok()) return status;
-  }
-  return unkept;
+  if (absl::Status status = Sync(kept); !status.ok()) return status;
+  return entries.size() - kept.size();
 }
 
 absl::Status ParkedFile::Park(ParkedLine line) {
@@ -211,8 +211,9 @@ absl::Status ParkedFile::Park(ParkedLine line) {
   if (gone_.contains(line.id)) {
     if (absl::Status status = Compact(); !status.ok()) return status;
   }
+  const std::uint64_t id = line.id;
   absl::Status status = Append(std::move(line));
-  return status.ok() ? Sync() : status;
+  return status.ok() ? Sync({id}) : status;
 }
 
 absl::Status ParkedFile::Append(ParkedLine line) {
@@ -234,7 +235,23 @@ absl::Status ParkedFile::Append(ParkedLine line) {
   return absl::OkStatus();
 }
 
-absl::Status ParkedFile::Sync() { return OfTheDisk(file_.Sync()); }
+absl::Status ParkedFile::Sync(const std::vector<std::uint64_t>& ids) {
+  if (ids.empty()) return absl::OkStatus();
+  absl::Status status = OfTheDisk(file_.Sync());
+  if (!status.ok()) TakeBack(ids);
+  return status;
+}
+
+void ParkedFile::TakeBack(const std::vector<std::uint64_t>& ids) {
+  if (ids.empty()) return;
+  const std::uint64_t first = offsets_.at(ids.front());
+  // If not even this can be done, they are there.
+  if (!file_.Cut(first).ok()) return;
+  for (const std::uint64_t id : ids) {
+    Erase(id);
+    gone_.erase(id);
+  }
+}
 
 std::vector<ParkedFile::Item> ParkedFile::List(std::uint64_t after, std::size_t limit) const {
   const std::lock_guard lock(mutex_);

@@ -92,9 +92,12 @@ class ParkedFile {
   absl::Status Compact();
   /// Without a sync.
   absl::Status Append(ParkedLine line);
-  absl::Status Sync();
+  /// After appending `ids`, the last lines: when they cannot be made durable they are taken back,
+  /// so that who parks them again does not have them twice.
+  absl::Status Sync(const std::vector<std::uint64_t>& ids);
   void Insert(Item item);
   void Erase(std::uint64_t id);
+  void TakeBack(const std::vector<std::uint64_t>& ids);
   absl::StatusOr<std::uint64_t> Remove(const std::vector<std::uint64_t>& ids);
   std::uint64_t FreeId(std::uint64_t id) const;
 

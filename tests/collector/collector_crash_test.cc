@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "disk_faults.h"
+#include "parked_file.h"
 #include "pipeline_support.h"
 
 namespace weft::collector {
@@ -34,6 +35,7 @@ std::uint64_t First() { return 1 + std::random_device()() % kStride; }
 
 // What the child tells, each a number of 8 bytes.
 constexpr std::uint64_t kOpened = 0;
+constexpr std::uint64_t kItemsFlag = std::uint64_t{1} << 62;
 constexpr std::uint64_t kCallsFlag = std::uint64_t{1} << 63;
 
 void Tell(int pipe, std::uint64_t number) {
@@ -273,6 +275,41 @@ TEST(CollectorDiskTest, WhatIsInvalidInARequestIsSyncedOnce) {
   };
   EXPECT_EQ(calls(1), 2u) << "a write and a sync";
   EXPECT_EQ(calls(50), 51u);
+}
+
+// It comes again, and must not be there twice.
+TEST(CollectorDiskTest, WhatCouldNotBeParkedIsNotListed) {
+  constexpr std::uint64_t kInvalid = 3;
+  struct Parked {
+    std::uint64_t calls_before = 0;
+    std::uint64_t items = 0;
+  };
+  const auto park_until_accepted = [](DiskFault fault) {
+    Place place;
+    const Ended ended = InChild(place.data, std::move(fault), {}, [&](int pipe) {
+      auto line = Pipeline::Open(place.data);
+      if (!line.ok()) ::_exit(5);
+      Tell(pipe, DiskCalls());
+      for (bool accepted = false; !accepted;) {
+        IngestBatch batch;
+        batch.rejected.resize(kInvalid, {0, "bad", "{}"});
+        line->ingest->Accept(std::move(batch),
+                             [&](const absl::Status& status) { accepted = status.ok(); });
+      }
+      Tell(pipe, kItemsFlag + line->ingest->parked()->Ids().size());
+    });
+    Parked parked;
+    for (const std::uint64_t number : ended.acknowledged) {
+      (number < kItemsFlag ? parked.calls_before : parked.items) = number % kItemsFlag;
+    }
+    return parked;
+  };
+  const std::uint64_t before = park_until_accepted({}).calls_before;
+  ASSERT_GT(before, 0u);
+  for (std::uint64_t call = 1; call <= kInvalid + 1; ++call) {  // the writes, and the sync
+    const DiskFault fault{.kind = DiskFault::Kind::kFail, .at = before + call, .error = EIO};
+    EXPECT_EQ(park_until_accepted(fault).items, kInvalid) << "call " << call;
+  }
 }
 
 TEST(CollectorDiskTest, AReadOnlyFileSystemIsNamedAtTheStart) {
