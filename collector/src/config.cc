@@ -2,18 +2,16 @@
 #include <weft/collector/config.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
-#include <set>
 #include <utility>
 
 #include <unistd.h>
 
+#include "config_checks.h"
 #include "config_file.h"
 #include "config_lists.h"
 #include "config_settings.h"
 #include "config_values.h"
-#include "tls.h"
 
 namespace weft::collector {
 namespace {
@@ -84,7 +82,7 @@ class Loader {
       if (!value || value->empty() || setting.set == nullptr) continue;
       absl::Status status = setting.set(config(), *value);
       if (!status.ok()) Fail(WrongAt(variable, Text(status)));
-      origins_[std::string(setting.key)] = variable;
+      origins_.settings[std::string(setting.key)] = variable;
     }
     const std::string forward = environment_("WEFT_FORWARD").value_or("");
     if (!forward.empty()) Clear("forward", config().forward);
@@ -117,34 +115,19 @@ class Loader {
       if (setting->set == nullptr) continue;
       absl::Status status = setting->set(config(), flag.value);
       if (!status.ok()) Fail(Usage(FlagOf(flag.key) + ": " + Text(status)));
-      origins_[std::string(flag.key)] = FlagOf(flag.key);
+      origins_.settings[std::string(flag.key)] = FlagOf(flag.key);
     }
   }
 
   ConfigReport Finish() {
     SetDataDirectory();
     TakeDefaultKey();
-    CheckKeys();
-    CheckTls();
-    CheckListeners();
-    for (const ScopedRedactionRule& scoped : config().redaction.rules) {
-      if (scoped.rule.action == RedactionAction::kHash && config().redaction.hash_key.empty()) {
-        Fail(WrongAt("redaction.rules", "the rule '" + scoped.rule.name +
-                                            "' hashes: it needs redaction.hash_key_env or "
-                                            "redaction.hash_key_file"));
-      }
-    }
+    for (absl::Status& problem : CheckConfig(config(), origins_)) Fail(std::move(problem));
     ListValues();
     return std::move(report_);
   }
 
  private:
-  // An element of a list and how it is shown.
-  struct Element {
-    std::string text;
-    std::string source;
-  };
-
   CollectorConfig& config() { return report_.config; }
 
   static std::string SourceOf(const std::string& origin) {
@@ -155,7 +138,7 @@ class Loader {
   template <typename T>
   void Clear(const std::string& key, std::vector<T>& list) {
     list.clear();
-    elements_[key].clear();
+    origins_.elements[key].clear();
   }
 
   template <typename T>
@@ -163,7 +146,7 @@ class Loader {
                    bool has_key = false) {
     if (!element.ok()) return element.status();
     list.push_back(*std::move(element));
-    elements_[value.key].push_back({ShowElement(value, has_key), SourceOf(value.origin)});
+    origins_.elements[value.key].push_back({ShowElement(value, has_key), SourceOf(value.origin)});
     return absl::OkStatus();
   }
 
@@ -191,7 +174,7 @@ class Loader {
       return WrongAt(value.origin, "there is no such key");
     }
     if (value.in_list) return WrongAt(value.origin, "takes one value, not a list");
-    origins_[value.key] = value.origin;
+    origins_.settings[value.key] = value.origin;
     absl::Status status = setting->set(config(), value.value);
     return status.ok() ? status : WrongAt(value.origin, Text(status));
   }
@@ -247,107 +230,22 @@ class Loader {
           SecretOfVariable("LANGSMITH_API_KEY", "the environment", environment_);
       if (!key.ok()) return Fail(key.status());
       destination.api_key = *std::move(key);
-      elements_["forward"][i].text += " (key: *** of LANGSMITH_API_KEY)";
-    }
-  }
-
-  // Else the tenant of a caller would be a matter of order.
-  void CheckKeys() {
-    std::set<std::string> names;
-    std::set<std::string> values;
-    for (std::size_t i = 0; i < config().keys.size(); ++i) {
-      const NamedKey& key = config().keys[i];
-      const std::string origin = elements_["auth.keys"][i].source + ": auth.keys";
-      if (!names.insert(key.name).second) {
-        Fail(WrongAt(origin, "the name '" + key.name + "' is given twice"));
-      } else if (!values.insert(key.value).second) {
-        Fail(WrongAt(origin, "the key of '" + key.name + "' is that of another name, too"));
-      }
-    }
-    names.clear();
-    for (std::size_t i = 0; i < config().tenants.size(); ++i) {
-      const std::string& name = config().tenants[i].name;
-      if (names.insert(name).second) continue;
-      Fail(WrongAt(elements_["tenants"][i].source + ": tenants",
-                   "the tenant '" + name + "' is given twice"));
-    }
-  }
-
-  // Of the member or, where the listener says nothing, of the common one.
-  std::string OriginOfTls(const std::string& section, const std::string& member) const {
-    for (const std::string& key : {section + "." + member, "tls." + member}) {
-      const auto found = origins_.find(key);
-      if (found != origins_.end()) return found->second;
-    }
-    return section + "." + member;
-  }
-
-  void CheckTls() {
-    const std::array<std::pair<std::string, const TlsConfig*>, 3> listeners = {
-        {{"tls.grpc", &config().tls_grpc},
-         {"tls.otlp_http", &config().tls_otlp_http},
-         {"tls.http", &config().tls_http}}};
-    std::set<std::string> told;
-    for (const auto& [section, own] : listeners) {
-      const TlsConfig tls = config().TlsOf(*own);
-      std::string origin;
-      std::string text;
-      if (tls.cert.empty() != tls.key.empty()) {
-        const bool no_key = tls.key.empty();
-        origin = OriginOfTls(section, no_key ? "cert" : "key");
-        text = no_key ? "needs tls.key, too" : "needs tls.cert, too";
-      } else if (tls.cert.empty() && !tls.client_ca.empty()) {
-        origin = OriginOfTls(section, "client_ca");
-        text = "needs tls.cert and tls.key, too";
-      }
-      if (text.empty() && tls.enabled()) {
-        text = Text(TlsFiles::Read(tls).status());
-        const std::size_t colon = text.find(": ");
-        if (colon == text.npos) continue;
-        origin = OriginOfTls(section, text.substr(4, colon - 4));  // `tls.MEMBER: problem`
-        text.erase(0, colon + 2);
-      }
-      if (!text.empty() && told.insert(origin + text).second) Fail(WrongAt(origin, text));
-    }
-  }
-
-  void CheckListeners() {
-    if (config().allow_insecure_listen) return;
-    struct Listener {
-      std::string key;
-      const std::string* address;
-      const TlsConfig* tls;
-    };
-    const std::array<Listener, 3> listeners = {
-        {{"listen_grpc", &config().listen_grpc, &config().tls_grpc},
-         {"listen_otlp_http", &config().listen_otlp_http, &config().tls_otlp_http},
-         {"listen_http", &config().listen_http, &config().tls_http}}};
-    for (const Listener& listener : listeners) {
-      if (IsLoopback(*listener.address)) continue;
-      const TlsConfig tls = config().TlsOf(*listener.tls);
-      const bool knows_callers = !config().keys.empty() || !tls.client_ca.empty();
-      if (tls.enabled() && knows_callers) continue;
-      const std::string missing = tls.enabled()           ? "are no keys"
-                                  : config().keys.empty() ? "are neither TLS nor keys"
-                                                          : "is no TLS to protect the keys";
-      const auto origin = origins_.find(listener.key);
-      Fail(WrongAt(origin == origins_.end() ? listener.key : origin->second,
-                   "'" + *listener.address + "' can be reached from other machines, and there " +
-                       missing + "; --allow-insecure-listen allows it"));
+      origins_.elements["forward"][i].text += " (key: *** of LANGSMITH_API_KEY)";
     }
   }
 
   void ListValues() {
     for (const Setting& setting : Settings()) {
       if (setting.show == nullptr) continue;
-      const auto origin = origins_.find(setting.key);
+      const auto origin = origins_.settings.find(setting.key);
       std::string value = setting.show(config());
       if (value.empty()) value = setting.default_text;
-      report_.values.push_back({std::string(setting.key), std::move(value),
-                                origin == origins_.end() ? "default" : SourceOf(origin->second)});
+      report_.values.push_back(
+          {std::string(setting.key), std::move(value),
+           origin == origins_.settings.end() ? "default" : SourceOf(origin->second)});
     }
     for (const ListSetting& list : ListSettings()) {
-      const std::vector<Element>& elements = elements_[std::string(list.key)];
+      const std::vector<ConfigElement>& elements = origins_.elements[std::string(list.key)];
       for (std::size_t i = 0; i < elements.size(); ++i) {
         report_.values.push_back({std::string(list.key) + "[" + std::to_string(i) + "]",
                                   elements[i].text, elements[i].source});
@@ -357,8 +255,7 @@ class Loader {
 
   const Environment& environment_;
   ConfigReport report_;
-  std::map<std::string, std::string, std::less<>> origins_;
-  std::map<std::string, std::vector<Element>> elements_;
+  ConfigOrigins origins_;
 };
 
 void CheckDataDirectory(const std::filesystem::path& data, std::vector<std::string>& problems) {
