@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <list>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -634,26 +635,58 @@ INSTANTIATE_TEST_SUITE_P(All, Parents,
 
 // ---- the buffer by itself
 
-internal::HeldRun RunOf(const RunContext& context) {
+/// False: the trace is kept.
+bool Hold(internal::PromotionBuffer& buffer, internal::HeldTrace& trace,
+          const RunContext& context) {
   RunRecord record;
   record.context = context;
-  return internal::HeldRun(std::move(record), /*redacted=*/false);
+  std::list<internal::HeldRun> ended;
+  ended.emplace_back(std::move(record), /*redacted=*/false);
+  return buffer.Hold(trace, ended, /*joined=*/nullptr);
 }
 
 TEST(PromotionBufferTest, ForgetsTracesThatNobodyRefersTo) {
   internal::PromotionBuffer buffer(1 << 20);
   const auto now = std::chrono::system_clock::now();
   const RunContext root = RunContext::Root(RunId::New(now), now, nullptr);
-  auto trace = buffer.Of(root.trace_id(), true);
+  auto trace = buffer.Of(root.trace_id(), false);
   EXPECT_EQ(buffer.Of(root.trace_id(), false), trace);
   trace = nullptr;
   trace = buffer.Of(root.trace_id(), false);
-  EXPECT_FALSE(buffer.Hold(*trace, RunOf(root)));
+  EXPECT_TRUE(Hold(buffer, *trace, root));
   // Held, so remembered without its runs in progress.
   const internal::HeldTrace* const address = trace.get();
   trace = nullptr;
   EXPECT_EQ(buffer.Of(root.trace_id(), false).get(), address);
   EXPECT_GT(buffer.counts().bytes, sizeof(internal::HeldRun));
+}
+
+TEST(PromotionBufferTest, FindsTracesOfThisProcessAndOfCallersWhateverTheirIds) {
+  internal::PromotionBuffer buffer(1 << 20);
+  std::vector<std::shared_ptr<internal::HeldTrace>> traces;
+  const auto id_of = [](std::size_t i) {
+    RunId id;
+    id.bytes[15] = static_cast<std::uint8_t>(i + 1);
+    return id;
+  };
+  for (std::size_t i = 0; i < 200; ++i) {
+    const bool begins_here = i % 2 == 0;
+    traces.push_back(buffer.Of(id_of(i), begins_here));
+    if (begins_here) {
+      EXPECT_TRUE(Hold(buffer, *traces.back(), RunContext::Root(id_of(i), {}, nullptr)));
+    }
+  }
+  // Out of the middle, from both ends.
+  for (std::size_t i = 50; i < 150; ++i) {
+    EXPECT_EQ(buffer.Of(id_of(i), false), traces[i]) << i;
+    buffer.Promote(*traces[i]);
+    traces[i] = nullptr;
+  }
+  for (std::size_t i = 0; i < 200; ++i) {
+    EXPECT_EQ(buffer.Of(id_of(i), false)->kept(), i >= 50 && i < 150) << i;
+    if (!traces[i]) continue;
+    EXPECT_EQ(buffer.Of(id_of(i), false), traces[i]) << i;
+  }
 }
 
 TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {
@@ -662,15 +695,15 @@ TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {
   const RunContext kept = RunContext::Root(RunId::New(now), now, nullptr);
   {
     const auto trace = buffer.Of(kept.trace_id(), true);
-    EXPECT_FALSE(buffer.Hold(*trace, RunOf(kept)));
+    EXPECT_TRUE(Hold(buffer, *trace, kept));
     EXPECT_THAT(buffer.Promote(*trace), SizeIs(1));
     EXPECT_THAT(buffer.Promote(*trace), IsEmpty());
-    EXPECT_TRUE(buffer.Hold(*trace, RunOf(kept)));
+    EXPECT_FALSE(Hold(buffer, *trace, kept));
   }
   EXPECT_TRUE(buffer.Of(kept.trace_id(), false)->kept());
   for (int i = 0; i < 100; ++i) {
     const RunContext other = RunContext::Root(RunId::New(now), now, nullptr);
-    EXPECT_FALSE(buffer.Hold(*buffer.Of(other.trace_id(), true), RunOf(other)));
+    EXPECT_TRUE(Hold(buffer, *buffer.Of(other.trace_id(), true), other));
   }
   EXPECT_FALSE(buffer.Of(kept.trace_id(), false)->kept());
   EXPECT_LE(buffer.counts().bytes, 20'000u);
@@ -692,7 +725,7 @@ TEST(PromotionBufferTest, EveryRunIsHeldOrSentOnceWhateverRunsAtTheSameTime) {
       for (int i = 0; i < kTraces; ++i) {
         const RunContext& root = roots[static_cast<std::size_t>(i)];
         const auto trace = buffer.Of(root.trace_id(), false);
-        if (buffer.Hold(*trace, RunOf(root))) ++sent;
+        if (!Hold(buffer, *trace, root)) ++sent;
         if ((i + t) % 3 == 0) sent += buffer.Promote(*trace).size();
       }
     });

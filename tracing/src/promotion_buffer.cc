@@ -2,8 +2,8 @@
 #include "promotion_buffer.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cstring>
 #include <utility>
 
 #include "run_state.h"
@@ -16,44 +16,121 @@ namespace {
 // What a trace takes besides its runs.
 constexpr std::size_t kTraceBytes = sizeof(HeldTrace) + 64;
 // A trace with one short run takes about this much.
-constexpr std::size_t kBytesPerBucket = 512;
+constexpr std::size_t kBytesPerBucket = 256;
 
 std::size_t BucketsFor(std::size_t limit) noexcept {
   return std::bit_ceil(std::clamp<std::size_t>(limit / kBytesPerBucket, 64, 1 << 16));
 }
 
+std::uint64_t BigEndian(std::uint64_t value) noexcept {
+  return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
+}
+
+using Halves = std::array<std::uint64_t, 2>;
+
+Halves HalvesOf(const RunId& id) noexcept { return std::bit_cast<Halves>(id.bytes); }
+
+std::uint64_t RandomOdd() noexcept { return HalvesOf(RunId::New({}))[1] | 1; }
+
 }  // namespace
 
 // In a fork the lock may be held by a thread that is not there.
 HeldTrace::~HeldTrace() {
-  if (!buffer_.fork_mark_.IsInChild()) buffer_.Forget(*this);
+  if (in_bucket_ != nullptr && !buffer_.fork_mark_.IsInChild()) buffer_.Forget(*this);
 }
 
-bool HeldTrace::Join(RunState& run) noexcept {
-  const std::lock_guard lock(open_mutex_);
-  if (open_taken_) return false;
-  run.next_ = std::exchange(open_, &run);
+PromotionBuffer::PromotionBuffer(std::size_t limit)
+    : limit_(limit), key_{RandomOdd(), RandomOdd()}, buckets_(BucketsFor(limit), nullptr) {}
+
+PromotionBuffer::~PromotionBuffer() {
+  while (oldest_ != nullptr) {
+    std::shared_ptr<HeldTrace> trace;
+    const std::lock_guard lock(mutex_);
+    trace = UnlistOldest();
+  }
+}
+
+HeldTrace*& PromotionBuffer::BucketByOrder(const RunId& id) noexcept {
+  const std::uint64_t begin = BigEndian(HalvesOf(id)[0]);
+  // Milliseconds and the number within, without the version between them.
+  return buckets_[(begin >> 16 << 12 | (begin & 0xFFF)) & (buckets_.size() - 1)];
+}
+
+HeldTrace*& PromotionBuffer::BucketByChance(const RunId& id) noexcept {
+  const auto [head, tail] = HalvesOf(id);
+  return buckets_[(head * key_[0] + tail * key_[1]) >> 32 & (buckets_.size() - 1)];
+}
+
+void PromotionBuffer::AddToBucket(HeldTrace& trace) noexcept {
+  HeldTrace*& first = trace.begins_here_ ? BucketByOrder(trace.id_) : BucketByChance(trace.id_);
+  trace.next_in_bucket_ = std::exchange(first, &trace);
+  trace.in_bucket_ = &first;
+  if (trace.next_in_bucket_ != nullptr) {
+    trace.next_in_bucket_->in_bucket_ = &trace.next_in_bucket_;
+  }
+}
+
+void PromotionBuffer::TakeFromBucket(HeldTrace& trace) noexcept {
+  HeldTrace** const place = std::exchange(trace.in_bucket_, nullptr);
+  *place = trace.next_in_bucket_;
+  if (trace.next_in_bucket_ != nullptr) trace.next_in_bucket_->in_bucket_ = place;
+}
+
+void PromotionBuffer::Forget(HeldTrace& trace) noexcept {
+  const std::lock_guard lock(mutex_);
+  TakeFromBucket(trace);
+}
+
+std::shared_ptr<HeldTrace> PromotionBuffer::Of(const RunId& trace_id, bool begins_here) {
+  if (begins_here) return std::make_shared<HeldTrace>(*this, trace_id, begins_here);
+  const std::lock_guard lock(mutex_);
+  for (HeldTrace* first : {BucketByChance(trace_id), BucketByOrder(trace_id)}) {
+    for (HeldTrace* found = first; found != nullptr; found = found->next_in_bucket_) {
+      if (found->id_ != trace_id) continue;
+      // Null: its last owner waits for this lock to take it out.
+      if (std::shared_ptr<HeldTrace> trace = found->weak_from_this().lock()) return trace;
+    }
+  }
+  auto trace = std::make_shared<HeldTrace>(*this, trace_id, begins_here);
+  AddToBucket(*trace);
+  return trace;
+}
+
+bool PromotionBuffer::Join(HeldTrace& trace, RunState& run) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (trace.open_taken_) return false;
+  if (trace.in_bucket_ == nullptr) AddToBucket(trace);
+  ++joined_;
+  run.next_ = std::exchange(trace.open_, &run);
   if (run.next_ != nullptr) run.next_->previous_ = &run;
   return true;
 }
 
-bool HeldTrace::Leave(RunState& run) noexcept {
-  const std::lock_guard lock(open_mutex_);
-  if (open_taken_) return false;
-  (run.previous_ != nullptr ? run.previous_->next_ : open_) = run.next_;
+bool PromotionBuffer::Leave(HeldTrace& trace, RunState& run) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!trace.open_taken_) {
+    Unlink(trace, run);
+    return true;
+  }
+  ++left_;
+  return false;
+}
+
+void PromotionBuffer::Unlink(HeldTrace& trace, RunState& run) noexcept {
+  ++left_;
+  (run.previous_ != nullptr ? run.previous_->next_ : trace.open_) = run.next_;
   if (run.next_ != nullptr) run.next_->previous_ = run.previous_;
   run.previous_ = nullptr;
   run.next_ = nullptr;
-  return true;
 }
 
-std::vector<std::shared_ptr<RunState>> HeldTrace::TakeOpen() {
+std::vector<std::shared_ptr<RunState>> PromotionBuffer::TakeOpen(HeldTrace& trace) {
   std::vector<std::shared_ptr<RunState>> runs;
-  const std::lock_guard lock(open_mutex_);
-  open_taken_ = true;
-  while (open_ != nullptr) {
-    RunState& run = *open_;
-    open_ = std::exchange(run.next_, nullptr);
+  const std::lock_guard lock(mutex_);
+  trace.open_taken_ = true;
+  while (trace.open_ != nullptr) {
+    RunState& run = *trace.open_;
+    trace.open_ = std::exchange(run.next_, nullptr);
     run.previous_ = nullptr;
     runs.push_back(run.shared_from_this());
   }
@@ -62,93 +139,43 @@ std::vector<std::shared_ptr<RunState>> HeldTrace::TakeOpen() {
   return runs;
 }
 
-PromotionBuffer::PromotionBuffer(std::size_t limit)
-    : limit_(limit), buckets_(BucketsFor(limit), nullptr) {}
-
-PromotionBuffer::~PromotionBuffer() {
-  while (oldest_ != nullptr) {
-    const std::shared_ptr<HeldTrace> trace = oldest_->listed_;
-    const std::lock_guard lock(mutex_);
-    Unlist(*trace);
-  }
-}
-
-HeldTrace*& PromotionBuffer::BucketOf(const RunId& id) noexcept {
-  // The end of an id is random.
-  std::uint64_t tail = 0;
-  std::memcpy(&tail, id.bytes.data() + id.bytes.size() - sizeof(tail), sizeof(tail));
-  return buckets_[tail & (buckets_.size() - 1)];
-}
-
-void PromotionBuffer::AddToBucket(HeldTrace& trace) noexcept {
-  trace.next_in_bucket_ = std::exchange(BucketOf(trace.id_), &trace);
-}
-
-void PromotionBuffer::Forget(HeldTrace& trace) noexcept {
-  const std::lock_guard lock(mutex_);
-  HeldTrace** at = &BucketOf(trace.id_);
-  while (*at != &trace) at = &(*at)->next_in_bucket_;
-  *at = trace.next_in_bucket_;
-}
-
-std::shared_ptr<HeldTrace> PromotionBuffer::Of(const RunId& trace_id, bool begins_here) {
-  if (begins_here) {
-    auto trace = std::make_shared<HeldTrace>(*this, trace_id);
-    const std::lock_guard lock(mutex_);
-    AddToBucket(*trace);
-    return trace;
-  }
-  const std::lock_guard lock(mutex_);
-  for (HeldTrace* found = BucketOf(trace_id); found != nullptr; found = found->next_in_bucket_) {
-    if (found->id_ != trace_id) continue;
-    // Null: its last owner waits for this lock to take it out.
-    if (std::shared_ptr<HeldTrace> trace = found->weak_from_this().lock()) return trace;
-  }
-  auto trace = std::make_shared<HeldTrace>(*this, trace_id);
-  AddToBucket(*trace);
-  return trace;
-}
-
 void PromotionBuffer::ListAsNewest(HeldTrace& trace) noexcept {
+  if (trace.in_bucket_ == nullptr) AddToBucket(trace);
   trace.listed_ = trace.shared_from_this();
-  trace.older_ = newest_;
   (newest_ != nullptr ? newest_->newer_ : oldest_) = &trace;
   newest_ = &trace;
   trace.bytes_ += kTraceBytes;
   bytes_ += kTraceBytes;
 }
 
-// The caller holds another reference.
-void PromotionBuffer::Unlist(HeldTrace& trace) noexcept {
-  (trace.older_ != nullptr ? trace.older_->newer_ : oldest_) = trace.newer_;
-  (trace.newer_ != nullptr ? trace.newer_->older_ : newest_) = trace.older_;
-  trace.older_ = nullptr;
-  trace.newer_ = nullptr;
+std::shared_ptr<HeldTrace> PromotionBuffer::UnlistOldest() noexcept {
+  HeldTrace& trace = *oldest_;
+  oldest_ = std::exchange(trace.newer_, nullptr);
+  if (oldest_ == nullptr) newest_ = nullptr;
   bytes_ -= std::exchange(trace.bytes_, 0);
   trace.charged_ = nullptr;
-  trace.listed_ = nullptr;
+  return std::move(trace.listed_);
 }
 
-std::optional<HeldRun> PromotionBuffer::Hold(HeldTrace& trace, HeldRun run) {
-  const TraceBaggage& baggage = run.baggage();
-  std::size_t bytes = run.bytes();
-  std::list<HeldRun> node;
-  node.push_back(std::move(run));
+bool PromotionBuffer::Hold(HeldTrace& trace, std::list<HeldRun>& ended, RunState* joined) noexcept {
+  const TraceBaggage& baggage = ended.front().baggage();
+  std::size_t bytes = ended.front().bytes();
   Evicted oldest;
   {
     const std::lock_guard lock(mutex_);
-    if (trace.kept()) return std::move(node.front());
+    if (trace.kept()) return false;
+    if (joined != nullptr) Unlink(trace, *joined);
     if (trace.listed_ == nullptr) ListAsNewest(trace);
     if (std::exchange(trace.charged_, &baggage) != &baggage) bytes += HeldBytes(baggage);
-    trace.runs_.splice(trace.runs_.end(), node);
+    trace.runs_.splice(trace.runs_.end(), ended);
     trace.bytes_ += bytes;
     bytes_ += bytes;
     // With the buffer full, one that is as large as this has to go: mostly that is all.
     if (bytes_ > limit_) oldest = TakeOldest();
-    if (bytes_ <= limit_) return std::nullopt;
+    if (bytes_ <= limit_) return true;
   }
   Evict();
-  return std::nullopt;
+  return true;
 }
 
 std::list<HeldRun> PromotionBuffer::Promote(HeldTrace& trace) {
@@ -169,10 +196,12 @@ std::list<HeldRun> PromotionBuffer::Promote(HeldTrace& trace) {
 }
 
 PromotionBuffer::Evicted PromotionBuffer::TakeOldest() noexcept {
-  Evicted oldest{.trace = oldest_->listed_, .runs = {}};
-  oldest.runs.swap(oldest.trace->runs_);
+  Evicted oldest;
+  oldest.runs.swap(oldest_->runs_);
   evicted_ += oldest.runs.size();
-  Unlist(*oldest.trace);
+  oldest.trace = UnlistOldest();
+  // Nobody else has it, and nobody can find it before the lock is free: no need to come back.
+  if (oldest.trace.use_count() == 1) TakeFromBucket(*oldest.trace);
   return oldest;
 }
 
@@ -187,7 +216,11 @@ void PromotionBuffer::Evict() noexcept {
 
 PromotionBuffer::Counts PromotionBuffer::counts() const noexcept {
   const std::lock_guard lock(mutex_);
-  return {.promoted = promoted_, .evicted = evicted_, .bytes = bytes_};
+  return {.joined = joined_,
+          .left = left_,
+          .promoted = promoted_,
+          .evicted = evicted_,
+          .bytes = bytes_};
 }
 
 }  // namespace internal

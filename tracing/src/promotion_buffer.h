@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <vector>
 
 #include <weft/tracing/run_id.h>
@@ -37,33 +37,26 @@ class RunState;
 /// remember about it, by the buffer.
 class HeldTrace final : public KeepMark, public std::enable_shared_from_this<HeldTrace> {
  public:
-  HeldTrace(PromotionBuffer& buffer, const RunId& id) noexcept : buffer_(buffer), id_(id) {}
+  HeldTrace(PromotionBuffer& buffer, const RunId& id, bool begins_here) noexcept
+      : buffer_(buffer), id_(id), begins_here_(begins_here) {}
   HeldTrace(const HeldTrace&) = delete;
   HeldTrace& operator=(const HeldTrace&) = delete;
   ~HeldTrace();
-
-  /// A run that has begun, to be found if the trace is promoted while it is open. False: that was
-  /// done.
-  bool Join(RunState& run) noexcept;
-  /// It has ended. False: the trace was promoted meanwhile.
-  bool Leave(RunState& run) noexcept;
-  /// The runs in progress, once: Join and Leave say false from now on.
-  std::vector<std::shared_ptr<RunState>> TakeOpen();
 
  private:
   friend class PromotionBuffer;
 
   PromotionBuffer& buffer_;
   const RunId id_;
-  std::mutex open_mutex_;
+  const bool begins_here_;
+  // All below is guarded by the buffer.
   RunState* open_ = nullptr;
   bool open_taken_ = false;
-  // All below is guarded by the buffer.
   std::list<HeldRun> runs_;
   std::size_t bytes_ = 0;
   const TraceBaggage* charged_ = nullptr;  // The baggage counted last; never looked into.
   HeldTrace* next_in_bucket_ = nullptr;
-  HeldTrace* older_ = nullptr;
+  HeldTrace** in_bucket_ = nullptr;  // What points to it there; null: it cannot be found.
   HeldTrace* newer_ = nullptr;
   std::shared_ptr<HeldTrace> listed_;  // Itself, while it is in the order of age.
 };
@@ -79,18 +72,29 @@ class PromotionBuffer {
   PromotionBuffer& operator=(const PromotionBuffer&) = delete;
   ~PromotionBuffer();
 
-  /// What runs of the trace share. `begins_here`: nobody else can know of it yet.
+  /// What runs of the trace share. `begins_here`: nobody else can know of it yet, and it is found
+  /// from its first run on that joins, or is held.
   std::shared_ptr<HeldTrace> Of(const RunId& trace_id, bool begins_here);
 
-  /// Takes a run that has ended. Nothing: it is held; else its trace is kept, and the run is to be
-  /// sent.
-  std::optional<HeldRun> Hold(HeldTrace& trace, HeldRun run);
+  /// A run that has begun, to be found if the trace is promoted while it is open. False: that was
+  /// done.
+  bool Join(HeldTrace& trace, RunState& run) noexcept;
+  /// It has ended. False: the trace was promoted meanwhile.
+  bool Leave(HeldTrace& trace, RunState& run) noexcept;
+  /// The runs in progress, once: Join and Leave say false from now on.
+  std::vector<std::shared_ptr<RunState>> TakeOpen(HeldTrace& trace);
+
+  /// Takes the one run of `ended`, which leaves the trace as `joined`, unless that is null. False:
+  /// the trace is kept, and the run is to be sent; nothing was done.
+  bool Hold(HeldTrace& trace, std::list<HeldRun>& ended, RunState* joined) noexcept;
 
   /// Marks a trace as kept, from now on for as long as it is remembered, and gives what is held of
   /// it, oldest first; nothing if that was done before.
   std::list<HeldRun> Promote(HeldTrace& trace);
 
   struct Counts {
+    std::uint64_t joined = 0;    ///< Runs, counted where a lock is held anyway.
+    std::uint64_t left = 0;      ///< Of these.
     std::uint64_t promoted = 0;  ///< Traces.
     std::uint64_t evicted = 0;   ///< Runs.
     std::size_t bytes = 0;       ///< Held now.
@@ -101,10 +105,16 @@ class PromotionBuffer {
   friend class HeldTrace;
 
   void Forget(HeldTrace& trace) noexcept;
-  HeldTrace*& BucketOf(const RunId& id) noexcept;
+  /// For ids of this process: neighbours for ids made one after the other, so that traces which
+  /// come and go meet buckets and traces that are in the processor's cache.
+  HeldTrace*& BucketByOrder(const RunId& id) noexcept;
+  /// For ids of callers, who cannot tell which of them share a bucket.
+  HeldTrace*& BucketByChance(const RunId& id) noexcept;
   void AddToBucket(HeldTrace& trace) noexcept;
+  static void TakeFromBucket(HeldTrace& trace) noexcept;
+  void Unlink(HeldTrace& trace, RunState& run) noexcept;
   void ListAsNewest(HeldTrace& trace) noexcept;
-  void Unlist(HeldTrace& trace) noexcept;
+  std::shared_ptr<HeldTrace> UnlistOldest() noexcept;
   /// What leaves the buffer, to be destroyed outside of the lock.
   struct Evicted {
     std::shared_ptr<HeldTrace> trace;
@@ -115,12 +125,15 @@ class PromotionBuffer {
   void Evict() noexcept;
 
   const std::size_t limit_;
+  const std::array<std::uint64_t, 2> key_;
   const ForkMark fork_mark_;
   mutable std::mutex mutex_;
   std::vector<HeldTrace*> buckets_;  // A power of two.
   HeldTrace* oldest_ = nullptr;
   HeldTrace* newest_ = nullptr;
   std::size_t bytes_ = 0;
+  std::uint64_t joined_ = 0;
+  std::uint64_t left_ = 0;
   std::uint64_t promoted_ = 0;
   std::uint64_t evicted_ = 0;
 };

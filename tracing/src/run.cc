@@ -204,7 +204,6 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
   const bool lost =
       tracer->impl().detects_context_loss && internal::LacksContext(view, surroundings, options);
   if (internal::RepeatsParent(*tracer, surroundings, options)) {
-    tracer->impl().created.fetch_add(1, std::memory_order_relaxed);
     tracer->impl().sampled_out.fetch_add(1, std::memory_order_relaxed);
     node_ = *surroundings.run;
     return;
@@ -217,15 +216,17 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
   }
   state_ = state.get();
   node_ = std::move(state);
-  if (!state_->recording()) return;
   Tracer::Impl& impl = state_->tracer()->impl();
-  const bool send_when_open = !state_->JoinHeldTrace() && impl.open_runs && state_->will_be_sent();
+  if (state_->recording() && state_->JoinHeldTrace()) return;
+  const bool sampled = state_->context().sampled();
+  const bool send_when_open = state_->recording() && impl.open_runs && state_->will_be_sent();
   if (send_when_open && impl.options.open_run_delay.count() != 0) {
+    if (!sampled) impl.sampled_out_open.fetch_add(1, std::memory_order_relaxed);
     state_->is_open_run = true;
     impl.open_runs->Add(*state_);
     return;
   }
-  impl.created.fetch_add(1, std::memory_order_relaxed);
+  (sampled ? impl.created : impl.sampled_out).fetch_add(1, std::memory_order_relaxed);
   if (send_when_open) state_->SendOpen();
 }
 

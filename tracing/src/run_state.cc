@@ -2,6 +2,7 @@
 #include "run_state.h"
 
 #include <exception>
+#include <list>
 
 #include "tracer_impl.h"
 
@@ -39,11 +40,10 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
                                  tracer.Steady() - origin_.steady_start);
   lock.unlock();
   // Whoever takes the lock from now on sees that the run has ended and leaves the record alone.
-  if (joined_ && !held_trace().Leave(*this)) tracer.open_runs->Withdraw(*this);
   if (record_.error) Keep();
   if (is_open_run) {
     tracer.open_runs->Remove(*this);
-  } else {
+  } else if (!joined_) {
     tracer.ended.fetch_add(1, std::memory_order_relaxed);
   }
   if (!tracer.open_runs) return;
@@ -53,15 +53,18 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
 }
 
 void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
-  if (kept()) return tracer.SendPromoted(std::move(record_));
-  const bool redacted = tracer.environment->redactor != nullptr;
-  std::optional<HeldRun> run =
-      tracer.held->Hold(held_trace(), HeldRun(std::move(record_), redacted));
-  if (run) tracer.SendPromoted(std::move(*run).Restore());
+  std::list<HeldRun> ended;
+  if (!kept()) {
+    ended.emplace_back(std::move(record_), tracer.environment->redactor != nullptr);
+    if (tracer.held->Hold(held_trace(), ended, joined_ ? this : nullptr)) return;
+  }
+  if (joined_ && !tracer.held->Leave(held_trace(), *this)) tracer.open_runs->Withdraw(*this);
+  tracer.SendPromoted(ended.empty() ? std::move(record_) : std::move(ended.front()).Restore());
 }
 
 bool RunState::JoinHeldTrace() noexcept {
-  joined_ = !context().sampled() && origin_.mark && held_trace().Join(*this);
+  joined_ = !context().sampled() && origin_.mark &&
+            origin_.tracer->impl().held->Join(held_trace(), *this);
   return joined_;
 }
 

@@ -138,7 +138,7 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   bool is_open_run = false;
 
  private:
-  friend class HeldTrace;
+  friend class PromotionBuffer;
   friend class OpenRuns;
 
   HeldTrace& held_trace() const noexcept { return static_cast<HeldTrace&>(*origin_.mark); }
@@ -151,7 +151,7 @@ class RunState final : public RunNode, public std::enable_shared_from_this<RunSt
   std::mutex mutex_;
   RunRecord record_;
   std::atomic<bool> ended_{false};
-  // The list of its HeldTrace, and then that of open runs; guarded by the trace, and by the shard.
+  // The list of its HeldTrace, and then that of open runs; guarded by the buffer, and by the shard.
   RunState* previous_ = nullptr;
   RunState* next_ = nullptr;
   std::uint8_t shard_ = 0;

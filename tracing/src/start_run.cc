@@ -327,11 +327,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   origin.tracer = std::move(tracer);
   auto state = std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
                                           std::move(origin));
-  if (!state->context().sampled()) impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
-  if (!state->recording()) {
-    impl.created.fetch_add(1, std::memory_order_relaxed);
-    return state;
-  }
+  if (!state->recording()) return state;
   RunRecord& record = state->unshared_record();
   record.context = state->context();
   record.start = start;

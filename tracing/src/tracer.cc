@@ -139,7 +139,7 @@ void Tracer::Impl::SendPromoted(RunRecord&& record) noexcept {
 
 void Tracer::Impl::Promote(internal::HeldTrace& trace) noexcept {
   for (internal::HeldRun& run : held->Promote(trace)) SendPromoted(std::move(run).Restore());
-  for (const auto& run : trace.TakeOpen()) open_runs->TakeOver(*run);
+  for (const auto& run : held->TakeOpen(trace)) open_runs->TakeOver(*run);
 }
 
 void Tracer::Impl::Give(Exporter& exporter, RunRecord&& record) const noexcept {
@@ -230,8 +230,9 @@ bool Tracer::Shutdown(steady_clock::duration timeout) noexcept {
 
 TracerStats Tracer::Stats() const noexcept {
   TracerStats stats;
-  stats.created = impl_->created.load(std::memory_order_relaxed);
-  stats.sampled_out = impl_->sampled_out.load(std::memory_order_relaxed);
+  const std::uint64_t unheld = impl_->sampled_out.load(std::memory_order_relaxed);
+  stats.created = impl_->created.load(std::memory_order_relaxed) + unheld;
+  stats.sampled_out = impl_->sampled_out_open.load(std::memory_order_relaxed) + unheld;
   stats.ended = impl_->ended.load(std::memory_order_relaxed);
   if (impl_->open_runs) {
     const internal::OpenRuns::Counts counts = impl_->open_runs->counts();
@@ -246,6 +247,9 @@ TracerStats Tracer::Stats() const noexcept {
   stats.keeps_limited = impl_->keeps_limited.load(std::memory_order_relaxed);
   if (impl_->held) {
     const internal::PromotionBuffer::Counts counts = impl_->held->counts();
+    stats.created += counts.joined;
+    stats.sampled_out += counts.joined;
+    stats.ended += counts.left;
     stats.promoted_traces = counts.promoted;
     stats.held_evicted = counts.evicted;
     stats.held_bytes = counts.bytes;

@@ -33,9 +33,12 @@ struct Tracer::Impl {
   std::unique_ptr<internal::PromotionBuffer> held;
   internal::ForkMark fork_mark;
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
-  // Runs that are sent are counted by open_runs, the others here.
+  // Runs that may be sent while they are open are counted by open_runs, those that are held by
+  // `held`; here are the others in the sample, the others out of it, and those of open_runs out of
+  // it.
   alignas(64) std::atomic<std::uint64_t> created{0};
   std::atomic<std::uint64_t> sampled_out{0};
+  std::atomic<std::uint64_t> sampled_out_open{0};
   std::atomic<std::uint64_t> ended{0};
   std::atomic<std::uint64_t> setter_after_end{0};
   std::atomic<std::uint64_t> context_lost{0};
