@@ -140,16 +140,26 @@ absl::Status Collector::Impl::OpenStorage() {
   return absl::OkStatus();
 }
 
+DestinationOptions Collector::Impl::OptionsOfDestinations() {
+  const ForwardingConfig& forwarding = config_.forwarding;
+  DestinationOptions options;
+  options.log = log_;
+  options.keys = keys_;
+  options.data = config_.data;
+  options.logged = [this] { return ingest_->logged(); };
+  options.store = store_.get();
+  options.max_parked_bytes = config_.max_parked_bytes;
+  options.concurrency = forwarding.concurrency;
+  options.drain_factor = forwarding.drain_factor;
+  options.drain_floor = static_cast<double>(forwarding.drain_floor);
+  options.max_open = forwarding.max_open;
+  options.orphan_wait = forwarding.orphan_wait;
+  return options;
+}
+
 absl::Status Collector::Impl::StartDestinations() {
   for (const DestinationConfig& wanted : config_.forward) {
-    DestinationOptions options;
-    options.log = log_;
-    options.keys = keys_;
-    options.data = config_.data;
-    options.logged = [this] { return ingest_->logged(); };
-    options.store = store_.get();
-    options.max_parked_bytes = config_.max_parked_bytes;
-    auto destination = Destination::Start(wanted, std::move(options));
+    auto destination = Destination::Start(wanted, OptionsOfDestinations());
     if (!destination.ok()) return WithOption("--forward", destination.status());
     destinations_.push_back(*std::move(destination));
   }
@@ -255,7 +265,11 @@ void Collector::Impl::ReportHealth() {
 // Without this nothing is lost: what is not sent yet is sent after the next start.
 void Collector::Impl::DrainDestinations() const {
   const auto deadline = Clock::now() + config_.drain;
-  const auto waits = [](const auto& destination) { return destination->Stats().lag > 0; };
+  // Nobody is there any more who could end an open run.
+  const auto waits = [](const auto& destination) {
+    const DestinationStats stats = destination->Stats();
+    return stats.lag > stats.open;
+  };
   while (Clock::now() < deadline &&
          std::any_of(destinations_.begin(), destinations_.end(), waits)) {
     std::this_thread::sleep_for(kDrainInterval);

@@ -52,6 +52,7 @@ class Collector::Impl {
   using Commits = std::vector<std::function<void()>>;
 
   absl::Status OpenStorage();
+  DestinationOptions OptionsOfDestinations();
   absl::Status StartDestinations();
   void ListParked();
   absl::Status ReadCertificates();

@@ -51,6 +51,27 @@ absl::StatusOr<std::chrono::seconds> ParseDrain(std::string_view text) {
   return ParseDuration(digits ? std::string(text) + "s" : std::string(text));
 }
 
+template <std::uint64_t High>
+absl::StatusOr<std::uint64_t> ParseCountUpTo(std::string_view text) {
+  absl::StatusOr<std::uint64_t> count = ParseCount(text);
+  if (count.ok() && *count > High) {
+    return absl::InvalidArgumentError("'" + std::string(text) + "' is above " +
+                                      std::to_string(High));
+  }
+  return count;
+}
+
+template <std::int64_t Low, std::int64_t High>
+absl::StatusOr<std::chrono::seconds> ParseTimeWithin(std::string_view text) {
+  absl::StatusOr<std::chrono::seconds> time = ParseDuration(text);
+  if (time.ok() && (time->count() < Low || time->count() > High)) {
+    return absl::InvalidArgumentError("'" + std::string(text) + "' is not within " +
+                                      DurationText(std::chrono::seconds(Low)) + " and " +
+                                      DurationText(std::chrono::seconds(High)));
+  }
+  return time;
+}
+
 absl::StatusOr<std::string> ParseText(std::string_view text) {
   if (text.empty()) return absl::InvalidArgumentError("'' is empty");
   return std::string(text);
@@ -88,6 +109,8 @@ constexpr Access kNested = {
       return value.status();
     },
     [](const CollectorConfig& config) { return Text((config.*Outer).*Inner); }};
+template <auto Inner, auto Parse, auto Text>
+constexpr Access kForwarding = kNested<&C::forwarding, Inner, Parse, Text>;
 template <auto Outer, auto Inner>
 constexpr Access kTls = kNested<Outer, Inner, ParsePath, PathText>;
 
@@ -138,6 +161,21 @@ constexpr std::array kSettings = {
     Key("log.segment_size", kSize<&C::segment_size, kMiB, kGiB>, "1MiB to 1GiB", "64MiB"),
     Key("log.max_parked", kSize<&C::max_parked_bytes>, "of each file of parked operations",
         "64MiB"),
+    Key("forwarding.concurrency",
+        kForwarding<&ForwardingConfig::concurrency, ParseCountUpTo<64>, CountText>,
+        "requests at a time to a destination", "4"),
+    Key("forwarding.drain_factor",
+        kForwarding<&ForwardingConfig::drain_factor, ParseFactor, FactorText>,
+        "after an outage, times the rate of what comes in; 0 = no limit", "2"),
+    Key("forwarding.drain_floor",
+        kForwarding<&ForwardingConfig::drain_floor, ParseCount, CountText>,
+        "runs a second that are always allowed then", "1000"),
+    Key("forwarding.max_open",
+        kForwarding<&ForwardingConfig::max_open, ParseTimeWithin<1, 7 * 86400>, DurationText>,
+        "a run without an end goes to OTLP then", "1h"),
+    Key("forwarding.orphan_wait",
+        kForwarding<&ForwardingConfig::orphan_wait, ParseTimeWithin<1, 600>, DurationText>,
+        "for the parent of a span; 10m at most", "60s"),
     Key("limits.wire_body", kSize<&C::max_wire_bytes, kKiB, kGiB>, "of an HTTP body as it arrives",
         "64MiB"),
     Key("limits.decoded_body", kSize<&C::max_decoded_bytes, kKiB, 4 * kGiB>,

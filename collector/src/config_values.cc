@@ -158,6 +158,22 @@ absl::StatusOr<std::uint64_t> ParseCount(std::string_view text) {
   return count;
 }
 
+absl::StatusOr<double> ParseFactor(std::string_view text) {
+  double factor = -1;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), factor);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || !(factor >= 0) ||
+      factor > 1e6) {
+    return Wrong(text, "a number from 0 to 1000000, such as 2 or 1.5");
+  }
+  return factor;
+}
+
+std::string FactorText(double factor) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), factor).ptr;
+  return {text.data(), end};
+}
+
 absl::StatusOr<std::string> ParseAddress(std::string_view text) {
   const std::optional<HostPort> parts = Split(text);
   std::uint32_t port = 0;

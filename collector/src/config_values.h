@@ -29,6 +29,10 @@ absl::StatusOr<bool> ParseBool(std::string_view text);
 
 absl::StatusOr<std::uint64_t> ParseCount(std::string_view text);
 
+/// `2`, `1.5`, `0`.
+absl::StatusOr<double> ParseFactor(std::string_view text);
+std::string FactorText(double factor);
+
 /// `HOST:PORT` or `[IPV6]:PORT`. Returns it unchanged.
 absl::StatusOr<std::string> ParseAddress(std::string_view text);
 

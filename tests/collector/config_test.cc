@@ -103,6 +103,24 @@ limits:
   EXPECT_EQ(config->header_timeout, std::chrono::seconds(5));
 }
 
+TEST_F(ConfigTest, SaysHowRunsGoOut) {
+  const auto config = Load(File(R"(
+forwarding: {concurrency: 8, drain_factor: 1.5, drain_floor: 200, max_open: 10m, orphan_wait: 5s}
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->forwarding.concurrency, 8u);
+  EXPECT_EQ(config->forwarding.drain_factor, 1.5);
+  EXPECT_EQ(config->forwarding.drain_floor, 200u);
+  EXPECT_EQ(config->forwarding.max_open, std::chrono::minutes(10));
+  EXPECT_EQ(config->forwarding.orphan_wait, std::chrono::seconds(5));
+  EXPECT_EQ(Load(File("forwarding: {drain_factor: 0}"))->forwarding.drain_factor, 0);
+  for (const char* wrong : {"concurrency: 0", "concurrency: 65", "drain_factor: -1",
+                            "drain_factor: nan", "orphan_wait: 11m", "max_open: 0s"}) {
+    const auto refused = Load(File("forwarding: {" + std::string(wrong) + "}"));
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition) << wrong;
+  }
+}
+
 TEST_F(ConfigTest, TakesKeysFromVariablesAndFiles) {
   variables_["FIRST"] = "secret-1";
   const std::string key_file = testing::TempDir() + "config_test_key";

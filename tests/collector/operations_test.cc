@@ -470,5 +470,46 @@ TEST_F(OperationsTest, AStopWaitsForDestinationsAsLongAsItIsTold) {
   EXPECT_EQ(std::count(std::istreambuf_iterator<char>(in), {}, '\n'), 20);
 }
 
+class OpenRunTest : public OperationsTest {
+ protected:
+  // To a receiver that is not there.
+  void StartWithAnOpenRun() {
+    config_.forward = {{DestinationConfig::Kind::kOtlp, "grpc://127.0.0.1:1", ""}};
+    Start();
+    ASSERT_EQ(
+        Send("POST", "/runs", RunJson(R"("start_time":"2026-09-10T00:26:40.000000Z")")).status,
+        202);
+  }
+
+  void AwaitMetric(const std::string& line) {
+    const auto deadline = std::chrono::steady_clock::now() + seconds(30);
+    while (!HasMetric(line) && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::yield();
+    }
+    EXPECT_THAT(collector_->Metrics(), HasSubstr(line));
+  }
+
+ private:
+  bool HasMetric(const std::string& line) const {
+    return collector_->Metrics().find(line) != std::string::npos;
+  }
+};
+
+TEST_F(OpenRunTest, AStopDoesNotWaitForItsEnd) {
+  config_.drain = seconds(3600);
+  StartWithAnOpenRun();
+  AwaitMetric("weft_dest_open_runs{dest=\"otlp=grpc://127.0.0.1:1\"} 1\n");
+  EXPECT_THAT(collector_->Metrics(),
+              AllOf(HasSubstr("weft_dest_lag_runs{dest=\"otlp=grpc://127.0.0.1:1\"} 1\n"),
+                    HasSubstr("weft_dest_lag_seconds{dest=\"otlp=grpc://127.0.0.1:1\"} 0\n")));
+  collector_->Stop();
+}
+
+TEST_F(OpenRunTest, IsSentUnfinishedWhenItIsOpenForLong) {
+  config_.forwarding.max_open = seconds(1);
+  StartWithAnOpenRun();
+  AwaitMetric("weft_dest_errors_total{dest=\"otlp=grpc://127.0.0.1:1\",code=\"UNAVAILABLE\"}");
+}
+
 }  // namespace
 }  // namespace weft::collector

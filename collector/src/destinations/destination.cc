@@ -94,11 +94,12 @@ DestinationStats Destination::Impl::Stats() const {
       stats.sent + stats.parked + stats.discarded + stats.filtered + stats.expired;
   stats.available = std::max(backlog_ + logged + parked_->operations_from_before(), done);
   stats.lag = stats.available - done;
+  stats.open = std::min(open_, stats.lag);
   stats.expired_records = reader_.expired_records();
   for (const auto& [key_id, lane] : held_) {
     ++(lane.throttled ? stats.throttled_keys : stats.held_keys);
   }
-  stats.oldest_pending_us = stats.lag == 0 ? 0 : oldest_pending_us_;
+  stats.oldest_pending_us = stats.lag == stats.open ? 0 : oldest_pending_us_;
   return stats;
 }
 

@@ -60,6 +60,8 @@ void WriteDestinationMetrics(const std::vector<NamedStats>& all, MetricsWriter& 
   count("weft_dest_discarded_runs_total", "counter", "Parked operations that were deleted.",
         &S::discarded);
   count("weft_dest_lag_runs", "gauge", "Operations that wait.", &S::lag);
+  count("weft_dest_open_runs", "gauge", "Of these, operations of runs that have not ended.",
+        &S::open);
   count("weft_dest_expired_runs_total", "counter", "Operations that went before they were read.",
         &S::expired);
   count("weft_dest_expired_records_total", "counter", "Records that went before they were read.",
@@ -70,7 +72,7 @@ void WriteDestinationMetrics(const std::vector<NamedStats>& all, MetricsWriter& 
   count("weft_dest_throttled_keys", "gauge", "Keys of which it takes no more for a while (429).",
         &S::throttled_keys);
   count("weft_dest_batches_total", "counter", "Batches delivered.", &S::batches);
-  out.Family("weft_dest_lag_seconds", "gauge", "Age of the oldest operation that waits.");
+  out.Family("weft_dest_lag_seconds", "gauge", "Age of the oldest operation that could go.");
   for (const NamedStats& named : all) {
     out.Sample({{"dest", named.dest}}, LagSeconds(named.stats));
   }

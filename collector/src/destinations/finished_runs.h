@@ -45,6 +45,7 @@ class FinishedRuns final : public Stage {
   void Release(Round& round) override;
   std::vector<OpPlace> Waiting() const override;
   std::size_t waiting() const override { return waiting_; }
+  std::size_t open() const override { return waiting_; }
   void Resume(const std::vector<OpPlace>& places) override;
 
  private:

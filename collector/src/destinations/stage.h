@@ -45,6 +45,8 @@ class Stage {
   /// What waits, in the order of the log: what a cursor behind it must not forget.
   virtual std::vector<OpPlace> Waiting() const = 0;
   virtual std::size_t waiting() const = 0;
+  /// Of these, those that wait for the end of their run.
+  virtual std::size_t open() const { return 0; }
 
   /// Forgets everything and waits for these instead, as after a start.
   virtual void Resume(const std::vector<OpPlace>& places) = 0;

@@ -81,6 +81,17 @@ struct RedactionConfig {
   bool empty() const { return presets.empty() && rules.empty() && !max_attachment; }
 };
 
+/// How runs go out, to each destination.
+struct ForwardingConfig {
+  std::uint64_t concurrency = 4;  ///< Requests at a time.
+  /// What gathered during an outage goes out at so many times the rate at which runs come in, and
+  /// at `drain_floor` operations a second at least; 0 = as fast as it goes.
+  double drain_factor = 2;
+  std::uint64_t drain_floor = 1'000;
+  std::chrono::seconds max_open{3600};   ///< A run still open then goes to OTLP unfinished.
+  std::chrono::seconds orphan_wait{60};  ///< For the parent of a span.
+};
+
 enum class LogFormat : std::uint8_t { kText, kJson };
 
 struct CollectorConfig {
@@ -94,6 +105,7 @@ struct CollectorConfig {
   LogFormat log_format = LogFormat::kText;
   /// How long a stop waits for destinations to have everything.
   std::chrono::seconds drain{0};
+  ForwardingConfig forwarding;
 
   TlsConfig tls;  ///< Common to the listeners; see TlsOf.
   TlsConfig tls_grpc;
