@@ -12,6 +12,8 @@
 #include <sstream>
 #include <string>
 
+#include <absl/strings/str_cat.h>
+
 #include <weft/version.h>
 
 namespace weft::collector {
@@ -52,7 +54,8 @@ void DurationCounts::Write(MetricsWriter& out) const {
   std::uint64_t total = 0;
   for (std::size_t i = 0; i < buckets.size(); ++i) {
     total += buckets[i];
-    const std::string bound = i < kBounds.size() ? Text::Number(kBounds[i]) : "+Inf";
+    // Names of buckets are compared as text: `0.0001`, as others write it, not `1e-04`.
+    const std::string bound = i < kBounds.size() ? absl::StrCat(kBounds[i]) : "+Inf";
     out.Sample("_bucket", {{"le", bound}}, static_cast<double>(total));
   }
   out.Sample("_sum", {}, seconds);
