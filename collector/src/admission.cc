@@ -98,19 +98,24 @@ absl::StatusOr<std::shared_ptr<const NamedKey>> Admission::Admit(IngestBatch& ba
   if (key == nullptr) return absl::UnauthenticatedError("no or an unknown key");
   if (auto status = CheckProjects(*key, batch.header.ops); !status.ok()) return status;
   const std::uint64_t runs = batch.header.ops.size() + batch.rejected.size();
-  if (auto status = CheckRate(key->tenant, runs, batch.header.decoded_size); !status.ok()) {
+  if (auto status = CheckLimits(key->tenant, runs, batch.header.decoded_size); !status.ok()) {
     return status;
   }
   batch.header.tenant = key->tenant;
   return std::shared_ptr<const NamedKey>(accepted, key);
 }
 
-absl::Status Admission::CheckRate(const std::string& tenant, std::uint64_t runs,
-                                  std::uint64_t bytes) {
+absl::Status Admission::CheckLimits(const std::string& tenant, std::uint64_t runs,
+                                    std::uint64_t bytes) {
   std::lock_guard lock(mutex_);
   const auto found = limits_.find(tenant);
   if (found == limits_.end()) return absl::OkStatus();
   Limits& limits = found->second;
+  if (limits.config.max_body != 0 && bytes > limits.config.max_body) {
+    return absl::OutOfRangeError(
+        "a body of " + std::to_string(bytes) + " bytes is larger than the " +
+        std::to_string(limits.config.max_body) + " of the tenant '" + tenant + "'");
+  }
   const auto now = RateLimit::Clock::now();
   const auto wait = std::max(limits.runs.Wait(now), limits.bytes.Wait(now));
   if (wait.count() == 0) {

@@ -55,7 +55,7 @@ class Admission {
   /// caller's own.
   ///
   /// Errors: Unauthenticated, PermissionDenied (the key lacks a project), ResourceExhausted with
-  ///   RetryAfterOf (the tenant's rate).
+  ///   RetryAfterOf (the tenant's rate), OutOfRange (larger than its bodies may be).
   absl::StatusOr<std::shared_ptr<const NamedKey>> Admit(IngestBatch& batch);
 
  private:
@@ -66,7 +66,7 @@ class Admission {
   };
 
   std::shared_ptr<const AcceptedKeys> keys() const;
-  absl::Status CheckRate(const std::string& tenant, std::uint64_t runs, std::uint64_t bytes);
+  absl::Status CheckLimits(const std::string& tenant, std::uint64_t runs, std::uint64_t bytes);
 
   mutable std::mutex mutex_;
   std::shared_ptr<const AcceptedKeys> keys_ = std::make_shared<AcceptedKeys>();

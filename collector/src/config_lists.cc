@@ -207,6 +207,8 @@ absl::StatusOr<TenantConfig> ReadTenant(const FileValue& value) {
       status = Assign(tenant.runs_per_second, ParseCount(member.value), member.origin);
     } else if (member.key == "bytes_per_second") {
       status = Assign(tenant.bytes_per_second, ParseSize(member.value), member.origin);
+    } else if (member.key == "max_body") {
+      status = Assign(tenant.max_body, ParseSize(member.value), member.origin);
     } else {
       status = NoSuchKey(member);
     }

@@ -203,7 +203,7 @@ constexpr std::array kLists = {
     ListSetting{"auth.keys", "that callers must show; without any, everybody is let in",
                 "{name: team-a, key_env: TEAM_A_KEY, tenant: team-a, projects: [one, two]}"},
     ListSetting{"tenants", "limits of what a tenant's keys bring together",
-                "{name: team-a, runs_per_second: 1000, bytes_per_second: 4MiB}"},
+                "{name: team-a, runs_per_second: 1000, bytes_per_second: 4MiB, max_body: 16MiB}"},
     ListSetting{"http.allowed_hosts", "that Host may be besides loopback's", "weft.example.com"},
     ListSetting{"redaction.presets", "api_keys, bearer_tokens, email, cards, ip_addresses",
                 "api_keys"},

@@ -35,7 +35,8 @@ std::uint64_t NowMicroseconds() {
 // What the log says is the collector's affair; what a receiver tells its client is "again, later".
 absl::Status ForReceivers(const absl::Status& status) {
   if (status.ok() || absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
-      absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status)) {
+      absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status) ||
+      absl::IsOutOfRange(status)) {
     return status;
   }
   return absl::UnavailableError(status.message());
@@ -171,6 +172,7 @@ class LogIngest final : public Ingest {
   static std::string_view ReasonOf(const absl::Status& status) {
     if (absl::IsUnauthenticated(status)) return "key";
     if (absl::IsPermissionDenied(status)) return "project";
+    if (absl::IsOutOfRange(status)) return "too_large";
     if (RetryAfterOf(status).count() > 0) return "tenant_rate";
     return absl::IsResourceExhausted(status) ? "overload" : "log_unavailable";
   }

@@ -36,6 +36,7 @@ grpc::StatusCode CodeOf(const absl::Status& status) {
   if (absl::IsInvalidArgument(status)) return grpc::StatusCode::INVALID_ARGUMENT;
   if (absl::IsUnauthenticated(status)) return grpc::StatusCode::UNAUTHENTICATED;
   if (absl::IsPermissionDenied(status)) return grpc::StatusCode::PERMISSION_DENIED;
+  if (absl::IsOutOfRange(status)) return grpc::StatusCode::RESOURCE_EXHAUSTED;
   return status.ok() ? grpc::StatusCode::OK : grpc::StatusCode::UNAVAILABLE;
 }
 

@@ -350,7 +350,7 @@ auth:
     - {name: team, key_env: B, tenant: acme, projects: [one, two], forward_key_env: C}
     - {name: ops, key_env: C, tenant: acme, read: true, admin: true, forward_with: destination}
 tenants:
-  - {name: acme, runs_per_second: 100, bytes_per_second: 1MiB}
+  - {name: acme, runs_per_second: 100, bytes_per_second: 1MiB, max_body: 2MiB}
 )"));
   ASSERT_TRUE(config.ok()) << config.status();
   const std::vector<NamedKey>& keys = config->keys;
@@ -364,7 +364,7 @@ tenants:
   EXPECT_TRUE(keys[2].read);
   EXPECT_TRUE(keys[2].admin);
   EXPECT_EQ(keys[2].forward, NamedKey::Forward::kDestination);
-  EXPECT_EQ(config->tenants[0], (TenantConfig{"acme", 100, 1 << 20}));
+  EXPECT_EQ(config->tenants[0], (TenantConfig{"acme", 100, 1 << 20, 2 << 20}));
 }
 
 TEST_F(ConfigTest, RulesOfTheRedactionAreChecked) {

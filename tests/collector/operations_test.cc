@@ -241,6 +241,37 @@ TEST_F(OperationsTest, KeysOpenProjectsTenantsHaveRatesAndWritersMayNotRead) {
   EXPECT_EQ(headers.front().tenant, "acme");
 }
 
+TEST_F(OperationsTest, ABodyLargerThanItsTenantMaySendNeverComesAgain) {
+  namespace otlp = opentelemetry::proto::collector::trace::v1;
+  NamedKey team{"team", "t"};
+  team.tenant = "acme";
+  config_.keys = {team, {"other", "o"}};
+  config_.tenants = {{.name = "acme", .max_body = 200}};
+  Start();
+  const std::string large = RunJson("\"inputs\":\"" + std::string(200, 'x') + "\"");
+  const IncomingReply refused = Send("POST", "/runs", large, "t");
+  EXPECT_EQ(refused.status, 413);
+  EXPECT_FALSE(refused.retry_after.has_value());
+  EXPECT_EQ(Send("POST", "/runs", large, "o").status, 202);
+  EXPECT_EQ(Send("POST", "/runs", RunJson("\"inputs\":1"), "t").status, 202);
+
+  const auto channel =
+      grpc::CreateChannel(collector_->addresses().grpc, grpc::InsecureChannelCredentials());
+  otlp::ExportTraceServiceRequest request;
+  auto* const span = request.add_resource_spans()->add_scope_spans()->add_spans();
+  span->set_trace_id("0123456789abcdef");
+  span->set_span_id("01234567");
+  span->set_name(std::string(200, 'x'));
+  const auto stub = otlp::TraceService::NewStub(channel);
+  grpc::ClientContext context;
+  context.AddMetadata("x-api-key", "t");
+  otlp::ExportTraceServiceResponse response;
+  const grpc::Status status = stub->Export(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_details(), "") << "with RetryInfo it would come again";
+  EXPECT_THAT(collector_->Metrics(), HasSubstr("reason=\"too_large\"} 1\n"));
+}
+
 TEST_F(OperationsTest, OtlpOverARateSaysWhenToComeAgain) {
   namespace otlp = opentelemetry::proto::collector::trace::v1;
   NamedKey team{"team", "t"};

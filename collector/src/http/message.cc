@@ -100,6 +100,8 @@ HttpReply ErrorReply(const absl::Status& status) {
       return ErrorReply(403, message);
     case absl::StatusCode::kNotFound:
       return ErrorReply(404, message);
+    case absl::StatusCode::kOutOfRange:
+      return ErrorReply(413, message);
     case absl::StatusCode::kResourceExhausted:
       if (const auto wait = RetryAfterOf(status); wait.count() > 0) {
         HttpReply reply = ErrorReply(429, message);

@@ -86,6 +86,7 @@ grpc::Status StatusOf(const absl::Status& status) {
   const auto code = absl::IsInvalidArgument(status)    ? grpc::StatusCode::INVALID_ARGUMENT
                     : absl::IsUnauthenticated(status)  ? grpc::StatusCode::UNAUTHENTICATED
                     : absl::IsPermissionDenied(status) ? grpc::StatusCode::PERMISSION_DENIED
+                    : absl::IsOutOfRange(status)       ? grpc::StatusCode::RESOURCE_EXHAUSTED
                                                        : grpc::StatusCode::UNAVAILABLE;
   return {code, std::string(status.message())};
 }

@@ -55,11 +55,12 @@ struct TlsConfig {
   friend bool operator==(const TlsConfig&, const TlsConfig&) = default;
 };
 
-/// What a tenant's keys may bring together. 0 = no limit.
+/// What a tenant's keys may bring. 0 = no limit. Rates are those of all keys together.
 struct TenantConfig {
   std::string name;
   std::uint64_t runs_per_second = 0;   ///< Operations on runs.
   std::uint64_t bytes_per_second = 0;  ///< Of bodies without their coding.
+  std::uint64_t max_body = 0;          ///< Of one body without its coding.
   friend bool operator==(const TenantConfig&, const TenantConfig&) = default;
 };
 

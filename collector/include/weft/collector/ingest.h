@@ -73,7 +73,8 @@ struct IngestOptions {
 ///
 /// Threads: any. `done` runs once the batch is durable (on the log's thread) or at once with the
 /// error: Unavailable = try again later; ResourceExhausted = too much in flight, or over the
-/// tenant's rate (RetryAfterOf), try again; Unauthenticated, PermissionDenied = not with this key.
+/// tenant's rate (RetryAfterOf), try again; Unauthenticated, PermissionDenied = not with this key;
+/// OutOfRange = too large, never again.
 class Ingest {
  public:
   using Done = std::function<void(absl::Status)>;
