@@ -127,16 +127,19 @@ absl::Status Collector::Impl::OpenStorage() {
   if (!rules.ok()) return rules.status();
   redaction_->Set(*std::move(rules));
   SetKeys(config_);
+  store_ =
+      RunStore::Start(log_, {.max_trace_runs = static_cast<std::uint16_t>(config_.max_trace_runs)});
   absl::StatusOr<std::unique_ptr<Ingest>> ingest =
       Ingest::Create({.log = log_,
                       .keys = keys_,
                       .parked_file = config_.data / "parked" / "received.jsonl",
                       .max_parked_bytes = config_.max_parked_bytes,
                       .admission = admission_,
-                      .redaction = redaction_});
+                      .redaction = redaction_,
+                      .max_run_bytes = config_.max_run_bytes,
+                      .store = store_.get()});
   if (!ingest.ok()) return ingest.status();
   ingest_ = *std::move(ingest);
-  store_ = RunStore::Start(log_, {});
   return absl::OkStatus();
 }
 

@@ -92,8 +92,8 @@ class Collector::Impl {
   // Destroyed from the last to the first: what calls goes before what is called.
   std::shared_ptr<Log> log_;
   std::shared_ptr<KeyRing> keys_;
-  std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<RunStore> store_;
+  std::unique_ptr<Ingest> ingest_;
   std::vector<std::unique_ptr<Destination>> destinations_;
   ParkedItems parked_;
   std::unique_ptr<GrpcListener> grpc_;

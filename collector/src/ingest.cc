@@ -15,6 +15,7 @@
 #include "admission.h"
 #include "parked_file.h"
 #include "redaction.h"
+#include "run_limits.h"
 
 namespace weft::collector {
 namespace {
@@ -49,6 +50,7 @@ class LogIngest final : public Ingest {
         keys_(std::move(options.keys)),
         admission_(std::move(options.admission)),
         redaction_(std::move(options.redaction)),
+        limits_{options.max_run_bytes, options.store},
         parked_(std::move(parked)) {}
 
   void Accept(IngestBatch batch, Done done) override {
@@ -64,6 +66,7 @@ class LogIngest final : public Ingest {
     if (tenant != nullptr) tenant->received += all;
     if (status.ok()) status = log_->Ready();
     if (status.ok() && redaction_ != nullptr) redaction_->Redact(batch);
+    if (status.ok()) ApplyRunLimits(limits_, batch);
     const std::uint64_t valid = batch.header.ops.size();
     const std::uint64_t invalid = batch.rejected.size();
     if (status.ok()) status = RememberKey(batch, key.get());
@@ -246,6 +249,7 @@ class LogIngest final : public Ingest {
   const std::shared_ptr<KeyRing> keys_;
   const std::shared_ptr<Admission> admission_;
   const std::shared_ptr<Redaction> redaction_;
+  const RunLimits limits_;
   const std::unique_ptr<ParkedFile> parked_;
   std::array<IngestStats, 3> stats_;
   std::atomic<std::uint64_t> logged_{0};

@@ -8,8 +8,7 @@
 
 #include <boost/json.hpp>
 
-#include <weft/tracing/internal/form_data.h>
-
+#include "batch_payload.h"
 #include "langsmith/json_scanner.h"
 #include "otlp/trace_request.h"
 
@@ -20,8 +19,6 @@ using Redactor = RedactionRules::Redactor;
 using Outcome = Redactor::Outcome;
 
 constexpr char kDefaultProject[] = "default";
-// Smaller payloads gain nothing.
-constexpr std::size_t kCompressFrom = 1024;
 // They say what a run is, not what it did; changed, the run would be another one.
 constexpr std::array<std::string_view, 14> kIdentity = {
     "id",         "trace_id", "parent_run_id", "dotted_order",        "session_name",
@@ -199,19 +196,6 @@ class PayloadEditor {
   std::uint64_t attachments_dropped_ = 0;
 };
 
-void SetPayload(std::string payload, IngestBatch& batch) {
-  batch.header.decoded_size = payload.size();
-  batch.header.form_boundary.clear();
-  batch.header.coding = PayloadCoding::kIdentity;
-  if (payload.size() >= kCompressFrom) {
-    if (std::string packed = internal::CompressZstd(payload); !packed.empty()) {
-      batch.header.coding = PayloadCoding::kZstd;
-      payload = std::move(packed);
-    }
-  }
-  batch.payload = std::move(payload);
-}
-
 void RejectAll(IngestBatch& batch) {
   for (std::size_t i = 0; i < batch.header.ops.size(); ++i) {
     batch.rejected.push_back({i, "cannot be redacted", ""});
@@ -320,13 +304,8 @@ void Redaction::Redact(IngestBatch& batch) {
     if (!rejected.bytes.empty()) rejected.bytes = rules->config().marker;
   }
   if (batch.header.ops.empty()) return;
-  Record record;
-  record.header.coding = batch.header.coding;
-  record.header.decoded_size = batch.header.decoded_size;
-  record.payload = std::move(batch.payload);
-  const absl::StatusOr<std::string> decoded = record.Decoded();
+  const absl::StatusOr<std::string> decoded = DecodedPayload(batch);
   if (!decoded.ok()) return RejectAll(batch);
-  batch.payload = std::move(record.payload);
   if (batch.header.receiver == Receiver::kOtlp) return RedactSpanBatch(batch, *decoded, *rules);
   const std::uint64_t dropped = RedactRunBatch(batch, *decoded, *rules);
   if (dropped == 0) return;

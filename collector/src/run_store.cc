@@ -34,7 +34,7 @@ class RunStoreImpl final : public RunStore {
       : log_(std::move(log)),
         backfill_end_(log_->Segments().back().begin),
         followed_(backfill_end_),
-        index_(options.max_index_bytes, backfill_end_) {
+        index_(options.max_index_bytes, backfill_end_, options.max_trace_runs) {
     std::error_code
         ignored;  // without the folder there are no summaries, and old segments are read
     std::filesystem::create_directories(log_->directory() / "index", ignored);
@@ -63,6 +63,13 @@ class RunStoreImpl final : public RunStore {
     std::shared_lock lock(index_mutex_);
     return index_.Projects();
   }
+
+  bool IsFull(const RunId& trace_id, const RunId& run_id) const override {
+    std::shared_lock lock(index_mutex_);
+    return index_.IsFull(trace_id, run_id);
+  }
+
+  bool has_full_traces() const override { return full_traces_ > 0; }
 
   bool WaitUntilIndexed(std::chrono::milliseconds timeout) const override {
     const std::uint64_t target = log_->DurableEnd().seq;
@@ -145,6 +152,7 @@ class RunStoreImpl final : public RunStore {
       {
         std::unique_lock lock(index_mutex_);
         index_.Add(record, false);
+        full_traces_ = index_.full_traces();
       }
       at = record.next;
       Advance(at);
@@ -188,6 +196,7 @@ class RunStoreImpl final : public RunStore {
       if (into_index) {
         std::unique_lock lock(index_mutex_);
         index_.Add(*record, true);
+        full_traces_ = index_.full_traces();
       }
       at = record->next;
     }
@@ -232,6 +241,7 @@ class RunStoreImpl final : public RunStore {
 
   mutable std::shared_mutex index_mutex_;
   TraceIndex index_;
+  std::atomic<std::size_t> full_traces_{0};
 
   std::mutex stop_mutex_;
   std::thread follower_;

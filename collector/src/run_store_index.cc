@@ -42,7 +42,7 @@ void TraceIndex::Add(const Record& record, bool old) {
     before = trace_id;
     Trace& trace = traces_[trace_at];
     const bool is_root = op.run_id == trace_id && op.kind != OpKind::kFeedback;
-    trace.last_seq = std::max(trace.last_seq, record.position.seq);
+    trace.last_seq = std::max<std::uint64_t>(trace.last_seq, record.position.seq);
     trace.first_s =
         std::min(trace.first_s, static_cast<std::uint32_t>(record.header.received_us / 1'000'000));
     AddPlace(trace, segment, record.position, is_root);
@@ -51,7 +51,7 @@ void TraceIndex::Add(const Record& record, bool old) {
     // Spans that name no trace are found under OpenTelemetry's id, and may be children of this one.
     if (!op.otel_trace_id.IsNil()) {
       Trace& other = traces_[TraceNode(op.otel_trace_id, old)];
-      other.last_seq = std::max(other.last_seq, record.position.seq);
+      other.last_seq = std::max<std::uint64_t>(other.last_seq, record.position.seq);
       AddPlace(other, segment, record.position, false);
     }
     if (op.kind == OpKind::kFeedback) continue;
@@ -108,9 +108,13 @@ void TraceIndex::AddPlace(Trace& trace, std::uint32_t segment, const Position& p
 void TraceIndex::AddRun(std::uint32_t trace_at, const RunId& run) {
   const std::uint64_t hash = HashOf(run);
   if (runs_by_hash_.contains(hash)) return;
-  std::uint32_t at = runs_.Take({.hash = hash, .trace = trace_at, .next = traces_[trace_at].runs});
-  traces_[trace_at].runs = at & kNone;
+  Trace& trace = traces_[trace_at];
+  std::uint32_t at = runs_.Take({.hash = hash, .trace = trace_at, .next = trace.runs});
+  trace.runs = at & kNone;
   runs_by_hash_.insert(at);
+  if (trace.run_count == 0xffff) return;
+  // The root is one, too.
+  if (++trace.run_count + 1 == max_trace_runs_) full_.insert(trace.id);
 }
 
 std::uint32_t TraceIndex::SegmentNumber(std::uint64_t first_seq) {
@@ -167,7 +171,7 @@ void TraceIndex::Unlink(std::uint32_t at) {
 void TraceIndex::Evict(std::uint32_t at) {
   Unlink(at);
   Trace& trace = traces_[at];
-  evicted_to_ = std::max(evicted_to_, trace.last_seq + 1);
+  evicted_to_ = std::max<std::uint64_t>(evicted_to_, trace.last_seq + 1);
   for (std::uint32_t place = trace.places; place != kNone;) {
     std::uint32_t next = places_[place].next;
     places_.Free(place);
@@ -180,6 +184,7 @@ void TraceIndex::Evict(std::uint32_t at) {
     run = next;
   }
   traces_by_id_.erase(trace.id);
+  full_.erase(trace.id);
   traces_.Free(at);
 }
 
@@ -254,6 +259,10 @@ std::vector<Project> TraceIndex::Projects() const {
     projects.push_back({ProjectId(name), name, known.first_us, known.last_us});
   }
   return projects;
+}
+
+bool TraceIndex::IsFull(const RunId& trace, const RunId& run) const {
+  return full_.contains(trace) && !TraceOf(run);
 }
 
 std::uint64_t TraceIndex::bytes() const {

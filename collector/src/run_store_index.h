@@ -53,8 +53,10 @@ class NodePool {
 ///   counts as two), 16 for each further record that a trace is in; 0.2 us an operation.
 class TraceIndex {
  public:
-  explicit TraceIndex(std::uint64_t max_bytes, Position complete_from)
+  explicit TraceIndex(std::uint64_t max_bytes, Position complete_from,
+                      std::uint16_t max_trace_runs = 0xffff)
       : max_bytes_(max_bytes),
+        max_trace_runs_(max_trace_runs),
         backfilled_to_(complete_from.seq),
         traces_by_id_(0, IdHash{this}, IdEqual{this}),
         runs_by_hash_(0, RunHash{this}, RunEqual{this}) {}
@@ -77,6 +79,9 @@ class TraceIndex {
   std::vector<RunId> Newest(const std::optional<std::string>& project, std::size_t limit,
                             std::uint32_t now_s) const;
   std::vector<Project> Projects() const;
+  /// Whether the trace has as many runs as it may, and this is none of them.
+  bool IsFull(const RunId& trace, const RunId& run) const;
+  std::size_t full_traces() const { return full_.size(); }
 
   std::uint64_t complete_from() const { return std::max(backfilled_to_, evicted_to_); }
   bool is_full() const { return bytes() > max_bytes_ / 10 * 9; }
@@ -87,8 +92,9 @@ class TraceIndex {
 
   struct Trace {
     RunId id;
-    std::uint64_t last_seq = 0;
-    std::uint32_t first_s = ~0u;  // when it was first heard of, in seconds since 1970
+    std::uint64_t last_seq : 48 = 0;
+    std::uint64_t run_count : 16 = 0;  // of `runs`
+    std::uint32_t first_s = ~0u;       // when it was first heard of, in seconds since 1970
     std::uint32_t places = kNone;
     std::uint32_t older = kNone;  // the chain of traces by the time they were touched
     std::uint32_t newer = kNone;
@@ -156,6 +162,7 @@ class TraceIndex {
   Position PositionOf(const Place& place) const;
 
   const std::uint64_t max_bytes_;
+  const std::uint16_t max_trace_runs_;
   std::uint64_t backfilled_to_;
   std::uint64_t evicted_to_ = 0;
 
@@ -164,6 +171,7 @@ class TraceIndex {
   NodePool<Run> runs_;
   absl::flat_hash_set<std::uint32_t, IdHash, IdEqual> traces_by_id_;
   absl::flat_hash_set<std::uint32_t, RunHash, RunEqual> runs_by_hash_;
+  absl::flat_hash_set<RunId> full_;
   std::uint32_t oldest_ = kNone;
   std::uint32_t newest_ = kNone;
 

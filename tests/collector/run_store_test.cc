@@ -267,6 +267,34 @@ TEST_F(RunStoreTest, IsRebuiltFromTheLog) {
   EXPECT_EQ(Listed({.project = "many"}).size(), 21u);
 }
 
+TEST_F(RunStoreTest, ATraceIsFullWhenItHasAsManyRunsAsItMay) {
+  options_.max_trace_runs = 3;
+  Reopen();
+  Post(1, 1, R"({"name":"root"})");
+  Post(2, 1, R"({"name":"child"})");
+  Flush();
+  Settle();
+  EXPECT_FALSE(store_->has_full_traces());
+  Patch(2, 1, R"({"end_time":0})");  // no other run
+  Flush();
+  Settle();
+  EXPECT_FALSE(store_->has_full_traces());
+  Post(3, 1, R"({"name":"last"})");
+  Flush();
+  Settle();
+  const auto expect_full = [&] {
+    EXPECT_TRUE(store_->has_full_traces());
+    EXPECT_TRUE(store_->IsFull(IdOf(1), IdOf(4)));
+    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(3))) << "it is one of them";
+    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(1)));
+    EXPECT_FALSE(store_->IsFull(IdOf(9), IdOf(4)));
+  };
+  expect_full();
+  Reopen();
+  Settle();
+  expect_full();
+}
+
 // With room for a few traces only, everything is still found.
 class SmallIndexTest : public RunStoreTest {
  protected:

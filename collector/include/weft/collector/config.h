@@ -127,6 +127,8 @@ struct CollectorConfig {
   std::uint64_t max_wire_bytes = 64ull << 20;
   std::uint64_t max_decoded_bytes = 256ull << 20;
   std::uint64_t max_grpc_message_bytes = 64ull << 20;
+  std::uint64_t max_run_bytes = 32ull << 20;
+  std::uint64_t max_trace_runs = 25'000;
   std::uint64_t max_inflight_bytes = 512ull << 20;
   std::uint64_t max_connections = 20'000;
   std::chrono::seconds header_timeout{10};

@@ -54,6 +54,7 @@ class KeyRing;
 class MetricsWriter;
 class ParkedFile;
 class Redaction;
+class RunStore;
 
 struct IngestOptions {
   std::shared_ptr<Log> log;
@@ -62,10 +63,12 @@ struct IngestOptions {
   std::uint64_t max_parked_bytes = 64ull << 20;
   std::shared_ptr<Admission> admission{};  ///< Null: everybody may bring everything.
   std::shared_ptr<Redaction> redaction{};  ///< Null: nothing is taken out.
+  std::uint64_t max_run_bytes = 32ull << 20;
+  const RunStore* store = nullptr;  ///< Knows which traces are full; null: none is.
 };
 
-/// The door to the log, shared by all receivers: admits, counts, redacts, parks what is invalid,
-/// appends the rest.
+/// The door to the log, shared by all receivers: admits, counts, redacts, cuts what is too large,
+/// parks what is invalid, appends the rest.
 ///
 /// Before `done` says OK, invalid operations are in the parked file, the caller's key is in the key
 /// ring, and the valid operations are in the log, each of them on disk. A batch that the log would

@@ -21,6 +21,8 @@ struct RunStoreOptions {
   /// Bytes of index in memory; beyond it the traces that were touched longest ago are found by a
   /// scan of the log's headers instead.
   std::uint64_t max_index_bytes = 48ull << 20;
+  /// A trace with so many is full; 65,535 at most.
+  std::uint16_t max_trace_runs = 25'000;
 };
 
 /// A project ("session" in LangSmith's API). The id is derived from the name.
@@ -94,6 +96,11 @@ class RunStore {
                                                            std::string_view name) const = 0;
 
   virtual std::vector<Project> Projects() const = 0;
+
+  /// Whether a trace has as many runs as it may, and this is none of them. Follows the log by as
+  /// much as the index does.
+  virtual bool IsFull(const RunId& trace_id, const RunId& run_id) const = 0;
+  virtual bool has_full_traces() const = 0;
 
   /// Waits until everything that was durable at the call is indexed.
   virtual bool WaitUntilIndexed(std::chrono::milliseconds timeout) const = 0;

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include <weft/collector/ingest.h>
+
+namespace weft::collector {
+
+class RunStore;
+
+/// What a run and a trace may be at most.
+struct RunLimits {
+  /// Of a run without its attachments. Of a larger one the largest fields are left out, with a
+  /// marker in their place that says how large they were and the SHA-256 of what they said.
+  std::uint64_t max_run_bytes = 32ull << 20;
+  /// Tells which traces are full; null = none is.
+  const RunStore* store = nullptr;
+};
+
+/// Cuts runs that are too large, and rejects new ones of traces that are full; the header fits the
+/// payload again.
+///
+/// Cost: nothing to speak of while there are neither.
+void ApplyRunLimits(const RunLimits& limits, IngestBatch& batch);
+
+}  // namespace weft::collector
