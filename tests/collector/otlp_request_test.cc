@@ -2,11 +2,13 @@
 #include "otlp/trace_request.h"
 
 #include <string>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "otlp/json_request.h"
+#include "otlp/json_text.h"
 #include "otlp/request_bytes.h"
 #include "otlp/span_ids.h"
 #include "otlp_support.h"
@@ -23,6 +25,22 @@ std::string Delimited(int field, const std::string& content) {
   for (; size >= 0x80; size >>= 7) bytes += static_cast<char>(size | 0x80);
   bytes += static_cast<char>(size);
   return bytes + content;
+}
+
+TEST(JsonTextTest, EscapesASpecialByteWhereverItStands) {
+  const std::pair<char, std::string> specials[] = {{'"', "\\\""},    {'\\', "\\\\"},
+                                                   {'\n', "\\n"},    {'\x1f', "\\u001f"},
+                                                   {'\x7f', "\x7f"}, {'\xc3', "\xc3"}};
+  for (std::size_t size = 1; size < 70; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (const auto& [special, escaped] : specials) {
+        std::string text(size, 'a');
+        text[at] = special;
+        EXPECT_EQ(JsonString(text),
+                  '"' + std::string(at, 'a') + escaped + std::string(size - at - 1, 'a') + '"');
+      }
+    }
+  }
 }
 
 TEST(TraceRequestTest, FindsSpansWhereTheyLie) {

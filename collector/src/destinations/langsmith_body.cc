@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "destinations/run_json.h"
 #include "langsmith/json_scanner.h"
@@ -10,6 +11,11 @@
 
 namespace weft::collector {
 namespace {
+
+// Of a text with many quotes in it memmem finds this faster than std::string_view does.
+bool Contains(std::string_view text, std::string_view needle) {
+  return ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
+}
 
 // Roughly what a part's header takes.
 constexpr std::size_t kHeaderBytes = 160;
@@ -78,8 +84,7 @@ bool HasBatchFields(const OutgoingOp& op) {
   for (const Part& part : op.op->parts) {
     if (part.field != PartField::kRun) continue;
     const std::string_view text = op.Text(part);
-    return text.find("\"dotted_order\"") != std::string_view::npos &&
-           text.find("\"trace_id\"") != std::string_view::npos;
+    return Contains(text, "\"dotted_order\"") && Contains(text, "\"trace_id\"");
   }
   return false;
 }

@@ -32,8 +32,10 @@ SpanPlacesOptions PlacesOptions(const PlacedSpansOptions& options) {
   return places;
 }
 
-SpanIds IdsOf(const Round::Loaded& record, std::uint32_t index) {
-  return ReadSpanIds(SlicesOf(record.record.header.ops[index], record.payload).span);
+// What the runs of so many spans of a record will take, roughly.
+std::size_t RunBytes(const Round::Loaded& record, std::size_t spans) {
+  constexpr std::size_t kIdsAndNames = 600;
+  return spans * (record.payload.size() / record.record.header.ops.size() + kIdsAndNames);
 }
 
 // `2026-09-10T00:26:40.021001Z` of a part `20260910T002640021001Z...`.
@@ -58,12 +60,23 @@ PlacedSpans::PlacedSpans(PlacedSpansOptions options)
 
 void PlacedSpans::Take(Round::Loaded record, Round& round) {
   const RecordCache::Entry entry = records_.Add(std::move(record));
-  const std::size_t count = entry->record.header.ops.size();
+  const std::vector<RunOp>& ops = entry->record.header.ops;
+  ids_.clear();
+  for (const RunOp& op : ops) ids_.push_back(ReadSpanIds(SlicesOf(op, entry->payload).span));
+  ids_seq_ = entry->record.position.seq;
   {
     RoundWriter writer(round, entry->record.header, entry->record.position);
-    for (std::uint32_t i = 0; i < count; ++i) Place(*entry, i, IdsOf(*entry, i), &writer);
+    for (std::uint32_t i = 0; i < ops.size(); ++i) Place(*entry, i, ids_[i], &writer);
   }
   Drain(round);
+}
+
+const SpanIds& PlacedSpans::IdsOf(const Round::Loaded& record, std::uint32_t index) {
+  if (record.record.position.seq == ids_seq_) return ids_[index];
+  ids_seq_ = 0;
+  const RunOp& op = record.record.header.ops[index];
+  ids_.assign(1, ReadSpanIds(SlicesOf(op, record.payload).span));
+  return ids_.front();
 }
 
 // `writer` null: it can only wait.
@@ -74,30 +87,19 @@ void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const 
   const std::optional<RunPlace> settled =
       writer != nullptr ? places_.Settle(ids, options_.now()) : std::nullopt;
   if (settled) {
-    Emit(record, index, *settled, replaces, *writer);
+    Emit(record, index, ids, *settled, replaces, *writer);
   } else {
     places_.Wait(ids, place, options_.now());
   }
 }
 
-void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const RunPlace& place,
-                       bool replaces, RoundWriter& writer) {
-  SpanRun run = SpanToRun(record.record.header.ops[index], record.payload, place);
-  if (replaces && !run.ops.empty()) run.ops.front().kind = OpKind::kPatch;
+void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
+                       const RunPlace& place, bool replaces, RoundWriter& writer) {
+  const RunOp& span = record.record.header.ops[index];
+  std::vector<RunOp> ops = AppendRun(span, record.payload, ids, place, &writer.text());
+  if (replaces) ops.front().kind = OpKind::kPatch;
   std::uint32_t covers = 1;
-  for (RunOp& op : run.ops) {
-    // Parts count from the beginning of their operation's text.
-    std::uint64_t begin = run.payload.size();
-    std::uint64_t end = 0;
-    for (const Part& part : op.parts) {
-      begin = std::min(begin, part.offset);
-      end = std::max(end, part.offset + part.length);
-    }
-    for (Part& part : op.parts) part.offset -= begin;
-    const std::string_view text =
-        end > begin ? std::string_view(run.payload).substr(begin, end - begin) : "";
-    writer.Add(std::move(op), text, std::exchange(covers, 0));
-  }
+  for (RunOp& op : ops) writer.AddWritten(std::move(op), std::exchange(covers, 0));
 }
 
 void PlacedSpans::Collect() {
@@ -118,6 +120,9 @@ void PlacedSpans::Drain(Round& round) {
     }
     {
       RoundWriter writer(round, record->record.header, position);
+      const auto is_of_another = [&](const OpPlace& place) { return place.position != position; };
+      const auto end = std::find_if(ready_.begin(), ready_.end(), is_of_another);
+      writer.text().reserve(RunBytes(*record, static_cast<std::size_t>(end - ready_.begin())));
       while (!ready_.empty() && ready_.front().position == position) {
         const std::uint32_t index = ready_.front().index;
         ready_.pop_front();

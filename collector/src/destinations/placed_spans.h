@@ -45,10 +45,11 @@ class PlacedSpans final : public Stage {
   void Resume(const std::vector<OpPlace>& places) override;
 
  private:
+  const SpanIds& IdsOf(const Round::Loaded& record, std::uint32_t index);
   void Place(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
              RoundWriter* writer);
-  void Emit(const Round::Loaded& record, std::uint32_t index, const RunPlace& place, bool replaces,
-            RoundWriter& writer);
+  void Emit(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
+            const RunPlace& place, bool replaces, RoundWriter& writer);
   void Collect();
   void Drain(Round& round);
   void Settle(const SpanPlaces::Missing& missing, Round& round);
@@ -60,6 +61,10 @@ class PlacedSpans final : public Stage {
   RecordCache records_;
   SpanPlaces places_;
   std::deque<OpPlace> ready_;  ///< Whose parents are known by now.
+  /// Of the record that is being taken, whose root often comes last and makes all others ready; of
+  /// another record, of one span.
+  std::vector<SpanIds> ids_;
+  std::uint64_t ids_seq_ = 0;
 };
 
 }  // namespace weft::collector

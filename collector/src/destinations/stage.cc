@@ -49,6 +49,14 @@ void RoundWriter::Add(RunOp op, std::string_view payload, std::uint32_t covers) 
   made_.payload += payload;
 }
 
+void RoundWriter::AddWritten(RunOp op, std::uint32_t covers) {
+  const std::uint64_t start = op.parts.empty() ? text().size() : op.parts.front().offset;
+  for (Part& part : op.parts) part.offset -= start;
+  made_.record.header.ops.push_back(std::move(op));
+  covers_.push_back(covers);
+  starts_.push_back(start);
+}
+
 void RoundWriter::Finish() {
   if (made_.record.header.ops.empty()) return;
   const Round::Loaded& made = round_.records.emplace_back(std::exchange(made_, {}));

@@ -81,6 +81,10 @@ class RoundWriter {
 
   /// Parts of `op` count in `payload`. The operation stands for so many of the log.
   void Add(RunOp op, std::string_view payload, std::uint32_t covers);
+  /// Where to write the text of an operation that AddWritten adds. Its parts count in it, and stand
+  /// there behind each other.
+  std::string& text() { return made_.payload; }
+  void AddWritten(RunOp op, std::uint32_t covers);
   void Finish();
 
  private:

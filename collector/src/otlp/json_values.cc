@@ -48,8 +48,12 @@ std::string Wrap(std::string_view key, std::string_view json) {
 }
 
 std::string JsonOrWrap(const AttributeValue& value, std::string_view key) {
-  std::string json = JsonOf(value);
-  return IsJsonObject(json) ? json : Wrap(key, json);
+  const std::optional<std::string> json =
+      value.is_text() ? ParsedJson(value.bytes) : std::optional(value.Json());
+  if (json) return IsJsonObject(*json) ? *json : Wrap(key, *json);
+  JsonObjectWriter object;
+  object.AddText(key, value.bytes);
+  return object.Take();
 }
 
 }  // namespace weft::collector

@@ -33,10 +33,11 @@ bool IsNewToken(std::string_view name) {
 // One run, put together in the order in which places take attributes from each other.
 class RunWriter {
  public:
-  RunWriter(const RunOp& op, const RunPlace& place, SpanView& span, const SpanToRunOptions& options)
-      : op_(op), place_(place), span_(span), options_(options) {
+  RunWriter(const RunOp& op, const RunPlace& place, SpanView& span, const SpanToRunOptions& options,
+            std::string& text)
+      : op_(op), place_(place), span_(span), options_(options), text_(text) {
     span_.run_type = RunTypeOf(span_.attributes);
-    RunOp& run = result_.ops.emplace_back();
+    RunOp& run = ops_.emplace_back();
     run.run_id = place_.run_id;
     run.trace_id = place_.trace_id;
     run.is_root = place_.parent_run_id.IsNil();
@@ -45,37 +46,43 @@ class RunWriter {
     run.parts.reserve(4);
   }
 
-  SpanRun Write() {
-    Append(PartField::kRun, RunObject());
+  std::vector<RunOp> Write() {
+    WriteRun();
     const std::string usage = UsageOf(span_.attributes);
     Append(PartField::kInputs, RunInputsOf(span_));
     Append(PartField::kOutputs, Outputs(usage));
     for (SpanAttachment& attachment : AttachmentsOf(span_.attributes)) {
       Append(PartField::kAttachment, attachment.content);
-      Part& part = result_.ops.front().parts.back();
+      Part& part = ops_.front().parts.back();
       part.name = std::move(attachment.name);
       part.mime_type = std::move(attachment.mime_type);
     }
     const std::vector<std::string> feedback = FeedbackOf(span_, place_);
     Append(PartField::kEvents, Events());
-    Append(PartField::kExtra, Extra(usage));
+    WriteExtra(usage);
     for (const std::string& text : feedback) AppendFeedback(text);
-    return std::move(result_);
+    return std::move(ops_);
   }
 
  private:
   // Nothing for an empty text, but for attachments.
   void Append(PartField field, std::string_view text) {
     if (text.empty() && field != PartField::kAttachment) return;
-    Part& part = result_.ops.back().parts.emplace_back();
+    const std::size_t begin = text_.size();
+    text_ += text;
+    AddPart(field, begin);
+  }
+
+  // Of what was written since `begin`.
+  void AddPart(PartField field, std::size_t begin) {
+    Part& part = ops_.back().parts.emplace_back();
     part.field = field;
-    part.offset = result_.payload.size();
-    part.length = text.size();
-    result_.payload += text;
+    part.offset = begin;
+    part.length = text_.size() - begin;
   }
 
   void AppendFeedback(const std::string& text) {
-    RunOp& op = result_.ops.emplace_back();
+    RunOp& op = ops_.emplace_back();
     op.kind = OpKind::kFeedback;
     op.run_id = place_.run_id;
     op.trace_id = place_.trace_id;
@@ -86,9 +93,9 @@ class RunWriter {
     return span_.ids.start_unix_ns != 0 ? span_.ids.start_unix_ns : span_.ids.end_unix_ns;
   }
 
-  std::string RunObject() {
-    Attributes& attributes = span_.attributes;
-    JsonObjectWriter run;
+  void WriteRun() {
+    const std::size_t begin = text_.size();
+    JsonObjectWriter run(text_);
     AddId("id", place_.run_id, run);
     AddId("trace_id", place_.trace_id, run);
     if (!place_.parent_run_id.IsNil()) AddId("parent_run_id", place_.parent_run_id, run);
@@ -110,8 +117,9 @@ class RunWriter {
       AppendJsonString(tags, tag);
     }
     if (!tags.empty()) run.Add("tags", tags + "]");
-    attributes.MarkUsed("ai.operationId");
-    return run.Take();
+    span_.attributes.MarkUsed("ai.operationId");
+    run.Close();
+    AddPart(PartField::kRun, begin);
   }
 
   void AddText(std::string_view member, std::initializer_list<std::string_view> keys,
@@ -147,8 +155,9 @@ class RunWriter {
     return list.empty() ? "" : list + "]";
   }
 
-  std::string Extra(const std::string& usage) {
-    JsonObjectWriter extra;
+  void WriteExtra(const std::string& usage) {
+    const std::size_t begin = text_.size();
+    JsonObjectWriter extra(text_);
     MetadataOptions metadata;
     metadata.invocation_params = InvocationParamsOf(span_.attributes);
     metadata.usage = usage;
@@ -165,22 +174,33 @@ class RunWriter {
       extra.Add("runtime", runtime);
     }
     extra.Add("metadata", MetadataOf(span_, metadata));
-    return extra.Take();
+    extra.Close();
+    AddPart(PartField::kExtra, begin);
   }
 
   const RunOp& op_;
   const RunPlace& place_;
   SpanView& span_;
   const SpanToRunOptions& options_;
-  SpanRun result_;
+  std::string& text_;
+  std::vector<RunOp> ops_;
 };
 
 }  // namespace
 
 SpanRun SpanToRun(const RunOp& op, std::string_view payload, const RunPlace& place,
                   const SpanToRunOptions& options) {
-  SpanView span(SlicesOf(op, payload));
-  return RunWriter(op, place, span, options).Write();
+  SpanRun run;
+  const SpanIds ids = ReadSpanIds(SlicesOf(op, payload).span);
+  run.ops = AppendRun(op, payload, ids, place, &run.payload, options);
+  return run;
+}
+
+std::vector<RunOp> AppendRun(const RunOp& op, std::string_view payload, const SpanIds& ids,
+                             const RunPlace& place, std::string* out,
+                             const SpanToRunOptions& options) {
+  SpanView span(SlicesOf(op, payload), ids);
+  return RunWriter(op, place, span, options, *out).Write();
 }
 
 }  // namespace weft::collector

@@ -36,7 +36,7 @@ SpanLink ReadLink(std::string_view bytes) {
 
 }  // namespace
 
-SpanView::SpanView(const SpanSlices& slices) : ids(ReadSpanIds(slices.span)) {
+SpanView::SpanView(const SpanSlices& slices, const SpanIds& span_ids) : ids(span_ids) {
   for (ProtoReader in(slices.span); in.Next();) {
     if (in.Is(3, kDelimited)) trace_state = in.bytes();
     if (in.Is(5, kDelimited)) name = in.bytes();

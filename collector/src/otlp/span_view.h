@@ -25,9 +25,10 @@ struct SpanLink {
 
 /// A span with everything found in it. Texts lie in the record.
 struct SpanView {
-  explicit SpanView(const SpanSlices& slices);
+  /// `ids` are those of the span, and outlive this.
+  SpanView(const SpanSlices& slices, const SpanIds& span_ids);
 
-  SpanIds ids;
+  const SpanIds& ids;
   std::string_view name{};
   std::string_view trace_state{};
   std::uint64_t kind = 0;
