@@ -316,6 +316,16 @@ TEST(DrainLimitTest, NothingComingInStillDrains) {
 
 // --- Answers ------------------------------------------------------------------------------------
 
+TEST_F(DestFailuresTest, AConnectionThatIsGoneWhenItIsWantedAgainCostsNothing) {
+  RawTarget target("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}", false);
+  StartTo(target.url(), Options());
+  for (std::uint64_t round = 0; round < 5; ++round) {
+    AppendRuns(round * 10, 10);
+    ASSERT_TRUE(WaitForDelivered((round + 1) * 10));
+  }
+  ExpectConserved(50);
+}
+
 TEST_F(DestFailuresTest, AnAnswerThatComesByteByByteCounts) {
   RawTarget target("HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}",
                    false);

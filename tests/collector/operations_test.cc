@@ -501,6 +501,36 @@ TEST_F(OperationsTest, AStopWaitsForDestinationsAsLongAsItIsTold) {
   EXPECT_EQ(std::count(std::istreambuf_iterator<char>(in), {}, '\n'), 20);
 }
 
+TEST_F(OperationsTest, ATraceTakesAsManyRunsAsItMayAndTheOthersAreParked) {
+  constexpr int kRuns = 25'000, kBatch = 1'000, kMore = 5;
+  Start();
+  const std::string trace = IdOf(1).ToString();
+  const auto send = [&](int first, int count) {
+    std::string body = "{\"post\":[";
+    for (int i = first; i < first + count; ++i) {
+      const std::string id = IdOf(static_cast<std::uint64_t>(i) + 1).ToString();
+      const std::string part = "20260910T002640000000Z";
+      body += (i > first ? "," : "") + std::string("{\"id\":\"") + id + "\",\"trace_id\":\"" +
+              trace + "\",\"name\":\"n\",\"run_type\":\"chain\",\"dotted_order\":\"" + part +
+              trace +
+              (i == 0 ? "\"}" : "." + part + id + "\",\"parent_run_id\":\"" + trace + "\"}");
+    }
+    EXPECT_EQ(Send("POST", "/runs/batch", body + "]}").status, 202);
+  };
+  for (int first = 0; first < kRuns; first += kBatch) send(first, kBatch);
+  Send("GET", "/sessions");  // what is asked for is indexed before
+  EXPECT_THAT(collector_->Metrics(),
+              HasSubstr("weft_parked_runs_total{receiver=\"langsmith\"} 0\n"));
+  send(kRuns, kMore);
+  send(kRuns - 1, 1);  // one of them, again
+  EXPECT_THAT(collector_->Metrics(),
+              AllOf(HasSubstr("weft_received_runs_total{receiver=\"langsmith\"} 25006\n"),
+                    HasSubstr("weft_logged_runs_total{receiver=\"langsmith\"} 25001\n"),
+                    HasSubstr("weft_parked_runs_total{receiver=\"langsmith\"} 5\n")));
+  const IncomingReply parked = Send("GET", "/admin/parked");
+  EXPECT_THAT(parked.body, HasSubstr("its trace has as many runs as a trace may have"));
+}
+
 class OpenRunTest : public OperationsTest {
  protected:
   // To a receiver that is not there.
