@@ -36,7 +36,7 @@ std::uint64_t RandomOdd() noexcept { return HalvesOf(RunId::New({}))[1] | 1; }
 
 // In a fork the lock may be held by a thread that is not there.
 HeldTrace::~HeldTrace() {
-  if (in_bucket_ != nullptr && !buffer_.fork_mark_.IsInChild()) buffer_.Forget(*this);
+  if (can_be_found_ && !buffer_.fork_mark_.IsInChild()) buffer_.Forget(*this);
 }
 
 PromotionBuffer::PromotionBuffer(std::size_t limit)
@@ -65,15 +65,16 @@ void PromotionBuffer::AddToBucket(HeldTrace& trace) noexcept {
   HeldTrace*& first = trace.begins_here_ ? BucketByOrder(trace.id_) : BucketByChance(trace.id_);
   trace.next_in_bucket_ = std::exchange(first, &trace);
   trace.in_bucket_ = &first;
+  trace.can_be_found_ = true;
   if (trace.next_in_bucket_ != nullptr) {
     trace.next_in_bucket_->in_bucket_ = &trace.next_in_bucket_;
   }
 }
 
 void PromotionBuffer::TakeFromBucket(HeldTrace& trace) noexcept {
-  HeldTrace** const place = std::exchange(trace.in_bucket_, nullptr);
-  *place = trace.next_in_bucket_;
-  if (trace.next_in_bucket_ != nullptr) trace.next_in_bucket_->in_bucket_ = place;
+  trace.can_be_found_ = false;
+  *trace.in_bucket_ = trace.next_in_bucket_;
+  if (trace.next_in_bucket_ != nullptr) trace.next_in_bucket_->in_bucket_ = trace.in_bucket_;
 }
 
 void PromotionBuffer::Forget(HeldTrace& trace) noexcept {
@@ -99,7 +100,7 @@ std::shared_ptr<HeldTrace> PromotionBuffer::Of(const RunId& trace_id, bool begin
 bool PromotionBuffer::Join(HeldTrace& trace, RunState& run) noexcept {
   const std::lock_guard lock(mutex_);
   if (trace.open_taken_) return false;
-  if (trace.in_bucket_ == nullptr) AddToBucket(trace);
+  if (!trace.can_be_found_) AddToBucket(trace);
   ++joined_;
   run.next_ = std::exchange(trace.open_, &run);
   if (run.next_ != nullptr) run.next_->previous_ = &run;
@@ -140,7 +141,7 @@ std::vector<std::shared_ptr<RunState>> PromotionBuffer::TakeOpen(HeldTrace& trac
 }
 
 void PromotionBuffer::ListAsNewest(HeldTrace& trace) noexcept {
-  if (trace.in_bucket_ == nullptr) AddToBucket(trace);
+  if (!trace.can_be_found_) AddToBucket(trace);
   trace.listed_ = trace.shared_from_this();
   (newest_ != nullptr ? newest_->newer_ : oldest_) = &trace;
   newest_ = &trace;

@@ -56,7 +56,8 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
   std::size_t bytes_ = 0;
   const TraceBaggage* charged_ = nullptr;  // The baggage counted last; never looked into.
   HeldTrace* next_in_bucket_ = nullptr;
-  HeldTrace** in_bucket_ = nullptr;  // What points to it there; null: it cannot be found.
+  HeldTrace** in_bucket_ = nullptr;  // What points to it there; its neighbours change it.
+  bool can_be_found_ = false;        // In a bucket; its last owner reads it without the lock.
   HeldTrace* newer_ = nullptr;
   std::shared_ptr<HeldTrace> listed_;  // Itself, while it is in the order of age.
 };
