@@ -6,7 +6,6 @@
 #include <deque>
 #include <functional>
 #include <future>
-#include <list>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -640,9 +639,8 @@ bool Hold(internal::PromotionBuffer& buffer, internal::HeldTrace& trace,
           const RunContext& context) {
   RunRecord record;
   record.context = context;
-  std::list<internal::HeldRun> ended;
-  ended.emplace_back(std::move(record), /*redacted=*/false);
-  return buffer.Hold(trace, ended, /*joined=*/nullptr);
+  return buffer.Hold(trace, internal::HeldRun(std::move(record), /*redacted=*/false),
+                     /*joined=*/nullptr);
 }
 
 TEST(PromotionBufferTest, ForgetsTracesThatNobodyRefersTo) {
@@ -689,6 +687,27 @@ TEST(PromotionBufferTest, FindsTracesOfThisProcessAndOfCallersWhateverTheirIds) 
   }
 }
 
+TEST(PromotionBufferTest, GivesTheRunsOfATraceOldestFirst) {
+  internal::PromotionBuffer buffer(1 << 20);
+  const RunContext root = RunContext::Root(RunId::New({}), {}, nullptr);
+  const auto trace = buffer.Of(root.trace_id(), true);
+  std::vector<RunId> ended;
+  for (int i = 0; i < 50; ++i) {
+    const RunContext child = root.Child(RunId::New({}), {});
+    ended.push_back(child.id());
+    const std::size_t before = buffer.counts().bytes;
+    EXPECT_TRUE(Hold(buffer, *trace, child));
+    EXPECT_GT(buffer.counts().bytes, before + child.dotted_order().size());
+  }
+  EXPECT_GT(buffer.counts().bytes, 50 * (sizeof(internal::HeldRun) + root.dotted_order().size()));
+  internal::HeldRuns held = buffer.Promote(*trace);
+  EXPECT_EQ(held.size(), 50u);
+  std::vector<RunId> given;
+  std::move(held).TakeAll(
+      [&](internal::HeldRun&& run) { given.push_back(std::move(run).Restore().context.id()); });
+  EXPECT_EQ(given, ended);
+}
+
 TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {
   internal::PromotionBuffer buffer(20'000);
   const auto now = std::chrono::system_clock::now();
@@ -696,8 +715,8 @@ TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {
   {
     const auto trace = buffer.Of(kept.trace_id(), true);
     EXPECT_TRUE(Hold(buffer, *trace, kept));
-    EXPECT_THAT(buffer.Promote(*trace), SizeIs(1));
-    EXPECT_THAT(buffer.Promote(*trace), IsEmpty());
+    EXPECT_EQ(buffer.Promote(*trace).size(), 1u);
+    EXPECT_EQ(buffer.Promote(*trace).size(), 0u);
     EXPECT_FALSE(Hold(buffer, *trace, kept));
   }
   EXPECT_TRUE(buffer.Of(kept.trace_id(), false)->kept());

@@ -17,11 +17,11 @@ constexpr std::size_t kFieldBytes = 1024;
 constexpr std::size_t kTextBytes = 256;
 constexpr std::size_t kMostTags = 16;
 constexpr int kMostLevels = 8;
-// A node of a list, a member of a JSON object, what allocators add.
-constexpr std::size_t kNodeBytes = 64;
-constexpr std::size_t kMemberBytes = 48;
-// RunContext's state besides its text.
-constexpr std::size_t kContextBytes = 160;
+constexpr std::size_t kMemberBytes = 48;  // Of a JSON object.
+// RunContext's state besides its text, and what allocators add.
+constexpr std::size_t kContextBytes = 192;
+constexpr std::size_t kFirstBlock = 4;  // Runs.
+constexpr std::size_t kLargestBlock = 16;
 
 std::string_view Beginning(std::string_view text, std::size_t size) noexcept {
   if (text.size() <= size) return text;
@@ -168,9 +168,8 @@ HeldRun::HeldRun(RunRecord&& record, bool redacted)
     rest_->attributes = std::move(record.attributes);
     Shorten(*rest_, redacted);
   }
-  bytes_ = static_cast<std::uint32_t>(sizeof(HeldRun) + kNodeBytes + kContextBytes +
-                                      context_.dotted_order().size() + name_.capacity() +
-                                      (rest_ ? BytesOf(*rest_) : 0));
+  bytes_ = static_cast<std::uint32_t>(kContextBytes + context_.dotted_order().size() +
+                                      name_.capacity() + (rest_ ? BytesOf(*rest_) : 0));
 }
 
 RunRecord HeldRun::Restore() && {
@@ -182,6 +181,29 @@ RunRecord HeldRun::Restore() && {
   record.start = start_;
   record.end = end_;
   return record;
+}
+
+std::size_t HeldRuns::Add(HeldRun&& run) {
+  if (!first_) {
+    first_.emplace(std::move(run));
+    return 0;
+  }
+  std::size_t bytes = 0;
+  if (blocks_.empty() || blocks_.back().size() == blocks_.back().capacity()) {
+    const std::size_t runs =
+        blocks_.empty() ? kFirstBlock : std::min(2 * blocks_.back().capacity(), kLargestBlock);
+    if (blocks_.empty()) blocks_.reserve(4);
+    blocks_.emplace_back().reserve(runs);
+    bytes = sizeof(blocks_.front()) + runs * sizeof(HeldRun);
+  }
+  blocks_.back().push_back(std::move(run));
+  return bytes;
+}
+
+std::size_t HeldRuns::size() const noexcept {
+  std::size_t runs = first_ ? 1 : 0;
+  for (const std::vector<HeldRun>& block : blocks_) runs += block.size();
+  return runs;
 }
 
 std::size_t HeldBytes(const TraceBaggage& baggage) noexcept {

@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <weft/tracing/run_record.h>
 #include <weft/tracing/trace_baggage.h>
@@ -24,7 +27,7 @@ class HeldRun {
   /// The record, as far as it was kept. Without its environment.
   RunRecord Restore() &&;
 
-  /// The bytes that it occupies, about; without what it shares with other runs.
+  /// The bytes that it occupies besides its own, about; without what it shares with other runs.
   std::size_t bytes() const noexcept { return bytes_; }
   const TraceBaggage& baggage() const noexcept { return context_.baggage(); }
 
@@ -40,7 +43,38 @@ class HeldRun {
   RunType type_;
 };
 
-/// The same for what runs share.
+/// The runs of a trace that are held, the oldest first. One lies in here, since most traces that
+/// are held have no more; others in blocks.
+class HeldRuns {
+ public:
+  HeldRuns() noexcept = default;
+  HeldRuns(HeldRuns&& other) noexcept { *this = std::move(other); }
+  HeldRuns& operator=(HeldRuns&& other) noexcept {
+    first_ = std::exchange(other.first_, std::nullopt);
+    blocks_ = std::exchange(other.blocks_, {});
+    return *this;
+  }
+
+  /// Returns the bytes that were allocated for it.
+  std::size_t Add(HeldRun&& run);
+
+  std::size_t size() const noexcept;
+
+  /// Calls `take(HeldRun&&)` with each.
+  template <typename Take>
+  void TakeAll(const Take& take) && {
+    if (first_) take(*std::move(first_));
+    for (std::vector<HeldRun>& block : blocks_) {
+      for (HeldRun& run : block) take(std::move(run));
+    }
+  }
+
+ private:
+  std::optional<HeldRun> first_;
+  std::vector<std::vector<HeldRun>> blocks_;  // None is ever moved to make it larger.
+};
+
+/// The bytes of what runs share, about.
 std::size_t HeldBytes(const TraceBaggage& baggage) noexcept;
 
 }  // namespace internal

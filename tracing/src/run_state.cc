@@ -2,7 +2,6 @@
 #include "run_state.h"
 
 #include <exception>
-#include <list>
 
 #include "tracer_impl.h"
 
@@ -53,13 +52,13 @@ void RunState::End(std::optional<std::chrono::system_clock::time_point> time,
 }
 
 void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
-  std::list<HeldRun> ended;
+  std::optional<HeldRun> ended;
   if (!kept()) {
-    ended.emplace_back(std::move(record_), tracer.environment->redactor != nullptr);
-    if (tracer.held->Hold(held_trace(), ended, joined_ ? this : nullptr)) return;
+    ended.emplace(std::move(record_), tracer.environment->redactor != nullptr);
+    if (tracer.held->Hold(held_trace(), *std::move(ended), joined_ ? this : nullptr)) return;
   }
   if (joined_ && !tracer.held->Leave(held_trace(), *this)) tracer.open_runs->Withdraw(*this);
-  tracer.SendPromoted(ended.empty() ? std::move(record_) : std::move(ended.front()).Restore());
+  tracer.SendPromoted(ended ? (*std::move(ended)).Restore() : std::move(record_));
 }
 
 bool RunState::JoinHeldTrace() noexcept {

@@ -138,7 +138,8 @@ void Tracer::Impl::SendPromoted(RunRecord&& record) noexcept {
 }
 
 void Tracer::Impl::Promote(internal::HeldTrace& trace) noexcept {
-  for (internal::HeldRun& run : held->Promote(trace)) SendPromoted(std::move(run).Restore());
+  held->Promote(trace).TakeAll(
+      [this](internal::HeldRun&& run) { SendPromoted(std::move(run).Restore()); });
   for (const auto& run : held->TakeOpen(trace)) open_runs->TakeOver(*run);
 }
 
