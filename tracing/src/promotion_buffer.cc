@@ -158,9 +158,9 @@ std::shared_ptr<HeldTrace> PromotionBuffer::UnlistOldest() noexcept {
   return std::move(trace.listed_);
 }
 
-bool PromotionBuffer::Hold(HeldTrace& trace, std::list<HeldRun>& ended, RunState* joined) noexcept {
-  const TraceBaggage& baggage = ended.front().baggage();
-  std::size_t bytes = ended.front().bytes();
+bool PromotionBuffer::Hold(HeldTrace& trace, HeldRun&& ended, RunState* joined) noexcept {
+  const TraceBaggage& baggage = ended.baggage();
+  std::size_t bytes = ended.bytes();
   Evicted oldest;
   {
     const std::lock_guard lock(mutex_);
@@ -168,7 +168,7 @@ bool PromotionBuffer::Hold(HeldTrace& trace, std::list<HeldRun>& ended, RunState
     if (joined != nullptr) Unlink(trace, *joined);
     if (trace.listed_ == nullptr) ListAsNewest(trace);
     if (std::exchange(trace.charged_, &baggage) != &baggage) bytes += HeldBytes(baggage);
-    trace.runs_.splice(trace.runs_.end(), ended);
+    bytes += trace.runs_.Add(std::move(ended));
     trace.bytes_ += bytes;
     bytes_ += bytes;
     // With the buffer full, one that is as large as this has to go: mostly that is all.
@@ -179,36 +179,38 @@ bool PromotionBuffer::Hold(HeldTrace& trace, std::list<HeldRun>& ended, RunState
   return true;
 }
 
-std::list<HeldRun> PromotionBuffer::Promote(HeldTrace& trace) {
-  std::list<HeldRun> runs;
-  {
-    const std::lock_guard lock(mutex_);
-    if (!trace.Set()) return runs;
-    ++promoted_;
-    runs.swap(trace.runs_);
-    // Remembered, so that runs which come later are known to be kept, too.
-    if (trace.listed_ == nullptr) ListAsNewest(trace);
-    bytes_ -= trace.bytes_ - kTraceBytes;
-    trace.bytes_ = kTraceBytes;
-    if (bytes_ <= limit_) return runs;
-  }
-  Evict();
+HeldRuns PromotionBuffer::Promote(HeldTrace& trace) {
+  std::unique_lock lock(mutex_);
+  if (!trace.Set()) return {};
+  ++promoted_;
+  HeldRuns runs = std::move(trace.runs_);
+  // Remembered, so that runs which come later are known to be kept, too.
+  if (trace.listed_ == nullptr) ListAsNewest(trace);
+  bytes_ -= trace.bytes_ - kTraceBytes;
+  trace.bytes_ = kTraceBytes;
+  const bool full = bytes_ > limit_;
+  lock.unlock();
+  if (full) Evict();
   return runs;
 }
 
 PromotionBuffer::Evicted PromotionBuffer::TakeOldest() noexcept {
   Evicted oldest;
-  oldest.runs.swap(oldest_->runs_);
-  evicted_ += oldest.runs.size();
   oldest.trace = UnlistOldest();
-  // Nobody else has it, and nobody can find it before the lock is free: no need to come back.
-  if (oldest.trace.use_count() == 1) TakeFromBucket(*oldest.trace);
+  HeldTrace& trace = *oldest.trace;
+  evicted_ += trace.runs_.size();
+  if (oldest.trace.use_count() == 1) {
+    // Nobody else has it, and nobody can find it before the lock is free: no need to come back.
+    TakeFromBucket(trace);
+  } else {
+    oldest.runs.emplace(std::move(trace.runs_));
+  }
   return oldest;
 }
 
 void PromotionBuffer::Evict() noexcept {
   for (;;) {
-    Evicted oldest;
+    Evicted oldest;  // Destroyed without the lock.
     const std::lock_guard lock(mutex_);
     if (bytes_ <= limit_ || oldest_ == nullptr) return;
     oldest = TakeOldest();

@@ -5,9 +5,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include <weft/tracing/run_id.h>
@@ -52,7 +52,7 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
   // All below is guarded by the buffer.
   RunState* open_ = nullptr;
   bool open_taken_ = false;
-  std::list<HeldRun> runs_;
+  HeldRuns runs_;
   std::size_t bytes_ = 0;
   const TraceBaggage* charged_ = nullptr;  // The baggage counted last; never looked into.
   HeldTrace* next_in_bucket_ = nullptr;
@@ -65,7 +65,8 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
 /// The runs out of the sample that have ended, until their trace is promoted or others need their
 /// room: then the trace that has been here longest goes first, as a whole.
 ///
-/// Threads: any. One short lock; nothing is allocated for others, sent or destroyed under it.
+/// Threads: any. One short lock; nothing is sent or destroyed under it, and memory is allocated for
+/// some runs.
 class PromotionBuffer {
  public:
   explicit PromotionBuffer(std::size_t limit);
@@ -85,13 +86,13 @@ class PromotionBuffer {
   /// The runs in progress, once: Join and Leave say false from now on.
   std::vector<std::shared_ptr<RunState>> TakeOpen(HeldTrace& trace);
 
-  /// Takes the one run of `ended`, which leaves the trace as `joined`, unless that is null. False:
+  /// Takes a run that has ended, which leaves the trace as `joined`, unless that is null. False:
   /// the trace is kept, and the run is to be sent; nothing was done.
-  bool Hold(HeldTrace& trace, std::list<HeldRun>& ended, RunState* joined) noexcept;
+  bool Hold(HeldTrace& trace, HeldRun&& ended, RunState* joined) noexcept;
 
   /// Marks a trace as kept, from now on for as long as it is remembered, and gives what is held of
   /// it, oldest first; nothing if that was done before.
-  std::list<HeldRun> Promote(HeldTrace& trace);
+  HeldRuns Promote(HeldTrace& trace);
 
   struct Counts {
     std::uint64_t joined = 0;    ///< Runs, counted where a lock is held anyway.
@@ -119,7 +120,7 @@ class PromotionBuffer {
   /// What leaves the buffer, to be destroyed outside of the lock.
   struct Evicted {
     std::shared_ptr<HeldTrace> trace;
-    std::list<HeldRun> runs;
+    std::optional<HeldRuns> runs;  // If they do not go with the trace.
   };
   /// Under the lock.
   Evicted TakeOldest() noexcept;
