@@ -23,6 +23,7 @@ class AuthMiddleware final : public Middleware {
       : check_(std::move(check)), options_(options) {}
 
   std::string_view name() const noexcept override { return "auth"; }
+  HookSet hooks() const noexcept override { return HooksOf<AuthMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
 
   Verdict Admit(Call& call, const MetadataView& metadata) noexcept override try {

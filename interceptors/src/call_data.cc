@@ -22,16 +22,18 @@ constexpr std::size_t kRequestMetadataLimit = 7 * 1024;
 constexpr std::size_t kReplyMetadataLimit = 1024;
 
 template <typename F>
-void Inwards(CallData& data, F&& hook) noexcept {
+void Inwards(CallData& data, HookSet::Hook which, F&& hook) noexcept {
   for (const MethodInfo::Link& link : data.method.info->links) {
+    if (!link.hooks.Has(which)) continue;
     Call call(data, *link.middleware, data.states + link.offset, link.method_state.get());
     hook(*link.middleware, call);
   }
 }
 
 template <typename F>
-void Outwards(CallData& data, F&& hook) noexcept {
+void Outwards(CallData& data, HookSet::Hook which, F&& hook) noexcept {
   for (const MethodInfo::Link& link : std::views::reverse(data.method.info->links)) {
+    if (!link.hooks.Has(which)) continue;
     Call call(data, *link.middleware, data.states + link.offset, link.method_state.get());
     hook(*link.middleware, call);
   }
@@ -62,20 +64,22 @@ void CallData::Start() noexcept {
   }
   Set(kStarted);
   CountStarted(method.info->description.side);
-  Inwards(*this, [](Middleware& middleware, Call& call) { middleware.OnStart(call); });
+  Inwards(*this, HookSet::kOnStart,
+          [](Middleware& middleware, Call& call) { middleware.OnStart(call); });
 }
 
 void CallData::SendMetadata(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, method.info->description.side == CallSide::kClient
                                  ? kRequestMetadataLimit
                                  : kReplyMetadataLimit);
-  Outwards(*this,
+  Outwards(*this, HookSet::kOnSendMetadata,
            [&](Middleware& middleware, Call& call) { middleware.OnSendMetadata(call, writer); });
 }
 
 void CallData::SendOnlyHeaders(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kRequestMetadataLimit);
   for (const MethodInfo::Link& link : std::views::reverse(method.info->links)) {
+    if (!link.hooks.Has(HookSet::kOnSendMetadata)) continue;
     Call call(*this, *link.middleware, nullptr, link.method_state.get());
     link.middleware->OnSendMetadata(call, writer);
   }
@@ -83,6 +87,7 @@ void CallData::SendOnlyHeaders(MetadataWriter::Map& map) noexcept {
 
 void CallData::ReceiveOnly(const MetadataView& view) noexcept {
   for (const MethodInfo::Link& link : method.info->links) {
+    if (!link.hooks.Has(HookSet::kOnReceiveMetadata)) continue;
     Call call(*this, *link.middleware, nullptr, link.method_state.get());
     link.middleware->OnReceiveMetadata(call, view);
   }
@@ -90,14 +95,14 @@ void CallData::ReceiveOnly(const MetadataView& view) noexcept {
 
 void CallData::SendTrailers(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kReplyMetadataLimit);
-  Outwards(*this,
+  Outwards(*this, HookSet::kOnSendTrailers,
            [&](Middleware& middleware, Call& call) { middleware.OnSendTrailers(call, writer); });
   if (rejection == nullptr) return;
   for (const auto& [key, value] : rejection->verdict.trailers) writer.Add(key, value);
 }
 
 void CallData::ReceiveMetadata(const MetadataView& view) noexcept {
-  Inwards(*this,
+  Inwards(*this, HookSet::kOnReceiveMetadata,
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveMetadata(call, view); });
 }
 
@@ -116,6 +121,7 @@ bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
   }
   while (rejection == nullptr && asked < links.size()) {
     const MethodInfo::Link& link = links[asked++];
+    if (!link.hooks.Has(HookSet::kAdmitSending)) continue;
     Call call(*this, *link.middleware, states + link.offset, link.method_state.get());
     Verdict verdict = link.middleware->AdmitSending(call, writer);
     if (!verdict.status.ok()) {
@@ -130,18 +136,21 @@ bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
 void CallData::Admit(const MetadataView& view) noexcept {
   for (const MethodInfo::Link& link : method.info->links) {
     Call call(*this, *link.middleware, states + link.offset, link.method_state.get());
-    Verdict verdict = link.middleware->Admit(call, view);
-    if (!verdict.status.ok()) {
-      Reject(std::move(verdict), *link.middleware);
-      break;
+    if (link.hooks.Has(HookSet::kAdmit)) {
+      Verdict verdict = link.middleware->Admit(call, view);
+      if (!verdict.status.ok()) {
+        Reject(std::move(verdict), *link.middleware);
+        break;
+      }
     }
-    link.middleware->OnReceiveMetadata(call, view);
+    if (link.hooks.Has(HookSet::kOnReceiveMetadata)) link.middleware->OnReceiveMetadata(call, view);
   }
-  Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnVerdict(call, view); });
+  Inwards(*this, HookSet::kOnVerdict,
+          [&](Middleware& middleware, Call& call) { middleware.OnVerdict(call, view); });
 }
 
 void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
-  Inwards(*this,
+  Inwards(*this, HookSet::kOnReceiveTrailers,
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveTrailers(call, view); });
 }
 
@@ -171,12 +180,14 @@ void CallData::Message(MessageView::Direction direction, MessageContent* content
   count.store(index + 1, std::memory_order_relaxed);
   if (!method.info->sees_messages || !Is(kStarted) || Is(kEnded)) return;
   const MessageView message{direction, index, content};
-  Inwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
+  Inwards(*this, HookSet::kOnMessage,
+          [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
 }
 
 void CallData::Status(grpc::Status& status) noexcept {
   if (status.error_code() == grpc::StatusCode::INTERNAL) NoteThrown();
-  Outwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnStatus(call, status); });
+  Outwards(*this, HookSet::kOnStatus,
+           [&](Middleware& middleware, Call& call) { middleware.OnStatus(call, status); });
 }
 
 void CallData::NoteThrown() noexcept {
@@ -193,7 +204,8 @@ void CallData::End(CallReport report) noexcept {
     report.rejected_after = rejection->after;
   }
   CountEnded(method.info->description.side);
-  Outwards(*this, [&](Middleware& middleware, Call& call) { middleware.OnEnd(call, report); });
+  Outwards(*this, HookSet::kOnEnd,
+           [&](Middleware& middleware, Call& call) { middleware.OnEnd(call, report); });
 }
 
 std::optional<std::chrono::system_clock::time_point> ToDeadline(gpr_timespec deadline) noexcept {

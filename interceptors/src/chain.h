@@ -31,6 +31,7 @@ struct MethodInfo {
     std::shared_ptr<void> method_state;
     CallStateType call_state;
     std::size_t offset = 0;  // of its state in a call's state memory
+    HookSet hooks;
   };
 
   std::string name;

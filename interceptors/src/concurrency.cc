@@ -28,6 +28,7 @@ class ConcurrencyMiddleware final : public Middleware {
   explicit ConcurrencyMiddleware(ConcurrencyOptions options) noexcept : options_(options) {}
 
   std::string_view name() const noexcept override { return "concurrency"; }
+  HookSet hooks() const noexcept override { return HooksOf<ConcurrencyMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
   CallStateType call_state() const noexcept override {
     return CallStateType::Of<CallConcurrency>();

@@ -18,6 +18,7 @@ class DeadlineMiddleware final : public Middleware {
   explicit DeadlineMiddleware(DeadlineOptions options) noexcept : options_(options) {}
 
   std::string_view name() const noexcept override { return "deadline"; }
+  HookSet hooks() const noexcept override { return HooksOf<DeadlineMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
 
   Verdict Admit(Call& call, const MetadataView& /*metadata*/) noexcept override {

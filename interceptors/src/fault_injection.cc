@@ -42,6 +42,7 @@ class FaultMiddleware final : public Middleware {
       : seed_(options.seed), faults_(std::move(options.faults)), met_(faults_.size()) {}
 
   std::string_view name() const noexcept override { return "fault_injection"; }
+  HookSet hooks() const noexcept override { return HooksOf<FaultMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
   CallStateType call_state() const noexcept override { return CallStateType::Of<CallFaults>(); }
 

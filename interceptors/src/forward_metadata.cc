@@ -37,6 +37,7 @@ class ForwardMetadataMiddleware final : public Middleware {
   explicit ForwardMetadataMiddleware(std::vector<std::string> names) : names_(std::move(names)) {}
 
   std::string_view name() const noexcept override { return "forward_metadata"; }
+  HookSet hooks() const noexcept override { return HooksOf<ForwardMetadataMiddleware>(); }
 
   bool OnlyHeaders(const MethodDescription& /*method*/, void* /*method_state*/,
                    const MetadataWriter& /*metadata*/) noexcept override {

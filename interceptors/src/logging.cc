@@ -89,6 +89,7 @@ class LoggingMiddleware final : public Middleware {
   }
 
   std::string_view name() const noexcept override { return "logging"; }
+  HookSet hooks() const noexcept override { return HooksOf<LoggingMiddleware>(); }
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
     return std::make_shared<std::string>(FieldsOf(method));

@@ -87,6 +87,8 @@ class MetricsMiddleware final : public Middleware {
   MetricsMiddleware(std::shared_ptr<MetricsRegistry> registry, MetricsOptions options)
       : registry_(std::move(registry)), options_(std::move(options)) {}
 
+  HookSet hooks() const noexcept override { return HooksOf<MetricsMiddleware>(); }
+
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
     const std::lock_guard lock(mutex_);
     Key key = KeyOf(method);

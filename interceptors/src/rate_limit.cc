@@ -30,6 +30,7 @@ class RateLimitMiddleware final : public Middleware {
         buckets_(options.max_keys) {}
 
   std::string_view name() const noexcept override { return "rate_limit"; }
+  HookSet hooks() const noexcept override { return HooksOf<RateLimitMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {

@@ -82,6 +82,7 @@ class RealPeerMiddleware final : public Middleware {
         trusts_unix_(std::ranges::find(options_.trusted, kUnix) != options_.trusted.end()) {}
 
   std::string_view name() const noexcept override { return "real_peer"; }
+  HookSet hooks() const noexcept override { return HooksOf<RealPeerMiddleware>(); }
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
     if (call.side() == CallSide::kClient) return;

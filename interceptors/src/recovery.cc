@@ -22,6 +22,7 @@ class RecoveryMiddleware final : public Middleware {
   explicit RecoveryMiddleware(RecoveryOptions options) : options_(std::move(options)) {}
 
   std::string_view name() const noexcept override { return "recovery"; }
+  HookSet hooks() const noexcept override { return HooksOf<RecoveryMiddleware>(); }
   CallStateType call_state() const noexcept override { return CallStateType::Of<State>(); }
 
   void OnMessage(Call& call, const MessageView& message) noexcept override {

@@ -76,6 +76,7 @@ class TracingMiddleware final : public Middleware {
   }
 
   std::string_view name() const noexcept override { return "tracing"; }
+  HookSet hooks() const noexcept override { return HooksOf<TracingMiddleware>(); }
 
   CallStateType call_state() const noexcept override { return CallStateType::Of<CallTracing>(); }
 

@@ -71,6 +71,7 @@ class ValidationMiddleware final : public Middleware {
   explicit ValidationMiddleware(std::vector<MessageCheck> checks) : checks_(std::move(checks)) {}
 
   std::string_view name() const noexcept override { return "validation"; }
+  HookSet hooks() const noexcept override { return HooksOf<ValidationMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {

@@ -18,6 +18,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 using weft::testing::RunTree;
 
 class Journal {
@@ -121,6 +122,51 @@ TEST_F(Chain, AskesOnlyMiddlewaresThatAreSelected) {
   ASSERT_TRUE(CallUnary().ok());
   EXPECT_THAT(journal_.Take(), ElementsAre("B Unary start", "B Unary send", "B Unary receive",
                                            "B Unary status", "B Unary end 2"));
+}
+
+/// Names what it overrides, and notes what is called.
+class Partial final : public Middleware {
+ public:
+  Partial(HookSet hooks, Journal& journal) : hooks_(hooks), journal_(journal) {}
+
+  HookSet hooks() const noexcept override { return hooks_; }
+  void OnSendMetadata(Call&, MetadataWriter&) noexcept override { journal_.Note("send"); }
+  void OnReceiveMetadata(Call&, const MetadataView&) noexcept override { journal_.Note("receive"); }
+  void OnMessage(Call&, const MessageView&) noexcept override { journal_.Note("message"); }
+  void OnStatus(Call&, grpc::Status&) noexcept override { journal_.Note("status"); }
+  void OnEnd(Call&, const CallReport&) noexcept override { journal_.Note("end"); }
+
+ private:
+  HookSet hooks_;
+  Journal& journal_;
+};
+
+TEST_F(Chain, CallsTheHooksThatAMiddlewareHas) {
+  HookSet without_status = HooksOf<Partial>();
+  without_status.Remove(HookSet::kOnStatus);
+  HookSet only_end = without_status;
+  only_end.Remove(HookSet::kOnSendMetadata);
+  only_end.Remove(HookSet::kOnReceiveMetadata);
+  only_end.Remove(HookSet::kOnMessage);
+  Serve(Flavour::kSync, {.middlewares = {std::make_shared<Partial>(only_end, journal_)}},
+        {.middlewares = {std::make_shared<Partial>(without_status, journal_)}});
+  ASSERT_TRUE(CallUnary().ok());
+  server_->Shutdown();
+  EXPECT_THAT(journal_.Take(),
+              UnorderedElementsAre("send", "message", "receive", "message", "end", "end"));
+}
+
+TEST(HookSetTest, HasWhatAMiddlewareOverrides) {
+  for (const auto hook : {HookSet::kOnSendMetadata, HookSet::kOnReceiveMetadata,
+                          HookSet::kOnMessage, HookSet::kOnStatus, HookSet::kOnEnd}) {
+    EXPECT_TRUE(HooksOf<Partial>().Has(hook)) << hook;
+  }
+  for (const auto hook :
+       {HookSet::kOnStart, HookSet::kAdmit, HookSet::kOnVerdict, HookSet::kAdmitSending,
+        HookSet::kOnSendTrailers, HookSet::kOnReceiveTrailers}) {
+    EXPECT_FALSE(HooksOf<Partial>().Has(hook)) << hook;
+    EXPECT_TRUE(HookSet().Has(hook)) << hook;
+  }
 }
 
 TEST_F(Chain, AStatusMayBeChangedOnBothSides) {

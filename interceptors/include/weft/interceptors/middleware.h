@@ -21,6 +21,7 @@
 #include <grpcpp/support/string_ref.h>
 
 #include <weft/context/context.h>
+#include <weft/interceptors/hook_set.h>
 
 namespace google::protobuf {
 class Message;
@@ -315,6 +316,10 @@ class Middleware {
   virtual std::string_view name() const noexcept { return "middleware"; }
 
   virtual CallStateType call_state() const noexcept { return {}; }
+
+  /// The hooks from OnStart on that do anything; no others are called. Asked once per method. A
+  /// final class may say `return HooksOf<Itself>();`, which makes it cost less.
+  virtual HookSet hooks() const noexcept { return {}; }
 
   /// Before the first call of a method: makes what the middleware keeps for the method. It is
   /// shared by all its calls.
