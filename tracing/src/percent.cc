@@ -46,7 +46,9 @@ void AppendPercentEncoded(std::string& out, std::string_view text) {
         *end++ = text[read++];
         continue;
       }
-      const Utf8Step step = NextUtf8(text.substr(read));
+      const bool ascii = static_cast<unsigned char>(text[read]) < 0x80;
+      const Utf8Step step =
+          ascii ? Utf8Step{.length = 1, .valid = true} : NextUtf8(text.substr(read));
       end = WriteEscaped(step.valid ? text.substr(read, step.length) : kReplacementCharacter, end);
       read += step.length;
     }

@@ -34,11 +34,19 @@ std::string_view BaggageHeader::Get(const TraceBaggage& owner) const {
 
 namespace {
 
+// Bytes that spare most headers a second allocation.
+constexpr std::size_t kUsualMetadata = 256;
+constexpr std::size_t kUsualHeader = 384;
+
 class MemberWriter {
  public:
   // `key` is a token.
   std::string& Begin(std::string_view key) {
-    if (!out_.empty()) out_ += ',';
+    if (out_.empty()) {
+      out_.reserve(kUsualHeader);
+    } else {
+      out_ += ',';
+    }
     out_ += key;
     out_ += '=';
     return out_;
@@ -84,6 +92,7 @@ std::string EncodeBaggage(const TraceBaggage& baggage) {
   internal::MemberWriter writer;
   if (!baggage.metadata.empty()) {
     std::string json;
+    json.reserve(internal::kUsualMetadata);
     internal::AppendJson(json, baggage.metadata);
     writer.Add("langsmith-metadata", json);
   }
