@@ -13,6 +13,7 @@
 #include <weft/async/internal/call_sentinel.h>
 
 #include "call_data.h"
+#include "client_operations.h"
 #include "message_content.h"
 #include "private_member.h"
 #include "rpc_kind.h"
@@ -47,6 +48,7 @@ void Describe(CallData& data, const grpc::ClientContext& context) noexcept {
 }
 
 class ClientCall final : public grpc::experimental::Interceptor,
+                         private ClientOperations,
                          public WithTrailingStates<ClientCall> {
  public:
   using WithTrailingStates<ClientCall>::operator new;
@@ -156,17 +158,27 @@ class ClientCall final : public grpc::experimental::Interceptor,
     if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE) && data_.rejection == nullptr) {
       data_.SendMessage(batch);
     }
-    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
-      data_.ReceiveMetadata(MetadataView(batch, MetadataView::Part::kInitial));
-    }
-    const bool has_read = batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE);
-    if (has_read) {
-      if (void* const message = batch.GetRecvMessage()) data_.ReceiveMessage(message);
-    }
+    if (Start(batch)) return;
+    const bool has_read = Receive(batch);
     const bool has_status = batch.QueryInterceptionHookPoint(Hook::POST_RECV_STATUS);
     if (reads_) return PassOnInOrder(batch, has_read, has_status);
     if (has_status) ReceiveStatus(batch);
     batch.Proceed();
+  }
+
+  // What comes before a status; true if the batch has read a message, or tried to.
+  bool Receive(Batch& batch) noexcept {
+    if (batch.QueryInterceptionHookPoint(Hook::POST_RECV_INITIAL_METADATA)) {
+      data_.ReceiveMetadata(MetadataView(batch, MetadataView::Part::kInitial));
+    }
+    if (!batch.QueryInterceptionHookPoint(Hook::POST_RECV_MESSAGE)) return false;
+    if (void* const message = batch.GetRecvMessage()) data_.ReceiveMessage(message);
+    return true;
+  }
+
+  void Ended(Batch& batch) noexcept override {
+    Receive(batch);
+    ReceiveStatus(batch);
   }
 
   // gRPC hands what it has read, and the status, to callbacks on several threads. The status waits
