@@ -98,9 +98,9 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
   for (const ChainLink& link : links_) {
     if (!link.selector.Selects(name)) continue;
     wants_messages = wants_messages || link.middleware->wants_messages(info->description);
-    const HookSet hooks = link.middleware->hooks();
-    info->sees_messages |=
-        hooks.Has(HookSet::kOnMessage) && link.middleware->sees_messages(info->description);
+    HookSet hooks = link.middleware->hooks();
+    if (!link.middleware->sees_messages(info->description)) hooks.Remove(HookSet::kOnMessage);
+    info->sees_messages |= hooks.Has(HookSet::kOnMessage);
     const CallStateType state = link.middleware->call_state();
     info->state_bytes = AlignUp(info->state_bytes, state.alignment);
     info->links.push_back({.middleware = link.middleware,
