@@ -36,6 +36,7 @@ struct Load {
   int requests = 6000;
   int runs = 100;  ///< A request.
   bool identity = false;
+  bool quiet = false;  ///< Says nothing about what it made.
 
   double total() const { return static_cast<double>(requests) * runs; }
 };
@@ -124,17 +125,19 @@ inline std::string Request(Text& text, const Load& load, std::size_t* raw_bytes)
          "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-inline std::vector<std::string> MakeRequests(const Load& load) {
+/// Other seeds, other texts; the ids are new in any case.
+inline std::vector<std::string> MakeRequests(const Load& load, unsigned seed = 0) {
   std::vector<std::string> requests(static_cast<std::size_t>(load.requests));
   std::size_t raw[2] = {0, 0}, wire = 0;
   const auto make = [&](unsigned half) {
-    Text text(half + 1);
+    Text text(seed + half + 1);
     for (std::size_t i = half; i < requests.size(); i += 2)
       requests[i] = Request(text, load, &raw[half]);
   };
   std::thread other(make, 1);
   make(0);
   other.join();
+  if (load.quiet) return requests;
   for (const std::string& request : requests) wire += request.size();
   std::printf("%d requests of %d runs: %.0f bytes a run, %.0f on the wire\n", load.requests,
               load.runs, static_cast<double>(raw[0] + raw[1]) / load.total(),
