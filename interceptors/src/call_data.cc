@@ -220,8 +220,12 @@ std::chrono::system_clock::time_point Call::start() const noexcept { return data
 std::optional<std::chrono::system_clock::time_point> Call::deadline() const noexcept {
   return data_.deadline;
 }
-std::string Call::peer() const {
-  return data_.server_context == nullptr ? std::string() : data_.server_context->peer();
+const std::string& Call::peer() const {
+  static const std::string kNone;
+  if (data_.server_context == nullptr) return kNone;
+  // gRPC makes it anew each time, in several copies.
+  if (data_.peer.empty()) data_.peer = data_.server_context->peer();
+  return data_.peer;
 }
 std::vector<std::string> Call::tls_identities() const {
   if (data_.server_context == nullptr) return {};

@@ -119,6 +119,7 @@ struct CallData {
   std::optional<std::chrono::system_clock::time_point> deadline;
   Context context;
   const grpc::ServerContextBase* server_context = nullptr;  // while its headers are worked on
+  std::string peer;                                         // once somebody asked
   std::exception_ptr thrown;  // by a server's handler, as far as it is known
   ServerApi api = ServerApi::kNone;
   int previous_attempts = 0;

@@ -12,6 +12,7 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMappedBits = 96;  // ::ffff:0:0/96
+constexpr IpAddress kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 // The part of `text` before `end`; all of it when there is no such text.
 std::string_view Before(std::string_view text, std::string_view end) noexcept {
@@ -20,6 +21,10 @@ std::string_view Before(std::string_view text, std::string_view end) noexcept {
 
 }  // namespace
 
+bool IsIpv4(const IpAddress& address) noexcept {
+  return std::equal(address.begin(), address.end() - 4, kMapped.begin());
+}
+
 std::optional<IpAddress> ParseIpAddress(std::string_view text) noexcept {
   text = Before(text, "%");
   std::array<char, INET6_ADDRSTRLEN> terminated{};
@@ -27,7 +32,7 @@ std::optional<IpAddress> ParseIpAddress(std::string_view text) noexcept {
   std::ranges::copy(text, terminated.begin());
   IpAddress address{};
   if (inet_pton(AF_INET6, terminated.data(), address.data()) == 1) return address;
-  address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  address = kMapped;
   if (inet_pton(AF_INET, terminated.data(), address.data() + kMappedBits / 8) == 1) return address;
   return std::nullopt;
 }

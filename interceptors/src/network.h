@@ -14,6 +14,8 @@ namespace internal {
 /// An IP address; of version 4 as `::ffff:a.b.c.d`, as sockets for both versions have it.
 using IpAddress = std::array<std::uint8_t, 16>;
 
+bool IsIpv4(const IpAddress& address) noexcept;
+
 /// Nothing for what is no address; without brackets, a scope (`%eth0`) is left out.
 std::optional<IpAddress> ParseIpAddress(std::string_view text) noexcept;
 

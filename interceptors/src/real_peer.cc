@@ -39,10 +39,9 @@ std::optional<IpAddress> ParseElement(std::string_view text) noexcept {
 }
 
 std::string ToString(const IpAddress& address) {
-  const Network ipv4 = *Network::Parse("0.0.0.0/0");
   std::array<char, INET6_ADDRSTRLEN> buffer{};
-  if (ipv4.Contains(address)) {
-    inet_ntop(AF_INET, address.data() + ipv4.bits / 8, buffer.data(), buffer.size());
+  if (internal::IsIpv4(address)) {
+    inet_ntop(AF_INET, address.data() + address.size() - 4, buffer.data(), buffer.size());
   } else {
     inet_ntop(AF_INET6, address.data(), buffer.data(), buffer.size());
   }
@@ -87,7 +86,7 @@ class RealPeerMiddleware final : public Middleware {
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
     if (call.side() == CallSide::kClient) return;
     FromTheEnd header(metadata, options_.header);
-    const std::string connection = call.peer();
+    const std::string& connection = call.peer();
     const auto address = internal::AddressOfPeer(connection);
     std::optional<IpAddress> real;
     if (options_.hops > 0) {

@@ -130,7 +130,7 @@ bool TrustPolicy::Rule::Takes(const Call& call) const {
 }
 
 bool TrustPolicy::Rule::TakesPeer(const Call& call) const {
-  const std::string peer = call.peer();
+  const std::string& peer = call.peer();
   if (unix_sockets && peer.starts_with("unix:")) return true;
   const auto address = AddressOfPeer(peer);
   return address && std::ranges::any_of(networks, [&](const Network& network) {

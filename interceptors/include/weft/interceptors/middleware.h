@@ -184,7 +184,7 @@ class Call {
   /// Absent: no deadline.
   std::optional<std::chrono::system_clock::time_point> deadline() const noexcept;
   /// The calling peer, as gRPC writes it; servers only, from OnStart to OnVerdict.
-  std::string peer() const;
+  const std::string& peer() const;
   /// The names that the peer's TLS certificate proves: its subject alternative names, else its
   /// common name. Servers only, from OnStart to OnVerdict; empty for a peer without a certificate
   /// that gRPC has verified.
