@@ -15,7 +15,7 @@ namespace weft {
 inline namespace v0 {
 namespace {
 
-constexpr ContextKey<std::shared_ptr<const Identity>> kIdentityKey;
+constexpr ContextKey<Identity> kIdentityKey;
 
 class AuthMiddleware final : public Middleware {
  public:
@@ -33,10 +33,10 @@ class AuthMiddleware final : public Middleware {
       return {.status = grpc::Status(static_cast<grpc::StatusCode>(identity.status().code()),
                                      std::string(identity.status().message()))};
     }
-    auto shared = std::make_shared<const Identity>(*std::move(identity));
-    call.SetContext(call.context().With(kIdentityKey, shared));
+    Context known = call.context().With(kIdentityKey, *std::move(identity));
     // Without memory for the context the handler would not know who calls.
-    if (IdentityOf(call.context()) != shared.get()) return Failed();
+    if (known == call.context()) return Failed();
+    call.SetContext(std::move(known));
     return {};
   } catch (...) {
     internal::CountHookFailure();
@@ -142,10 +142,7 @@ AuthCheck MtlsIdentity(std::vector<std::string> allowed) {
   };
 }
 
-const Identity* IdentityOf(ContextView context) noexcept {
-  const auto* const identity = context.Find(kIdentityKey);
-  return identity == nullptr ? nullptr : identity->get();
-}
+const Identity* IdentityOf(ContextView context) noexcept { return context.Find(kIdentityKey); }
 
 const Identity* CurrentIdentity() noexcept { return IdentityOf(Context::View()); }
 

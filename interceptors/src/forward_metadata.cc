@@ -12,7 +12,7 @@ namespace {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
-constexpr ContextKey<std::shared_ptr<const Headers>> kForwardedKey;
+constexpr ContextKey<Headers> kForwardedKey;
 constexpr std::size_t kMostBytes = 2048;
 constexpr std::size_t kPairOverhead = 32;  // as HTTP/2 counts
 
@@ -50,8 +50,7 @@ class ForwardMetadataMiddleware final : public Middleware {
     std::size_t bytes = 0;
     for (const std::string& name : names_) Remember(name, metadata, headers, bytes);
     if (headers.empty()) return;
-    call.SetContext(
-        call.context().With(kForwardedKey, std::make_shared<const Headers>(std::move(headers))));
+    call.SetContext(call.context().With(kForwardedKey, std::move(headers)));
   }
 
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
@@ -60,7 +59,7 @@ class ForwardMetadataMiddleware final : public Middleware {
     if (headers == nullptr) return;
     // One name may have several values: what is there is looked at before any is added.
     Headers missing;
-    for (const auto& [key, value] : **headers) {
+    for (const auto& [key, value] : *headers) {
       if (!metadata.Get(key) && Selects(key)) missing.emplace_back(key, value);
     }
     for (const auto& [key, value] : missing) metadata.Add(key, value);
