@@ -158,7 +158,8 @@ class ClientCall final : public grpc::experimental::Interceptor,
     if (batch.QueryInterceptionHookPoint(Hook::PRE_SEND_MESSAGE) && data_.rejection == nullptr) {
       data_.SendMessage(batch);
     }
-    if (Start(batch)) return;
+    // Held ones go on on another thread, where queue and caller may go with the end of the batch.
+    if (!data_.Is(CallData::kHeld) && Start(batch)) return;
     const bool has_read = Receive(batch);
     const bool has_status = batch.QueryInterceptionHookPoint(Hook::POST_RECV_STATUS);
     if (reads_) return PassOnInOrder(batch, has_read, has_status);

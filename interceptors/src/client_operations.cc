@@ -82,8 +82,7 @@ bool ClientOperations::Start(Batch& batch) noexcept {
   call.*Get(RpcInfoTag()) = nullptr;
   grpc::CompletionQueue& queue = *call.cq();
   operations.ContinueFillOpsAfterInterception();
-  // For an interceptor gRPC keeps the queue open until the batch has ended. It may have been shut
-  // down while the call was held, and then closes here.
+  // For an interceptor gRPC keeps the queue open until the batch has ended.
   (queue.*Get(CompleteAvalanchingTag()))();
   return true;
 }

@@ -18,8 +18,9 @@ class ClientOperations : private grpc::internal::CompletionQueueTag {
  protected:
   ~ClientOperations() override = default;
 
-  /// In the place of `batch.Proceed()` when the hooks before sending have run. False: it is to go
-  /// on as always. True: it has started, and the call may be over.
+  /// In the place of `batch.Proceed()` when the hooks before sending have run, on the thread that
+  /// makes the batch. False: it is to go on as always. True: it has started, and the call may be
+  /// over.
   bool Start(Batch& batch) noexcept;
 
  private:
