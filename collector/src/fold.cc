@@ -72,7 +72,7 @@ class Merged {
     for (const Part& part : op.op->parts) {
       if (part.field == PartField::kRun || part.field == PartField::kFeedback) continue;
       if (part.field == PartField::kAttachment) {
-        attachments_[part.name] = part.mime_type;
+        attachments_[part.name.str()] = part.mime_type.str();
       } else if (std::string_view bytes = Bytes(op, part); !bytes.empty()) {
         ApplyField(PartFieldName(part.field), bytes);
       }
@@ -229,8 +229,8 @@ std::optional<AttachmentContent> FoldAttachment(std::vector<FoldOp> ops, std::st
   std::optional<AttachmentContent> found;
   for (const FoldOp& op : ops) {
     for (const Part& part : op.op->parts) {
-      if (part.field != PartField::kAttachment || part.name != name) continue;
-      found = {.mime_type = part.mime_type, .content = std::string(Bytes(op, part))};
+      if (part.field != PartField::kAttachment || part.name.str() != name) continue;
+      found = {.mime_type = part.mime_type.str(), .content = std::string(Bytes(op, part))};
     }
   }
   return found;

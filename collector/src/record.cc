@@ -130,8 +130,8 @@ void WriteParts(const std::vector<Part>& parts, std::uint64_t& end, Writer& out)
     out.Varint(part.length);
     end = part.offset + part.length;
     if (part.field != PartField::kAttachment) continue;
-    out.Text(part.name);
-    out.Text(part.mime_type);
+    out.Text(part.name.str());
+    out.Text(part.mime_type.str());
   }
 }
 

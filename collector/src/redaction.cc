@@ -178,7 +178,7 @@ class PayloadEditor {
       return {.dropped = true};
     }
     if (redactor == nullptr) return {};
-    Json names = JsonArray{Json(part.name)};
+    Json names = JsonArray{Json(part.name.str())};
     const Outcome outcome = redactor->Redact("attachments", names);
     if (outcome == Outcome::kUnchanged) return {};
     const JsonArray* const list = names.if_array();

@@ -95,13 +95,13 @@ PartDigests Digests(const IngestBatch& batch, const std::string& decoded) {
       const std::string content = decoded.substr(part.offset, part.length);
       std::string id = op.run_id.ToString(), type;
       std::string name = op.kind == OpKind::kPost ? "post." : "patch.";
-      if (part.field == PartField::kAttachment) name = "attachment.", type = part.mime_type;
+      if (part.field == PartField::kAttachment) name = "attachment.", type = part.mime_type.str();
       if (part.field == PartField::kFeedback) {
         name = "feedback.";
         id = Text(json::parse(content).at("id"));
       }
       name += id;
-      if (part.field == PartField::kAttachment) name += "." + part.name;
+      if (part.field == PartField::kAttachment) name += "." + part.name.str();
       const std::string_view field = PartFieldName(part.field);
       if (part.field >= PartField::kInputs && part.field <= PartField::kSerialized) {
         name.append(".").append(field);

@@ -111,8 +111,8 @@ void Convert(const json::object& vector, Converted* out) {
     out->object = object;
     for (const Part& part : made.parts) {
       if (part.field != PartField::kAttachment) continue;
-      out->attachments.push_back(json::object{{"name", part.name},
-                                              {"mime_type", part.mime_type},
+      out->attachments.push_back(json::object{{"name", part.name.str()},
+                                              {"mime_type", part.mime_type.str()},
                                               {"content", std::string(outgoing.Text(part))}});
     }
   }

@@ -61,7 +61,7 @@ void AddAttachments(const std::vector<FoldOp>& ops, RunOp& run, std::string& pay
     for (const FoldOp& op : ops) {
       if (op.op->kind != kind) continue;
       for (const Part& part : op.op->parts) {
-        if (part.field == PartField::kAttachment) last[part.name] = {&op, &part};
+        if (part.field == PartField::kAttachment) last[part.name.str()] = {&op, &part};
       }
     }
   }

@@ -38,7 +38,8 @@ void WritePartName(const OutgoingOp& op, const Part& part, std::string& name) {
   name = is_attachment ? "attachment" : OpName(op.op->kind);
   name += '.';
   name.append(id.data(), id.size());
-  const std::string_view rest = is_attachment ? part.name : PartFieldName(part.field);
+  const std::string_view rest =
+      is_attachment ? std::string_view(part.name.str()) : PartFieldName(part.field);
   if (!rest.empty() || is_attachment) (name += '.') += rest;
 }
 
@@ -47,7 +48,8 @@ void WritePartName(const OutgoingOp& op, const Part& part, std::string& name) {
 internal::FormData MakeForm(std::span<const OutgoingOp> ops) {
   std::size_t size = 64;
   for (const OutgoingOp& op : ops) {
-    for (const Part& part : op.op->parts) size += part.length + kHeaderBytes + part.name.size();
+    for (const Part& part : op.op->parts)
+      size += part.length + kHeaderBytes + part.name.str().size();
   }
   internal::FormData form;
   form.Reserve(size);
@@ -56,7 +58,8 @@ internal::FormData MakeForm(std::span<const OutgoingOp> ops) {
     for (const Part& part : op.op->parts) {
       const bool attachment = part.field == PartField::kAttachment;
       WritePartName(op, part, name);
-      form.Append(name, attachment ? part.mime_type : "application/json", op.Text(part));
+      form.Append(name, attachment ? std::string_view(part.mime_type.str()) : "application/json",
+                  op.Text(part));
     }
   }
   return form;

@@ -28,8 +28,8 @@ std::string AttachmentList(const OutgoingOp& op) {
     if (part.field != PartField::kAttachment) continue;
     const std::string_view content = op.Text(part);
     list += list.empty() ? "" : ",";
-    list += "{\"name\":" + Quoted(part.name) + ",\"mime_type\":" + Quoted(part.mime_type) +
-            ",\"base64\":\"" +
+    list += "{\"name\":" + Quoted(part.name.str()) +
+            ",\"mime_type\":" + Quoted(part.mime_type.str()) + ",\"base64\":\"" +
             absl::Base64Escape(absl::string_view(content.data(), content.size())) + "\"}";
   }
   return list;

@@ -139,7 +139,7 @@ void RunSpan::ReadEvents() {
 void RunSpan::ReadAttachments(const OutgoingOp& op) {
   for (const Part& part : op.op->parts) {
     if (part.field != PartField::kAttachment) continue;
-    attachments_.push_back({part.name, part.mime_type, std::string(op.Text(part))});
+    attachments_.push_back({part.name.str(), part.mime_type.str(), std::string(op.Text(part))});
   }
 }
 

@@ -329,7 +329,8 @@ std::string Decoder::BytesOf(const Draft& draft) const {
     if (bytes.size() >= kMaxRejectedBytes) break;
     bytes.append(draft.Name());
     if (part.field != PartField::kRun) {
-      bytes.append(".").append(part.name.empty() ? PartFieldName(part.field) : part.name);
+      bytes.append(".").append(part.name.empty() ? PartFieldName(part.field)
+                                                 : std::string_view(part.name.str()));
     }
     bytes.append("\n").append(TextOf(part).substr(0, kMaxRejectedBytes)).append("\n");
   }

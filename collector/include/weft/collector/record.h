@@ -9,6 +9,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <weft/collector/rare_text.h>
 #include <weft/tracing/run_id.h>
 
 namespace weft::collector {
@@ -39,8 +40,8 @@ struct Part {
   PartField field = PartField::kRun;
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
-  std::string name{};       ///< Attachments only.
-  std::string mime_type{};  ///< Attachments only.
+  RareText name{};       ///< Attachments only.
+  RareText mime_type{};  ///< Attachments only.
 
   friend bool operator==(const Part&, const Part&) = default;
 };
