@@ -165,11 +165,6 @@ void Attributes::Add(std::string_view key_value) {
   entries_.push_back({pair.key, pair.value});
 }
 
-std::uint64_t Attributes::BitOf(std::string_view key) {
-  const auto last = key.empty() ? 0u : static_cast<unsigned char>(key.back());
-  return std::uint64_t{1} << ((key.size() * 7 + last) % 64);
-}
-
 void Attributes::Sort() {
   bits_ = 0;
   for (const Entry& entry : entries_) bits_ |= BitOf(entry.key);
@@ -184,15 +179,9 @@ void Attributes::Sort() {
   entries_.erase(entries_.begin(), kept.base());
 }
 
-Attributes::Entry* Attributes::Find(std::string_view key) {
-  if ((bits_ & BitOf(key)) == 0) return nullptr;
+Attributes::Entry* Attributes::Search(std::string_view key) {
   const auto found = std::lower_bound(entries_.begin(), entries_.end(), key, KeyLess);
   return found != entries_.end() && found->key == key ? &*found : nullptr;
-}
-
-AttributeValue Attributes::Value(std::string_view key) {
-  const Entry* const entry = Find(key);
-  return entry == nullptr ? AttributeValue() : AttributeValue::Read(entry->value);
 }
 
 std::string_view Attributes::Text(std::string_view key) {

@@ -46,9 +46,12 @@ class Attributes {
   void Sort();
 
   /// Null when there is none.
-  Entry* Find(std::string_view key);
+  Entry* Find(std::string_view key) { return (bits_ & BitOf(key)) == 0 ? nullptr : Search(key); }
   bool Has(std::string_view key) { return Find(key) != nullptr; }
-  AttributeValue Value(std::string_view key);
+  AttributeValue Value(std::string_view key) {
+    const Entry* const entry = Find(key);
+    return entry == nullptr ? AttributeValue() : AttributeValue::Read(entry->value);
+  }
   /// Of a text; empty for anything else.
   std::string_view Text(std::string_view key);
   /// The same, and marks it as used.
@@ -62,7 +65,11 @@ class Attributes {
   bool empty() const { return entries_.empty(); }
 
  private:
-  static std::uint64_t BitOf(std::string_view key);
+  static constexpr std::uint64_t BitOf(std::string_view key) {
+    const auto last = key.empty() ? 0u : static_cast<unsigned char>(key.back());
+    return std::uint64_t{1} << ((key.size() * 7 + last) % 64);
+  }
+  Entry* Search(std::string_view key);
 
   std::vector<Entry> entries_;
   /// A bit for each key: of the many keys that are asked for, most are not there.

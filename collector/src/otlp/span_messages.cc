@@ -233,10 +233,9 @@ std::string MessagesOfParts(Attributes& attributes, std::string_view key,
 }
 
 std::string MessagesOfIndexes(Attributes& attributes, std::string_view prefix) {
-  const std::string dotted = std::string(prefix) + ".";
   std::map<std::uint64_t, json::object> messages;
-  for (Attributes::Entry* const entry : attributes.Under(dotted)) {
-    const std::string_view rest = entry->key.substr(dotted.size());
+  for (Attributes::Entry* const entry : attributes.Under(prefix)) {
+    const std::string_view rest = entry->key.substr(prefix.size());
     const std::size_t dot = rest.find('.');
     const std::optional<std::uint64_t> index = IndexOf(rest.substr(0, dot));
     if (!index || dot == std::string_view::npos || messages.size() >= kMaxIndexes) continue;

@@ -16,8 +16,8 @@ namespace weft::collector {
 std::string MessagesOfParts(Attributes& attributes, std::string_view key,
                             std::string_view instructions_key);
 
-/// `<prefix>.{n}.role`, `<prefix>.{n}.content` and what else lies under the index, also one level
-/// down under `message.` (gen_ai.prompt, gen_ai.completion, llm.input_messages ...).
+/// `<prefix>{n}.role`, `<prefix>{n}.content` and what else lies under the index, also one level
+/// down under `message.` (`gen_ai.prompt.`, `gen_ai.completion.`, `llm.input_messages.` ...).
 std::string MessagesOfIndexes(Attributes& attributes, std::string_view prefix);
 
 /// Of an event that is a message, e.g. `gen_ai.user.message`.

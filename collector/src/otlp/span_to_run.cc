@@ -168,14 +168,19 @@ class RunWriter {
     if (!metadata.invocation_params.empty()) {
       extra.Add("invocation_params", metadata.invocation_params);
     }
-    const std::string runtime = JsonOf(span_.attributes.Value("langsmith.span.runtime"));
-    if (IsJsonObject(runtime)) {
-      span_.attributes.MarkUsed("langsmith.span.runtime");
-      extra.Add("runtime", runtime);
-    }
+    AddRuntime(extra);
     extra.Add("metadata", MetadataOf(span_, metadata));
     extra.Close();
     AddPart(PartField::kExtra, begin);
+  }
+
+  void AddRuntime(JsonObjectWriter& extra) {
+    constexpr std::string_view kKey = "langsmith.span.runtime";
+    if (!span_.attributes.Has(kKey)) return;
+    const std::string runtime = JsonOf(span_.attributes.Value(kKey));
+    if (!IsJsonObject(runtime)) return;
+    span_.attributes.MarkUsed(kKey);
+    extra.Add("runtime", runtime);
   }
 
   const RunOp& op_;

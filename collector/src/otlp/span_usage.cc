@@ -17,8 +17,10 @@ using Keys = std::initializer_list<std::string_view>;
 // The first of the keys that holds a number, however it was sent.
 std::optional<std::int64_t> FirstCount(Attributes& attributes, Keys keys) {
   for (const std::string_view key : keys) {
-    if (const auto count = attributes.Value(key).Integer()) {
-      attributes.MarkUsed(key);
+    Attributes::Entry* const entry = attributes.Find(key);
+    if (entry == nullptr) continue;
+    if (const auto count = AttributeValue::Read(entry->value).Integer()) {
+      entry->used = true;
       return count;
     }
   }
@@ -47,6 +49,7 @@ std::string DetailsOf(Attributes& attributes, std::string_view whole,
 
 void AddCost(Attributes& attributes, std::string_view name, Keys keys, JsonObjectWriter& out) {
   for (const std::string_view key : keys) {
+    if (!attributes.Has(key)) continue;
     const AttributeValue value = attributes.Value(key);
     const std::string cost = value.is_text() ? ParsedJson(value.bytes).value_or("") : value.Json();
     if (cost.empty() || (cost[0] != '-' && (cost[0] < '0' || cost[0] > '9'))) continue;

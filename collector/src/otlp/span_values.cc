@@ -214,7 +214,7 @@ std::string RunInputsOf(SpanView& span) {
     inputs = FirstOf(attributes, {"gen_ai.tool.call.arguments"}, "input");
   }
   if (inputs.empty() && span.run_type == "retriever") inputs = FromQuery(attributes);
-  if (inputs.empty()) inputs = MessagesIn(attributes, "gen_ai.prompt", "llm.input_messages");
+  if (inputs.empty()) inputs = MessagesIn(attributes, "gen_ai.prompt.", "llm.input_messages.");
   if (inputs.empty()) {
     inputs = FirstOf(attributes,
                      {"input.value", "traceloop.entity.input", "gen_ai.prompt", "prompt"}, "input");
@@ -233,7 +233,8 @@ std::string RunOutputsOf(SpanView& span) {
     outputs = FirstOf(attributes, {"gen_ai.tool.call.result"}, "output");
   }
   if (outputs.empty() && span.run_type == "retriever") outputs = FromDocuments(attributes);
-  if (outputs.empty()) outputs = MessagesIn(attributes, "gen_ai.completion", "llm.output_messages");
+  if (outputs.empty())
+    outputs = MessagesIn(attributes, "gen_ai.completion.", "llm.output_messages.");
   if (outputs.empty()) {
     outputs = FirstOf(
         attributes,
