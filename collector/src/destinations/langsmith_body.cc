@@ -17,8 +17,9 @@ bool Contains(std::string_view text, std::string_view needle) {
   return ::memmem(text.data(), text.size(), needle.data(), needle.size()) != nullptr;
 }
 
-// Roughly what a part's header takes.
-constexpr std::size_t kHeaderBytes = 160;
+// What the header of a part takes at most, but for the names of attachments: a form that turns out
+// longer is copied once more.
+constexpr std::size_t kHeaderBytes = 200;
 
 std::string FeedbackId(const OutgoingOp& op, const Part& part) {
   RunFacts facts;
@@ -49,7 +50,7 @@ internal::FormData MakeForm(std::span<const OutgoingOp> ops) {
   std::size_t size = 64;
   for (const OutgoingOp& op : ops) {
     for (const Part& part : op.op->parts)
-      size += part.length + kHeaderBytes + part.name.str().size();
+      size += part.length + kHeaderBytes + part.name.str().size() + part.mime_type.str().size();
   }
   internal::FormData form;
   form.Reserve(size);
