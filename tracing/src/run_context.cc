@@ -61,7 +61,8 @@ std::int64_t MicrosOf(std::chrono::system_clock::time_point time) noexcept {
 struct RunContext::State {
   RunId id;
   RunId trace_id;
-  RunId parent_id;  // Nil: none.
+  RunId parent_id;
+  bool has_parent = false;  // And it is not nil.
   bool remote = false;
   std::int64_t micros = 0;  // Of the last segment.
   std::shared_ptr<const TraceBaggage> baggage;
@@ -118,6 +119,7 @@ RunContext RunContext::Remote(std::string_view dotted_order,
   state->id = parsed->id;
   state->trace_id = parsed->trace_id;
   state->parent_id = parsed->parent_id.value_or(RunId{});
+  state->has_parent = !state->parent_id.IsNil();
   state->remote = true;
   state->baggage = OrNone(std::move(baggage));
   state->SetTime(parsed->micros);
@@ -133,6 +135,7 @@ RunContext RunContext::Child(RunId id, std::chrono::system_clock::time_point sta
   state->id = id;
   state->trace_id = state_->trace_id;
   state->parent_id = state_->id;
+  state->has_parent = !state_->id.IsNil();
   if (!baggage) baggage = state_->baggage;
   state->baggage = std::move(baggage);
   state->SetTime(state_->NextChildTime(MicrosOf(start)));
@@ -150,6 +153,7 @@ RunContext RunContext::WithBaggage(std::shared_ptr<const TraceBaggage> baggage) 
   state->id = state_->id;
   state->trace_id = state_->trace_id;
   state->parent_id = state_->parent_id;
+  state->has_parent = state_->has_parent;
   state->remote = state_->remote;
   state->micros = state_->micros;
   state->baggage = OrNone(std::move(baggage));
@@ -162,7 +166,7 @@ RunId RunContext::id() const noexcept { return state_ ? state_->id : RunId{}; }
 RunId RunContext::trace_id() const noexcept { return state_ ? state_->trace_id : RunId{}; }
 
 std::optional<RunId> RunContext::parent_id() const noexcept {
-  if (!state_ || state_->parent_id.IsNil()) return std::nullopt;
+  if (!state_ || !state_->has_parent) return std::nullopt;
   return state_->parent_id;
 }
 

@@ -136,31 +136,32 @@ bool StartsFromTracer(const Ambient* ambient, const RunOptions* options) noexcep
   return !(ambient != nullptr && ambient->project) && !(options != nullptr && options->project);
 }
 
-/// Whether a run says nothing that its parent did not say.
-bool AddsNothing(const Tracer::Impl* tracer, const TraceBaggage& inherited, bool same_ambient,
+/// Whether a run says nothing that `base`, which it starts from, does not say. `ambient`: what is
+/// around it and not yet in there, or null.
+bool AddsNothing(const Tracer::Impl* tracer, const TraceBaggage& base, const Ambient* ambient,
                  const RunOptions* options) noexcept {
-  return same_ambient && NamesDestination(inherited) &&
-         !(tracer != nullptr && tracer->options.hide_metadata) &&
+  return NamesDestination(base) && !(tracer != nullptr && tracer->options.hide_metadata) &&
+         (ambient == nullptr ||
+          (ambient->tags.empty() && ambient->metadata.empty() && ambient->baggage.empty())) &&
          (options == nullptr || (options->tags.empty() && options->metadata.empty()));
 }
 
 Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* ambient,
                     RunOptions* options) {
   const RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
-  // A parent that started under the same TracingContext has its tags and metadata already.
-  const bool same_ambient =
-      ambient == nullptr || (local != nullptr && local->ambient().get() == ambient);
-  if (parent != nullptr && AddsNothing(tracer, *parent->inherited(), same_ambient, options)) {
-    return {parent->inherited(), nullptr};
-  }
   const bool from_tracer = tracer != nullptr && StartsFromTracer(ambient, options);
-  BaggageMaker maker(tracer, parent != nullptr ? parent->inherited()
-                             : from_tracer     ? tracer->baggage
-                                               : NoBaggage());
+  const std::shared_ptr<const TraceBaggage>& base = parent != nullptr ? parent->inherited()
+                                                    : from_tracer     ? tracer->baggage
+                                                                      : NoBaggage();
+  // A parent that started under the same TracingContext has its tags and metadata already.
+  const Ambient* const added =
+      local != nullptr && local->ambient().get() == ambient ? nullptr : ambient;
+  if (AddsNothing(tracer, *base, added, options)) return {base, nullptr};
+  BaggageMaker maker(tracer, base);
   maker.SetDestination(options != nullptr ? &options->project : nullptr, ambient);
-  if (!same_ambient) {
-    maker.Add(ambient->tags, ambient->metadata);
-    maker.AddMembers(ambient->baggage);
+  if (added != nullptr) {
+    maker.Add(added->tags, added->metadata);
+    maker.AddMembers(added->baggage);
   }
   if (options == nullptr) return std::move(maker).Finish({});
   maker.Add({}, options->metadata);
@@ -313,7 +314,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
     });
   }
   const AmbientPtr* const ambient = surroundings.ambient;
-  const auto now = impl.Now();
+  const auto [now, steady] = impl.Times();
   const auto start = options != nullptr && options->start ? *options->start : now;
   Baggage baggage =
       MakeBaggage(&impl, parent, ambient != nullptr ? ambient->get() : nullptr, options);
@@ -321,7 +322,7 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   RunContext context = MakeContext(impl, parent, baggage, start, subject, rate);
 
   RunState::Origin origin;
-  origin.steady_start = impl.Steady() - (now - start);
+  origin.steady_start = steady - (now - start);
   if (ambient != nullptr) origin.ambient = *ambient;
   FindMarks(impl, surroundings.run, parent, context, origin);
   origin.tracer = std::move(tracer);

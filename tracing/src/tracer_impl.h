@@ -12,6 +12,7 @@
 #include "fork.h"
 #include "open_runs.h"
 #include "promotion_buffer.h"
+#include "times.h"
 
 namespace weft {
 inline namespace v0 {
@@ -52,6 +53,12 @@ struct Tracer::Impl {
   }
   std::chrono::steady_clock::time_point Steady() const noexcept {
     return options.clock ? options.clock->Steady() : std::chrono::steady_clock::now();
+  }
+  /// Both, of one moment.
+  internal::Times Times() const noexcept {
+    if (!options.clock) [[likely]]
+      return internal::ReadClocks();
+    return {options.clock->Now(), options.clock->Steady()};
   }
   RunId NewId(std::chrono::system_clock::time_point start) const noexcept {
     return options.ids ? options.ids->New(start) : RunId::New(start);

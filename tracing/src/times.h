@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+
+namespace weft {
+inline namespace v0 {
+namespace internal {
+
+/// One moment by both clocks.
+struct Times {
+  std::chrono::system_clock::time_point wall;
+  std::chrono::steady_clock::time_point steady;
+};
+
+/// Now. Who asks often pays for one clock: how far they are apart is measured every ten
+/// milliseconds, so for as long a step of the wall clock may not be seen. Both are slewed alike.
+Times ReadClocks() noexcept;
+
+}  // namespace internal
+}  // namespace v0
+}  // namespace weft
