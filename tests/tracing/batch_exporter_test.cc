@@ -4,11 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <future>
+#include <semaphore>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "export_queue.h"
 #include "export_records.h"
 #include "scripted_sink.h"
 
@@ -269,6 +272,29 @@ TEST_F(BatchExporterTest, DropsEverythingInAForkedProcess) {
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+TEST(ExportQueueTest, WhoFlushesReturnsOnceWhatWasThereIsSettled) {
+  std::binary_semaphore woken(0);
+  internal::ExportQueue queue({.bytes = 1 << 20, .batch_runs = 100, .batch_bytes = 1 << 20},
+                              [&woken] { woken.release(); });
+  const auto flush = [&queue] {
+    return queue.Flush(std::chrono::steady_clock::now() + std::chrono::seconds(60));
+  };
+  queue.Push(RunRecord());
+  queue.Push(RunRecord());
+  std::future<bool> first = std::async(std::launch::async, flush);
+  woken.acquire();
+  queue.Take({}, {.wake_seen = true, .may_sleep = false});
+  queue.Push(RunRecord());
+  std::future<bool> second = std::async(std::launch::async, flush);
+  woken.acquire();
+  queue.Settle(1);
+  queue.Settle(2);
+  EXPECT_TRUE(first.get());
+  EXPECT_EQ(second.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  queue.Settle(3);
+  EXPECT_TRUE(second.get());
 }
 
 }  // namespace

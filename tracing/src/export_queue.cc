@@ -144,7 +144,9 @@ void ExportQueue::Settle(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
   if (number <= settled_) return;
   settled_ = number;
-  settled_changed_.notify_all();
+  if (settled_ < awaited_) return;
+  awaited_ = kNobody;
+  settled_enough_.notify_all();
 }
 
 bool ExportQueue::Flush(Clock::time_point deadline) {
@@ -156,7 +158,11 @@ bool ExportQueue::Flush(Clock::time_point deadline) {
     WakeUnlocked(lock);
     if (!lock.owns_lock()) lock.lock();
   }
-  return settled_changed_.wait_until(lock, deadline, [&] { return settled_ >= below; });
+  while (settled_ < below) {
+    awaited_ = std::min(awaited_, below);
+    if (settled_enough_.wait_until(lock, deadline) == std::cv_status::timeout) break;
+  }
+  return settled_ >= below;
 }
 
 void ExportQueue::Stop(Clock::time_point until) {

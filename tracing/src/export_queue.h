@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <vector>
 
@@ -87,7 +88,7 @@ class ExportQueue {
   const Limits limits_;
   const std::function<void()> wake_;
   mutable std::mutex mutex_;
-  std::condition_variable settled_changed_;
+  std::condition_variable settled_enough_;
   std::vector<QueuedRun> incoming_;
   std::size_t filled_ = 0;  // Of incoming_; what follows was sent.
   std::size_t incoming_bytes_ = 0;
@@ -96,6 +97,9 @@ class ExportQueue {
   std::uint64_t accepted_ = 0;
   std::uint64_t settled_ = 0;
   std::uint64_t flush_below_ = 0;
+  /// The lowest number that somebody waits for: who flushes is not woken by every batch before.
+  static constexpr std::uint64_t kNobody = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t awaited_ = kNobody;
   bool asleep_ = false;
   bool woken_ = false;
   bool stop_ = false;
