@@ -140,7 +140,7 @@ std::string BytesOf(const RunOp& op, std::string_view payload) {
   for (const Part& part : op.parts) {
     bytes += LabelOf(op);
     if (part.field != PartField::kRun) {
-      bytes += "." + (part.name.empty() ? std::string(PartFieldName(part.field)) : part.name);
+      bytes += "." + (part.name.empty() ? std::string(PartFieldName(part.field)) : part.name.str());
     }
     bytes.append("\n").append(payload.substr(part.offset, part.length)).append("\n");
     if (bytes.size() >= kMaxRejectedBytes) break;
