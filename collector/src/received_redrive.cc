@@ -60,10 +60,13 @@ internal::FormData FormOf(std::string_view bytes) {
   return form;
 }
 
+bool IsForm(std::string_view bytes) {
+  return bytes.starts_with("post.") || bytes.starts_with("patch.");
+}
+
 absl::StatusOr<DecodedRuns> Decode(const ReceivedLine& line, std::string& body) {
   const bool is_patch = line.reason.starts_with("patch");
-  const bool is_form = line.bytes->starts_with("post.") || line.bytes->starts_with("patch.");
-  if (!is_form) {
+  if (!IsForm(*line.bytes)) {
     body = *line.bytes;
     body.append(SIMDJSON_PADDING, '\0');
     return DecodeSingleRun({.text = std::string_view(body).substr(0, line.bytes->size()),
@@ -82,9 +85,10 @@ absl::StatusOr<DecodedRuns> Decode(const ReceivedLine& line, std::string& body) 
 }
 
 absl::Status Accept(Ingest& ingest, const ReceivedLine& line) {
-  if (line.receiver != "langsmith" || !line.bytes) {
-    return absl::InvalidArgumentError("only what came as LangSmith's JSON can be taken again");
-  }
+  // Of weft's own service only what was valid, but too much, was kept as runs.
+  const bool is_run = line.bytes && (line.receiver == "langsmith" ||
+                                     (line.receiver == "weft" && IsForm(*line.bytes)));
+  if (!is_run) return absl::InvalidArgumentError("only what was kept as JSON can be taken again");
   std::string body;
   absl::StatusOr<DecodedRuns> runs = Decode(line, body);
   if (!runs.ok()) return runs.status();

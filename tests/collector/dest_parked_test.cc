@@ -50,10 +50,11 @@ class ParkedAdminTest : public ::testing::Test {
     server_ = *std::move(server);
   }
 
-  void ParkReceived(const std::string& reason, const std::string& bytes) {
+  void ParkReceived(const std::string& reason, const std::string& bytes,
+                    const std::string& receiver = "langsmith") {
     ASSERT_TRUE(file_
                     ->Park({JsonObject{{"time", "2026-11-22T00:00:00.000000Z"},
-                                       {"receiver", "langsmith"},
+                                       {"receiver", receiver},
                                        {"reason", reason},
                                        {"key", HexId(7)},
                                        {"bytes", bytes}}})
@@ -147,6 +148,20 @@ TEST_F(ParkedAdminTest, TakesAgainWhatIsValidNow) {
   EXPECT_TRUE(batches[0].admitted);
   EXPECT_EQ(batches[0].header.key_id, 7u);
   EXPECT_EQ(batches[0].payload, ValidRun());
+}
+
+TEST_F(ParkedAdminTest, TakesRunsOfEitherServiceThatWereTooMany) {
+  const std::string label = "post." + IdOf(1).ToString();
+  ParkReceived(label + ": its trace has as many runs as a trace may have",
+               label + "\n" + ValidRun() + "\n" + label + ".inputs\n{\"a\":1}\n", "weft");
+  ParkReceived("run: missing", "kind: KIND_POST run_id: \"\"", "weft");
+  const HttpResponse answer = Post("/admin/parked/redrive", "{\"all\":true}");
+  EXPECT_THAT(answer.body, HasSubstr("{\"redriving\":1,\"refused\":1"));
+  const std::vector<IngestBatch> batches = ingest_.TakeBatches();
+  ASSERT_EQ(batches.size(), 1u);
+  ASSERT_EQ(batches[0].header.ops.size(), 1u);
+  EXPECT_EQ(batches[0].header.ops[0].run_id, IdOf(1));
+  EXPECT_EQ(batches[0].header.ops[0].parts.size(), 2u);
 }
 
 TEST_F(ParkedAdminTest, MarksWhatADestinationShallSendAgain) {
