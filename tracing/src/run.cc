@@ -127,23 +127,6 @@ TraceHeaders HeadersOf(const std::shared_ptr<internal::RunNode>& node) {
   return headers;
 }
 
-/// Keeps the trace of a run of another process; `tracer`, which may be null, sends what it holds.
-void KeepTraceOf(const internal::RunNode& caller, Tracer* tracer) noexcept {
-  if (!caller.context()) return;
-  if (tracer == nullptr || !tracer->enabled()) return static_cast<void>(caller.mark().Set());
-  if (!tracer->options().error_promotion) return;
-  caller.mark().Set();
-  if (const auto& held = tracer->impl().held) {
-    tracer->impl().Promote(*held->Of(caller.context().trace_id(), /*begins_here=*/false));
-  }
-}
-
-/// Whether `tracer` knows that the trace is kept.
-bool HoldsAsKept(Tracer& tracer, const RunId& trace_id) noexcept {
-  const auto& held = tracer.impl().held;
-  return tracer.enabled() && held && held->Of(trace_id, /*begins_here=*/false)->kept();
-}
-
 /// What most runs find with tracing off: no tracer, and no caller to be passed on.
 bool NothingToDo(const RunOptions* options) noexcept {
   return !internal::HasEnabledGlobalTracer() && !Context::View() &&
@@ -384,84 +367,12 @@ bool RunRef::recording() const noexcept {
   return state != nullptr && state->recording();
 }
 
-void RunRef::Keep() const noexcept {
-  if (RunState* const state = StateOf(node_)) return state->Keep();
-  if (!node_) return;
-  KeepTraceOf(*node_, internal::Surroundings::Of(Context::View()).FindTracer(nullptr).get());
-}
-
 bool RunRef::kept() const noexcept { return node_ != nullptr && node_->kept(); }
 
 RunRef CurrentRun() noexcept {
   const internal::RunNodePtr* const node = Context::View().Find(internal::kRunKey);
   return node != nullptr ? RunRef(*node) : RunRef();
 }
-
-namespace internal {
-
-void TakeKeepSignal(const RunRef& run, Tracer* tracer, KeepSignal signal) noexcept {
-  RunState* const state = StateOf(run.node_);
-  if (state != nullptr) tracer = state->tracer().get();
-  // Only the call is new to us, not the trace.
-  const bool known = signal == KeepSignal::kLimited && state == nullptr && tracer != nullptr &&
-                     HoldsAsKept(*tracer, run.context().trace_id());
-  if (known) signal = KeepSignal::kFollowed;
-  if (tracer != nullptr) {
-    Tracer::Impl& impl = tracer->impl();
-    std::atomic<std::uint64_t>& count = signal == KeepSignal::kFollowed  ? impl.keeps_received
-                                        : signal == KeepSignal::kIgnored ? impl.keeps_ignored
-                                                                         : impl.keeps_limited;
-    count.fetch_add(1, std::memory_order_relaxed);
-  }
-  if (signal != KeepSignal::kFollowed) return;
-  if (state != nullptr) return state->Keep();
-  KeepTraceOf(*run.node_, tracer);
-}
-
-bool HearsKeepSignals(const RunRef& run, const Tracer* tracer) noexcept {
-  if (!run) return false;
-  if (const RunState* const state = StateOf(run.node_)) tracer = state->tracer().get();
-  return tracer == nullptr || tracer->options().error_promotion;
-}
-
-bool AwaitsKeepSignal(const std::shared_ptr<Tracer>& tracer, bool only_held) noexcept {
-  const Surroundings here = Surroundings::Of(Context::View());
-  RunNode* const run = here.run != nullptr ? here.run->get() : nullptr;
-  if (run == nullptr || !run->context() || run->kept()) return false;
-  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
-  if (!applies || !here.Enabled(*applies) || !applies->options().error_promotion) return false;
-  const RunState* const state = run->AsState();
-  return state == nullptr || !only_held || (state->recording() && !state->context().sampled());
-}
-
-bool RecordsAny(Tracer& tracer) noexcept {
-  return tracer.enabled() && (tracer.impl().held || tracer.impl().MaySample());
-}
-
-bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
-  const Surroundings here = Surroundings::Of(Context::View());
-  if (tracer) return here.Enabled(*tracer);
-  const std::shared_ptr<Tracer> applies = here.FindTracer(nullptr);
-  return applies && here.Enabled(*applies);
-}
-
-bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
-  const Surroundings here = Surroundings::Of(Context::View());
-  std::shared_ptr<Tracer> found;
-  if (!tracer) found = here.FindTracer(nullptr);
-  Tracer* const applies = tracer ? tracer.get() : found.get();
-  if (applies == nullptr || !here.Enabled(*applies)) return false;
-  // What is out of the sample is recorded in case that it fails.
-  if (applies->impl().held) return true;
-  const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
-  if (parent == nullptr || !parent->context()) {
-    return applies->impl().MaySample();
-  }
-  if (!parent->context().is_remote()) return parent->context().sampled();
-  return applies->impl().MaySample(parent->context().trace_id());
-}
-
-}  // namespace internal
 
 Context WithRun(const Context& base, const Run& run) noexcept {
   return run.node_ ? base.With(internal::kRunKey, run.node_) : base;

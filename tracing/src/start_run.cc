@@ -302,6 +302,33 @@ bool RepeatsParent(Tracer& tracer, const Surroundings& surroundings,
                                  options->tags.empty() && options->metadata.empty()));
 }
 
+bool RecordsAny(Tracer& tracer) noexcept {
+  return tracer.enabled() && (tracer.impl().held || tracer.impl().MaySample());
+}
+
+bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
+  const Surroundings here = Surroundings::Of(Context::View());
+  if (tracer) return here.Enabled(*tracer);
+  const std::shared_ptr<Tracer> applies = here.FindTracer(nullptr);
+  return applies && here.Enabled(*applies);
+}
+
+bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
+  const Surroundings here = Surroundings::Of(Context::View());
+  std::shared_ptr<Tracer> found;
+  if (!tracer) found = here.FindTracer(nullptr);
+  Tracer* const applies = tracer ? tracer.get() : found.get();
+  if (applies == nullptr || !here.Enabled(*applies)) return false;
+  // What is out of the sample is recorded in case that it fails.
+  if (applies->impl().held) return true;
+  const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
+  if (parent == nullptr || !parent->context()) {
+    return applies->impl().MaySample();
+  }
+  if (!parent->context().is_remote()) return parent->context().sampled();
+  return applies->impl().MaySample(parent->context().trace_id());
+}
+
 std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
                                    RunSubject subject, RunOptions* options) {
   Tracer::Impl& impl = tracer->impl();
