@@ -21,6 +21,8 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr json::parse_options kDeep{.max_depth = 64};
+
 std::vector<std::filesystem::path> Vectors() {
   std::vector<std::filesystem::path> files;
   for (const auto& entry :
@@ -103,7 +105,7 @@ void Convert(const json::object& vector, Converted* out) {
   outgoing.payload = out->run.payload;
   for (const RunOp& made : out->run.ops) {
     outgoing.op = &made;
-    json::value object = json::parse(RunObject(outgoing));
+    json::value object = json::parse(RunObject(outgoing), {}, kDeep);
     if (made.kind == OpKind::kFeedback) {
       out->feedback.push_back(object);
       continue;
@@ -146,6 +148,22 @@ TEST_P(OtlpVectorTest, BecomesTheRun) {
 
 INSTANTIATE_TEST_SUITE_P(All, OtlpVectorTest, ::testing::ValuesIn(Vectors()),
                          [](const auto& test) { return test.param.stem().string(); });
+
+// A path is walked down, copied and freed level by level: none may use up the stack.
+TEST(OtlpVectorsTest, APathOfManyDotsIsNotNestedDeeply) {
+  std::string path;
+  for (int i = 0; i < 300'000; ++i) path += "a.";
+  json::array attributes;
+  for (const char* const prefix : {"llm.input_messages.0.", "gen_ai.completion.0."}) {
+    attributes.push_back({{"key", prefix + path + "end"}, {"value", {{"stringValue", "deep"}}}});
+  }
+  json::object event = {{"name", "gen_ai.user.message"}, {"timeUnixNano", "1790000000000000000"}};
+  event["attributes"] = {{{"key", path + "end"}, {"value", {{"stringValue", "deep"}}}}};
+  const json::object span = {{"attributes", attributes}, {"events", json::array{event}}};
+  Converted converted;
+  ASSERT_NO_FATAL_FAILURE(Convert({{"span", span}}, &converted));
+  EXPECT_NE(converted.run.payload.find("a.end\":\"deep\""), std::string::npos);
+}
 
 TEST(OtlpVectorsTest, AreThere) { EXPECT_GE(Vectors().size(), 100u); }
 

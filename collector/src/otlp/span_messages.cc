@@ -11,6 +11,7 @@
 #include "langsmith/json_scanner.h"
 #include "otlp/json_text.h"
 #include "otlp/json_values.h"
+#include "otlp/span_check.h"
 
 namespace weft::collector {
 namespace {
@@ -108,18 +109,19 @@ void AppendElement(const json::value& value, std::string& list) {
   list += json::serialize(value);
 }
 
-// A path of an indexed attribute, put into the object it describes: a number is an index.
+// A path of an indexed attribute, put into the object it describes: a number is an index. Past the
+// depth that values may have the rest of a path is one name.
 void Put(json::object& into, std::string_view path, json::value value) {
-  const std::size_t dot = path.find('.');
-  const std::string_view name = path.substr(0, dot);
-  const json::string_view key(name.data(), name.size());
-  if (dot == std::string_view::npos) {
-    into[key] = std::move(value);
-    return;
+  json::object* object = &into;
+  for (int depth = 0; depth < kMaxValueDepth; ++depth) {
+    const std::size_t dot = path.find('.');
+    if (dot == std::string_view::npos) break;
+    json::value& inner = (*object)[{path.data(), dot}];
+    if (!inner.is_object()) inner = json::object();
+    object = &inner.get_object();
+    path.remove_prefix(dot + 1);
   }
-  json::value& inner = into[key];
-  if (!inner.is_object()) inner = json::object();
-  Put(inner.get_object(), path.substr(dot + 1), std::move(value));
+  (*object)[{path.data(), path.size()}] = std::move(value);
 }
 
 std::optional<std::uint64_t> IndexOf(std::string_view name) {
