@@ -54,6 +54,13 @@ class RunStoreImpl final : public RunStore {
   absl::StatusOr<std::vector<StoredRun>> ListTraces(const TraceQuery& query) const override {
     return Reader().Traces(query);
   }
+  std::vector<RunId> ListTraceIds(const TraceQuery& query) const override {
+    return Reader().TraceIds(query);
+  }
+  absl::StatusOr<std::vector<StoredRun>> FindRoots(
+      std::span<const RunId> trace_ids) const override {
+    return Reader().Roots(trace_ids);
+  }
 
   absl::StatusOr<AttachmentContent> FindAttachment(RunId id, std::string_view name) const override {
     return Reader().Attachment(id, name);

@@ -170,6 +170,14 @@ std::vector<StoredRun> StoreReader::Trace(const RunId& trace_id) {
 }
 
 std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
+  std::vector<StoredRun> found = Roots(TraceIds(query));
+  std::stable_sort(found.begin(), found.end(), [](const StoredRun& a, const StoredRun& b) {
+    return a.start_time > b.start_time;
+  });
+  return found;
+}
+
+std::vector<RunId> StoreReader::TraceIds(const TraceQuery& query) {
   std::vector<RunId> ids;
   std::uint64_t complete_from = 0;
   {
@@ -181,22 +189,27 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
     std::vector<RunId> old = OldTraces(query, Ids(ids.begin(), ids.end()), complete_from);
     ids.insert(ids.end(), old.begin(), old.end());
   }
+  return ids;
+}
+
+std::vector<StoredRun> StoreReader::Roots(std::span<const RunId> trace_ids) {
   std::map<RunId, Places> places;
+  std::uint64_t complete_from = 0;
   {
     std::shared_lock lock(index_mutex_);
-    for (const RunId& id : ids) {
+    for (const RunId& id : trace_ids) {
       const std::vector<Position> found = index_.Find(id, true);
       places.try_emplace(id, found.begin(), found.end());
     }
     complete_from = index_.complete_from();
   }
-  VisitOld(Ids(ids.begin(), ids.end()), false, complete_from,
+  VisitOld(Ids(trace_ids.begin(), trace_ids.end()), false, complete_from,
            [&](const Record& record, const RunOp& op) {
              auto root = places.find(op.run_id);
              if (root != places.end()) root->second.insert(record.position);
            });
   std::vector<StoredRun> found;
-  for (const RunId& id : ids) {
+  for (const RunId& id : trace_ids) {
     Gathered gathered;
     gathered.trace_id = id;
     for (const Position& place : places[id]) {
@@ -217,10 +230,6 @@ std::vector<StoredRun> StoreReader::Traces(const TraceQuery& query) {
         gathered.runs.empty() ? MissingRoot(id) : std::optional(Fold(gathered, id));
     if (root) found.push_back(*std::move(root));
   }
-  if (query.by_arrival) return found;
-  std::stable_sort(found.begin(), found.end(), [](const StoredRun& a, const StoredRun& b) {
-    return a.start_time > b.start_time;
-  });
   return found;
 }
 

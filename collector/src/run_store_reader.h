@@ -33,6 +33,8 @@ class StoreReader {
   absl::StatusOr<StoredRun> Run(const RunId& id);
   std::vector<StoredRun> Trace(const RunId& trace_id);
   std::vector<StoredRun> Traces(const TraceQuery& query);
+  std::vector<RunId> TraceIds(const TraceQuery& query);
+  std::vector<StoredRun> Roots(std::span<const RunId> trace_ids);
   absl::StatusOr<AttachmentContent> Attachment(const RunId& id, std::string_view name);
 
  private:

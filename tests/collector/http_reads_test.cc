@@ -150,6 +150,28 @@ TEST_F(HttpReadsTest, GivesATraceInPagesOfAHundred) {
             R"({"runs":[],"cursors":{"next":null}})");
 }
 
+TEST_F(HttpReadsTest, FiltersMoreTracesThanAPageHolds) {
+  std::vector<std::string> runs;
+  for (int i = 1; i <= 350; ++i) {
+    runs.push_back(RunJson(i, 0, "p", i % 120 == 0 ? R"(,"error":"x")" : ""));
+  }
+  Send(runs);
+  int pages = 0;
+  EXPECT_THAT(Names({{"is_root", true}}, &pages), SizeIs(350));
+  EXPECT_EQ(pages, 4);
+  EXPECT_THAT(Names({{"error", true}, {"limit", 1}}, &pages), SizeIs(2));
+  EXPECT_EQ(pages, 2);
+}
+
+TEST_F(HttpReadsTest, RefusesACursorThatWasNotGivenOut) {
+  Send({RunJson(1, 0, "p")});
+  for (const std::string seen : {"18446744073709551515", "99999999999999", "-1", "x", ""}) {
+    const HttpResponse refused = Query(R"({"cursor":")" + seen + ":" + Id(1, 0) + "\"}");
+    EXPECT_EQ(refused.status, 400) << seen;
+    EXPECT_THAT(refused.body, HasSubstr("cursor")) << seen;
+  }
+}
+
 TEST_F(HttpReadsTest, ListsTheRootsOfAProjectNewestFirst) {
   Send({RunJson(1, 0, "a"), RunJson(2, 0, "b"), RunJson(3, 0, "a", R"(,"error":"x")"),
         RunJson(3, 1, "a")});

@@ -42,6 +42,10 @@ class FullTrace final : public RunStore {
   absl::StatusOr<std::vector<StoredRun>> ListTraces(const TraceQuery&) const override {
     return absl::NotFoundError("");
   }
+  std::vector<RunId> ListTraceIds(const TraceQuery&) const override { return {}; }
+  absl::StatusOr<std::vector<StoredRun>> FindRoots(std::span<const RunId>) const override {
+    return absl::NotFoundError("");
+  }
   absl::StatusOr<AttachmentContent> FindAttachment(RunId, std::string_view) const override {
     return absl::NotFoundError("");
   }

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iterator>
+#include <span>
 #include <utility>
 
 #include <weft/tracing/json.h>
@@ -16,6 +17,7 @@ namespace weft::collector {
 namespace {
 
 constexpr std::size_t kPage = 100;
+constexpr std::size_t kMostSeen = std::size_t{1} << 40;  // more than there ever are
 
 absl::Status Refuse(std::string_view member, std::string_view why) {
   return absl::InvalidArgumentError(std::string(member) + ": " + std::string(why));
@@ -96,7 +98,8 @@ class MemberReader {
     const auto [end, error] =
         std::from_chars(cursor.data(), cursor.data() + cursor.size(), query->seen);
     const auto used = static_cast<std::size_t>(end - cursor.data());
-    if (error == std::errc() && used < cursor.size() && cursor[used] == ':') {
+    if (error == std::errc() && query->seen <= kMostSeen && used < cursor.size() &&
+        cursor[used] == ':') {
       query->after = RunId::Parse(std::string_view(cursor).substr(used + 1));
     }
     return query->after ? absl::OkStatus() : Refuse(name_, "is not one that was given out");
@@ -241,25 +244,35 @@ absl::StatusOr<std::vector<StoredRun>> FindByIds(const RunStore& store,
   return runs;
 }
 
+/// False: the page is full.
+absl::StatusOr<bool> AddTrace(const RunStore& store, RunId trace_id, PageBuilder* page) {
+  auto runs = store.FindTrace(trace_id);
+  if (!runs.ok()) return runs.status();
+  for (StoredRun& run : *runs) {
+    if (!page->Add(std::move(run))) return false;
+  }
+  return true;
+}
+
 /// Adds the roots of a project, or all its runs, newest trace first. Says whether there may be more
-/// than `limit` traces.
+/// than `limit` traces. Many are not in memory at once, however few of them the filters leave.
 absl::StatusOr<bool> AddProject(const RunStore& store, const RunQuery& query,
                                 const std::optional<std::string>& project, std::size_t limit,
                                 PageBuilder* page) {
-  auto roots = store.ListTraces({.project = project, .limit = limit, .by_arrival = true});
-  if (!roots.ok()) return roots.status();
-  for (StoredRun& root : *roots) {
-    if (query.is_root == true) {
-      if (!page->Add(std::move(root))) return false;
-      continue;
-    }
-    auto trace = store.FindTrace(root.trace_id);
-    if (!trace.ok()) return trace.status();
-    for (StoredRun& run : *trace) {
-      if (!page->Add(std::move(run))) return false;
+  const std::vector<RunId> ids = store.ListTraceIds({.project = project, .limit = limit});
+  for (std::span<const RunId> rest = ids; !rest.empty();) {
+    const std::span<const RunId> some = rest.first(std::min(rest.size(), kPage));
+    rest = rest.subspan(some.size());
+    auto roots = store.FindRoots(some);
+    if (!roots.ok()) return roots.status();
+    for (StoredRun& root : *roots) {
+      const absl::StatusOr<bool> added =
+          query.is_root == true ? page->Add(std::move(root)) : AddTrace(store, root.trace_id, page);
+      if (!added.ok()) return added.status();
+      if (!*added) return false;
     }
   }
-  return roots->size() == limit;
+  return ids.size() == limit;
 }
 
 absl::StatusOr<std::string> AnswerByProject(const RunStore& store, const RunQuery& query) {

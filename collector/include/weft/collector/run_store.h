@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,8 +57,6 @@ struct StoredRun {
 struct TraceQuery {
   std::optional<std::string> project;
   std::size_t limit = 100;
-  /// In the order of arrival instead of start: then a longer list begins with a shorter one.
-  bool by_arrival = false;
 };
 
 struct AttachmentContent {
@@ -91,6 +90,14 @@ class RunStore {
   /// Root runs, newest first. A trace in the index whose root is not there after some seconds has
   /// one that is made up, `(missing root)` with `weft_synthetic` in its metadata.
   virtual absl::StatusOr<std::vector<StoredRun>> ListTraces(const TraceQuery& query) const = 0;
+
+  /// The same traces in the order in which their roots arrived, the newest first: a longer list
+  /// begins with a shorter one.
+  virtual std::vector<RunId> ListTraceIds(const TraceQuery& query) const = 0;
+
+  /// The roots of traces, in their order; without those that are not there any more.
+  virtual absl::StatusOr<std::vector<StoredRun>> FindRoots(
+      std::span<const RunId> trace_ids) const = 0;
 
   virtual absl::StatusOr<AttachmentContent> FindAttachment(RunId id,
                                                            std::string_view name) const = 0;
