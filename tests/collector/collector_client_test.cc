@@ -309,11 +309,15 @@ TEST_F(CollectorClientTest, TenThousandIdleConnectionsCostLittle) {
 class CollectorRunsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    CollectorConfig config;
-    config.data = directory_.path() / "data";
-    config.listen_grpc = config.listen_http = config.listen_otlp_http = "127.0.0.1:0";
-    config.min_free = 0;
-    auto collector = Collector::Start(config);
+    config_.data = directory_.path() / "data";
+    config_.listen_grpc = config_.listen_http = config_.listen_otlp_http = "127.0.0.1:0";
+    config_.min_free = 0;
+    Start();
+  }
+
+  void Start() {
+    collector_.reset();
+    auto collector = Collector::Start(config_);
     ASSERT_TRUE(collector.ok()) << collector.status();
     collector_ = *std::move(collector);
   }
@@ -365,6 +369,7 @@ class CollectorRunsTest : public ::testing::Test {
   }
 
   TemporaryDirectory directory_;
+  CollectorConfig config_;
   std::unique_ptr<Collector> collector_;
 };
 
@@ -430,9 +435,11 @@ TEST_F(CollectorRunsTest, KeepsRunsOfClocksThatAreWrong) {
   }
 }
 
-// One more than LangSmith itself takes.
+// One more than LangSmith itself takes, and than the collector does unless it is told to.
 TEST_F(CollectorRunsTest, KeepsATraceOfMoreRunsThanLangSmithTakes) {
   constexpr std::uint64_t kRuns = 25'001;
+  config_.max_trace_runs = 30'000;
+  Start();
   const RunId root = IdOf(1);
   std::string batch = Head(root, root, Order(root)) + "}";
   for (std::uint64_t number = 2; number <= kRuns; ++number) {
