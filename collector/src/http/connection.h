@@ -4,7 +4,6 @@
 // Included by server.cc alone: Beast takes long to compile.
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -13,12 +12,9 @@
 #include <string>
 #include <utility>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -26,11 +22,9 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 
-#include "http/guard.h"
-#include "http/langsmith_api.h"
+#include "http/connection_shared.h"
 #include "http/stream.h"
 #include "otlp/http_api.h"
-#include "tls.h"
 
 namespace weft::collector {
 
@@ -39,35 +33,6 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
 using ErrorCode = boost::system::error_code;
-
-/// What all connections of a server share.
-struct ConnectionShared {
-  HttpServerOptions options;
-  HttpServices services;
-  HttpStats stats;
-  RequestGuard guard;
-  LangSmithApi api;
-  std::atomic<bool> stopping{false};
-  asio::io_context io;
-  asio::thread_pool readers{2};
-
-  ConnectionShared(HttpServerOptions o, HttpServices s)
-      : options(std::move(o)),
-        services(std::move(s)),
-        guard(options.allowed_hosts, services, options.tls != nullptr),
-        api(options, services, stats),
-        io(options.threads) {}
-  virtual ~ConnectionShared() = default;
-
-  virtual void Forget(class Connection* connection) = 0;
-
-  /// Takes a share of what all bodies may hold together; false when it is used up.
-  bool Reserve(std::uint64_t bytes) {
-    if (stats.inflight_bytes.fetch_add(bytes) + bytes <= options.max_inflight_bytes) return true;
-    stats.inflight_bytes -= bytes;
-    return false;
-  }
-};
 
 /// One client. Requests are served one after another; a request that follows before its answer
 /// stays in the buffer.
