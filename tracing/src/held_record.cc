@@ -194,7 +194,7 @@ std::size_t HeldRuns::Add(HeldRun&& run) {
         blocks_.empty() ? kFirstBlock : std::min(2 * blocks_.back().capacity(), kLargestBlock);
     if (blocks_.empty()) blocks_.reserve(4);
     blocks_.emplace_back().reserve(runs);
-    bytes = sizeof(blocks_.front()) + runs * sizeof(HeldRun);
+    bytes = sizeof(std::vector<HeldRun>) + runs * sizeof(HeldRun);
   }
   blocks_.back().push_back(std::move(run));
   return bytes;

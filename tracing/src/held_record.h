@@ -48,6 +48,9 @@ class HeldRun {
 class HeldRuns {
  public:
   HeldRuns() noexcept = default;
+  ~HeldRuns() = default;
+  HeldRuns(const HeldRuns&) = delete;
+  HeldRuns& operator=(const HeldRuns&) = delete;
   HeldRuns(HeldRuns&& other) noexcept { *this = std::move(other); }
   HeldRuns& operator=(HeldRuns&& other) noexcept {
     first_ = std::exchange(other.first_, std::nullopt);

@@ -158,7 +158,7 @@ std::shared_ptr<HeldTrace> PromotionBuffer::UnlistOldest() noexcept {
   return std::move(trace.listed_);
 }
 
-bool PromotionBuffer::Hold(HeldTrace& trace, HeldRun&& ended, RunState* joined) noexcept {
+bool PromotionBuffer::Hold(HeldTrace& trace, HeldRun& ended, RunState* joined) noexcept {
   const TraceBaggage& baggage = ended.baggage();
   std::size_t bytes = ended.bytes();
   Evicted oldest;

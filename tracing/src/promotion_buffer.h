@@ -88,7 +88,7 @@ class PromotionBuffer {
 
   /// Takes a run that has ended, which leaves the trace as `joined`, unless that is null. False:
   /// the trace is kept, and the run is to be sent; nothing was done.
-  bool Hold(HeldTrace& trace, HeldRun&& ended, RunState* joined) noexcept;
+  bool Hold(HeldTrace& trace, HeldRun& ended, RunState* joined) noexcept;
 
   /// Marks a trace as kept, from now on for as long as it is remembered, and gives what is held of
   /// it, oldest first; nothing if that was done before.

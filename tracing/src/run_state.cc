@@ -55,10 +55,10 @@ void RunState::EndHeld(Tracer::Impl& tracer) noexcept {
   std::optional<HeldRun> ended;
   if (!kept()) {
     ended.emplace(std::move(record_), tracer.environment->redactor != nullptr);
-    if (tracer.held->Hold(held_trace(), *std::move(ended), joined_ ? this : nullptr)) return;
+    if (tracer.held->Hold(held_trace(), *ended, joined_ ? this : nullptr)) return;
   }
   if (joined_ && !tracer.held->Leave(held_trace(), *this)) tracer.open_runs->Withdraw(*this);
-  tracer.SendPromoted(ended ? (*std::move(ended)).Restore() : std::move(record_));
+  tracer.SendPromoted(ended ? std::move(*ended).Restore() : std::move(record_));
 }
 
 bool RunState::JoinHeldTrace() noexcept {
