@@ -37,7 +37,7 @@ struct LogStats {
   std::uint64_t bytes = 0;  ///< On disk, all segments.
   std::uint64_t segments = 0;
   std::uint64_t appended_records = 0;  ///< Since the log was opened.
-  DurationCounts syncs;  ///< How long each took.
+  DurationCounts syncs;                ///< How long each took.
   std::uint64_t quarantined_bytes = 0;
   /// Records that a required reader had not read when the hard limit deleted them, summed over the
   /// readers.
