@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <chrono>
 #include <compare>
 #include <cstddef>
@@ -42,6 +43,11 @@ struct RunId {
 
   bool IsNil() const noexcept { return *this == RunId{}; }
 
+  /// As two words: nothing is asked of ids as often.
+  friend constexpr bool operator==(const RunId& a, const RunId& b) noexcept {
+    using Words = std::array<std::uint64_t, 2>;
+    return std::bit_cast<Words>(a.bytes) == std::bit_cast<Words>(b.bytes);
+  }
   friend auto operator<=>(const RunId&, const RunId&) = default;
 };
 
