@@ -80,7 +80,7 @@ TEST(PromotionBufferTest, GivesTheRunsOfATraceOldestFirst) {
     EXPECT_GT(buffer.counts().bytes, before + child.dotted_order().size());
   }
   EXPECT_GT(buffer.counts().bytes, 50 * (sizeof(internal::HeldRun) + root.dotted_order().size()));
-  internal::HeldRuns held = buffer.Promote(*trace);
+  internal::HeldTraceRuns held = buffer.Promote(*trace);
   EXPECT_EQ(held.size(), 50u);
   std::vector<RunId> given;
   std::move(held).TakeAll(

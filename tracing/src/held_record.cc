@@ -183,7 +183,7 @@ RunRecord HeldRun::Restore() && {
   return record;
 }
 
-std::size_t HeldRuns::Add(HeldRun&& run) {
+std::size_t HeldTraceRuns::Add(HeldRun&& run) {
   if (!first_) {
     first_.emplace(std::move(run));
     return 0;
@@ -200,7 +200,7 @@ std::size_t HeldRuns::Add(HeldRun&& run) {
   return bytes;
 }
 
-std::size_t HeldRuns::size() const noexcept {
+std::size_t HeldTraceRuns::size() const noexcept {
   std::size_t runs = first_ ? 1 : 0;
   for (const std::vector<HeldRun>& block : blocks_) runs += block.size();
   return runs;

@@ -45,14 +45,14 @@ class HeldRun {
 
 /// The runs of a trace that are held, the oldest first. One lies in here, since most traces that
 /// are held have no more; others in blocks.
-class HeldRuns {
+class HeldTraceRuns {
  public:
-  HeldRuns() noexcept = default;
-  ~HeldRuns() = default;
-  HeldRuns(const HeldRuns&) = delete;
-  HeldRuns& operator=(const HeldRuns&) = delete;
-  HeldRuns(HeldRuns&& other) noexcept { *this = std::move(other); }
-  HeldRuns& operator=(HeldRuns&& other) noexcept {
+  HeldTraceRuns() noexcept = default;
+  ~HeldTraceRuns() = default;
+  HeldTraceRuns(const HeldTraceRuns&) = delete;
+  HeldTraceRuns& operator=(const HeldTraceRuns&) = delete;
+  HeldTraceRuns(HeldTraceRuns&& other) noexcept { *this = std::move(other); }
+  HeldTraceRuns& operator=(HeldTraceRuns&& other) noexcept {
     first_ = std::exchange(other.first_, std::nullopt);
     blocks_ = std::exchange(other.blocks_, {});
     return *this;

@@ -179,11 +179,11 @@ bool PromotionBuffer::Hold(HeldTrace& trace, HeldRun& ended, RunState* joined) n
   return true;
 }
 
-HeldRuns PromotionBuffer::Promote(HeldTrace& trace) {
+HeldTraceRuns PromotionBuffer::Promote(HeldTrace& trace) {
   std::unique_lock lock(mutex_);
   if (!trace.Set()) return {};
   ++promoted_;
-  HeldRuns runs = std::move(trace.runs_);
+  HeldTraceRuns runs = std::move(trace.runs_);
   // Remembered, so that runs which come later are known to be kept, too.
   if (trace.listed_ == nullptr) ListAsNewest(trace);
   bytes_ -= trace.bytes_ - kTraceBytes;

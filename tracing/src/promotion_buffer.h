@@ -52,7 +52,7 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
   // All below is guarded by the buffer.
   RunState* open_ = nullptr;
   bool open_taken_ = false;
-  HeldRuns runs_;
+  HeldTraceRuns runs_;
   std::size_t bytes_ = 0;
   const TraceBaggage* charged_ = nullptr;  // The baggage counted last; never looked into.
   HeldTrace* next_in_bucket_ = nullptr;
@@ -92,7 +92,7 @@ class PromotionBuffer {
 
   /// Marks a trace as kept, from now on for as long as it is remembered, and gives what is held of
   /// it, oldest first; nothing if that was done before.
-  HeldRuns Promote(HeldTrace& trace);
+  HeldTraceRuns Promote(HeldTrace& trace);
 
   struct Counts {
     std::uint64_t joined = 0;    ///< Runs, counted where a lock is held anyway.
@@ -120,7 +120,7 @@ class PromotionBuffer {
   /// What leaves the buffer, to be destroyed outside of the lock.
   struct Evicted {
     std::shared_ptr<HeldTrace> trace;
-    std::optional<HeldRuns> runs;  // If they do not go with the trace.
+    std::optional<HeldTraceRuns> runs;  // If they do not go with the trace.
   };
   /// Under the lock.
   Evicted TakeOldest() noexcept;
