@@ -109,6 +109,8 @@ absl::Status ReadRuleMember(const FileValue& member, ScopedRedactionRule& scoped
     rule.pointer = member.value;
   } else if (member.key == "key") {
     rule.key = member.value;
+  } else if (member.key == "allow") {
+    rule.allow = member.value;
   } else if (member.key == "value") {
     rule.value = member.value;
   } else if (member.key == "action") {

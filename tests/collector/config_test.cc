@@ -377,6 +377,7 @@ redaction:
   rules:
     - {name: ssn, value: '\d{3}-\d{2}-\d{4}', action: hash, tenants: [acme]}
     - {pointer: /inputs/secret, action: drop}
+    - {pointer: /metadata/*, allow: "ls_.*", action: drop}
 )"));
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_THAT(config->redaction.presets,
@@ -384,6 +385,7 @@ redaction:
   EXPECT_EQ(config->redaction.hash_key, "salt");
   EXPECT_EQ(config->redaction.max_attachment, 0u);
   EXPECT_EQ(config->redaction.rules[1].rule.name, "rule-1");
+  EXPECT_EQ(config->redaction.rules[2].rule.allow, "ls_.*");
   EXPECT_THAT(config->redaction.rules[0].tenants, ElementsAre("acme"));
 }
 

@@ -363,14 +363,18 @@ void WriteAttribute(internal::ProtoWriter& out, int field, const std::string& ke
 }
 
 TEST_F(OperationsTest, TakesSecretsOutOfSpans) {
+  using enum RedactionAction;
   config_.redaction.presets = {RedactionPreset::kEmail};
-  config_.redaction.rules = {{{.name = "secret", .pointer = "/inputs/secret"}, {}, {}}};
+  config_.redaction.rules = {
+      {{.name = "secret", .pointer = "/inputs/secret"}, {}, {}},
+      {{.pointer = "/metadata/*", .allow = "gen_ai[.].*|owner|plain", .action = kDrop}, {}, {}}};
   Start();
   std::string request;
   internal::ProtoWriter out(request);
   const auto resource_spans = out.Begin(1);
   const auto resource = out.Begin(1);
   WriteAttribute(out, 1, "owner", "ann@example.com");
+  WriteAttribute(out, 1, "host", "unlisted");
   out.End(resource);
   const auto scope_spans = out.Begin(2);
   const auto span = out.Begin(2);
@@ -381,6 +385,7 @@ TEST_F(OperationsTest, TakesSecretsOutOfSpans) {
   out.Fixed64(8, 1'700'000'001'000'000'000);
   WriteAttribute(out, 9, "gen_ai.prompt", R"({"secret":"deep","to":"bob@example.com"})");
   WriteAttribute(out, 9, "plain", "stays");
+  WriteAttribute(out, 9, "plainer", "unlisted");
   const auto status = out.Begin(15);
   out.Text(2, "eve@example.com");
   out.End(status);
@@ -398,7 +403,8 @@ TEST_F(OperationsTest, TakesSecretsOutOfSpans) {
   std::vector<RecordHeader> headers;
   const std::string logged = Logged(&headers);
   EXPECT_THAT(logged, AllOf(HasSubstr("stays"), HasSubstr("chat"), HasSubstr("[redacted]"),
-                            Not(HasSubstr("example.com")), Not(HasSubstr("deep"))));
+                            Not(HasSubstr("example.com")), Not(HasSubstr("deep")),
+                            Not(HasSubstr("unlisted"))));
   ASSERT_EQ(headers.size(), 1u);
   ASSERT_EQ(headers[0].ops.size(), 1u);
   EXPECT_EQ(headers[0].ops[0].project, "p");

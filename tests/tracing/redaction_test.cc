@@ -225,6 +225,25 @@ TEST_F(RedactionTest, FollowsPointers) {
   EXPECT_EQ(inputs.at("content"), Json("stays"));
 }
 
+TEST_F(RedactionTest, KeepsOnlyWhatIsAllowed) {
+  using enum RedactionAction;
+  const auto tracer =
+      Redacting({.rules = {{.pointer = "/metadata/*", .allow = "ls_.*|Tier", .action = kDrop},
+                           {.pointer = "/inputs/messages/*/*", .allow = "role", .action = kMask}}});
+  {
+    const Run run(
+        "run", {.inputs = {{"messages", JsonArray{JsonObject{{"role", "user"}, {"content", "hi"}}}},
+                           {"other", "stays"}},
+                .metadata = {{"ls_provider", "p"}, {"tier", 1}, {"tier_2", 2}, {"mail", "m"}},
+                .tracer = tracer});
+  }
+  const RunRecord run = Only();
+  EXPECT_EQ(run.AllMetadata(), (JsonObject{{"ls_provider", "p"}, {"tier", 1}}));
+  EXPECT_EQ(run.inputs.at("messages"),
+            (Json(JsonArray{JsonObject{{"role", "user"}, {"content", "[redacted]"}}})));
+  EXPECT_EQ(run.inputs.at("other"), Json("stays"));
+}
+
 TEST_F(RedactionTest, HidesWholeFields) {
   const auto tracer = Redacting(
       {.rules = {{.pointer = "/inputs", .action = RedactionAction::kDrop}, {.pointer = "/error"}}});
@@ -293,6 +312,9 @@ TEST_F(RedactionTest, NamesWhatIsWrongWithARule) {
   EXPECT_THAT(Problem({.pointer = "/input/a"}), HasSubstr("rules[0].pointer: \"/input/a\""));
   EXPECT_THAT(Problem({.pointer = "/inputs/~2"}), HasSubstr("~2"));
   EXPECT_THAT(Problem({.key = "("}), HasSubstr("rules[0].key: \"(\": missing )"));
+  EXPECT_THAT(Problem({.pointer = "/metadata/*", .allow = "("}),
+              HasSubstr("rules[0].allow: \"(\""));
+  EXPECT_THAT(Problem({.key = "a", .allow = "b"}), HasSubstr("rules[0].allow: needs a pointer"));
   EXPECT_THAT(Problem({.value = "["}), HasSubstr("rules[0].value: \"[\": missing ]"));
   EXPECT_THAT(Problem({.key = "a", .action = RedactionAction::kHash}),
               HasSubstr("redaction.hash_key"));

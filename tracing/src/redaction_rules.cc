@@ -106,6 +106,12 @@ absl::StatusOr<CompiledRule> CompileRule(const RedactionRule& rule, std::size_t 
   auto key = CompileExpression(rule.key, false);
   if (!key.ok()) return InvalidRule(index, ".key" + std::string(key.status().message()));
   compiled.key = *std::move(key);
+  auto allow = CompileExpression(rule.allow, false);
+  if (!allow.ok()) return InvalidRule(index, ".allow" + std::string(allow.status().message()));
+  compiled.allow = *std::move(allow);
+  if (compiled.allow != nullptr && compiled.pointer.empty()) {
+    return InvalidRule(index, ".allow: needs a pointer to what is not allowed otherwise");
+  }
   auto value = CompileExpression(rule.value, true);
   if (!value.ok()) return InvalidRule(index, ".value" + std::string(value.status().message()));
   compiled.value = *std::move(value);
@@ -113,12 +119,13 @@ absl::StatusOr<CompiledRule> CompileRule(const RedactionRule& rule, std::size_t 
 }
 
 bool Redactor::IsAt(const CompiledRule& rule, const Path& path) const {
-  if (rule.key != nullptr) {
+  if (rule.key != nullptr || rule.allow != nullptr) {
     // The nearest key; the elements of an array have its key. A field is no key.
     std::size_t at = path.size() - 1;
     while (at > 0 && path[at].key.data() == nullptr) --at;
-    const std::string_view key = path[at].key;
-    if (at == 0 || !re2::RE2::FullMatch({key.data(), key.size()}, *rule.key)) return false;
+    const re2::StringPiece key(path[at].key.data(), path[at].key.size());
+    if (at == 0 || (rule.key != nullptr && !re2::RE2::FullMatch(key, *rule.key))) return false;
+    if (rule.allow != nullptr && re2::RE2::FullMatch(key, *rule.allow)) return false;
   }
   return rule.pointer.empty() || Leads<Step>(rule.pointer, path);
 }

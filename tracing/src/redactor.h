@@ -27,6 +27,7 @@ struct CompiledRule {
   std::string name;
   std::vector<std::string> pointer;
   std::unique_ptr<const re2::RE2> key;
+  std::unique_ptr<const re2::RE2> allow;
   std::unique_ptr<const re2::RE2> value;
   bool (*is_found)(std::string_view match) = nullptr;  // what an expression cannot say
   RedactionAction action = RedactionAction::kMask;

@@ -37,12 +37,16 @@ enum class RedactionAction : std::uint8_t {
 ///     {.pointer = "/inputs/messages/*/content", .action = weft::RedactionAction::kDrop}
 ///     {.key = "ssn|tax_id"}
 ///     {.value = "\\b\\d{3}-\\d{2}-\\d{4}\\b"}
+///     {.pointer = "/metadata/*", .allow = "ls_.*|user_tier", .action = RedactionAction::kDrop}
 struct RedactionRule {
   std::string name{};  ///< What it is counted under; empty: `rule-0` ...
   /// A JSON pointer that starts with `/inputs`, `/outputs`, `/error`, `/events`, `/metadata`,
   /// `/tags` or `/attachments` (their names). `*` is any one step, `**` any number of them.
   std::string pointer{};
   std::string key{};  ///< RE2, of the whole key in any case.
+  /// As `key`, of those that stay: the action takes what the pointer, which there must be, finds
+  /// under other keys.
+  std::string allow{};
   /// RE2, searched in text and whole numbers: the action takes what matches, kDrop all. Empty: the
   /// action takes the whole value.
   std::string value{};
