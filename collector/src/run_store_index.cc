@@ -42,7 +42,7 @@ void TraceIndex::Add(const Record& record, bool old) {
     before = trace_id;
     Trace& trace = traces_[trace_at];
     const bool is_root = op.run_id == trace_id && op.kind != OpKind::kFeedback;
-    trace.last_seq = std::max<std::uint64_t>(trace.last_seq, record.position.seq);
+    trace.Touch(record.position.seq);
     trace.first_s =
         std::min(trace.first_s, static_cast<std::uint32_t>(record.header.received_us / 1'000'000));
     AddPlace(trace, segment, record.position, is_root);
@@ -51,7 +51,7 @@ void TraceIndex::Add(const Record& record, bool old) {
     // Spans that name no trace are found under OpenTelemetry's id, and may be children of this one.
     if (!op.otel_trace_id.IsNil()) {
       Trace& other = traces_[TraceNode(op.otel_trace_id, old)];
-      other.last_seq = std::max<std::uint64_t>(other.last_seq, record.position.seq);
+      other.Touch(record.position.seq);
       AddPlace(other, segment, record.position, false);
     }
     if (op.kind == OpKind::kFeedback) continue;

@@ -91,6 +91,10 @@ class TraceIndex {
   static constexpr std::uint32_t kNone = 0x7fffffff;
 
   struct Trace {
+    void Touch(std::uint64_t seq) {
+      if (last_seq < seq) last_seq = seq & 0xffff'ffff'ffff;
+    }
+
     RunId id;
     std::uint64_t last_seq : 48 = 0;
     std::uint64_t run_count : 16 = 0;  // of `runs`
