@@ -16,6 +16,8 @@ namespace weft::cli {
 namespace {
 
 constexpr std::size_t kPageSize = 100;
+// The collector takes fields that are 256 levels deep.
+constexpr std::size_t kMaxRunDepth = 300;
 
 absl::Status BadReply(const std::string& endpoint, const HttpResponse& response) {
   std::string text = EscapeControls(std::string_view(response.body).substr(0, 300));
@@ -38,7 +40,9 @@ absl::StatusOr<StoredRun> ReadStoredRun(std::string_view json) {
   absl::StatusOr<std::string> line = OneLine(json);
   if (!line.ok()) return line.status();
   boost::json::error_code error;
-  const boost::json::value value = boost::json::parse(*line, error);
+  boost::json::parse_options options;
+  options.max_depth = kMaxRunDepth;
+  const boost::json::value value = boost::json::parse(*line, error, {}, options);
   if (error) return absl::InvalidArgumentError("a run of the reply is no JSON");
   absl::StatusOr<RunView> view = ReadRun(value);
   if (!view.ok()) return view.status();

@@ -25,6 +25,14 @@ TEST(CollectorClientTest, KeepsRunsAsTheyWereWrittenOnOneLine) {
   EXPECT_EQ(cursor, "c1");
 }
 
+TEST(CollectorClientTest, ReadsRunsAsDeepAsTheCollectorTakes) {
+  const std::string deep = std::string(256, '[') + std::string(256, ']');
+  std::string cursor;
+  const auto runs = ParseRuns(R"({"runs":[{"id":"a","inputs":)" + deep + "}]}", &cursor);
+  ASSERT_TRUE(runs.ok()) << runs.status().message();
+  EXPECT_THAT(runs->front().json, HasSubstr(deep));
+}
+
 TEST(CollectorClientTest, SeesTheEndOfThePages) {
   for (const char* body : {R"({"runs":[],"cursors":{"next":null}})", R"({"runs":[]})"}) {
     std::string cursor = "before";
