@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kFirstCapacity = 1u << 20;
 constexpr std::size_t kKeptCapacity = 4u << 20;
+constexpr std::size_t kMostAtOnce = 1u << 30;  // zlib counts in 32 bits
 
 struct FreeZstd {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
@@ -63,7 +64,7 @@ class Inflater {
     for (;;) {
       // One byte over the limit tells a body that fits from one that does not.
       if (size == out->capacity()) out->Reserve(std::min(limit + 1, size * 2), size);
-      const std::size_t room = std::min(out->capacity(), limit + 1) - size;
+      const std::size_t room = std::min(std::min(out->capacity(), limit + 1) - size, kMostAtOnce);
       stream_.next_out = reinterpret_cast<Bytef*>(out->data() + size);
       stream_.avail_out = static_cast<uInt>(room);
       const int result = ::inflate(&stream_, Z_NO_FLUSH);
