@@ -15,7 +15,7 @@
 namespace weft::cli {
 namespace {
 
-constexpr std::size_t kPageSize = 100;
+constexpr std::size_t kPageSize = 2'000;  // each page of a trace reads all of it
 // The collector takes fields that are 256 levels deep.
 constexpr std::size_t kMaxRunDepth = 300;
 

@@ -137,6 +137,8 @@ TEST_F(HttpReadsTest, GivesATraceInPagesOfAHundred) {
   int pages = 0;
   EXPECT_EQ(Names({{"trace", Id(1, 0)}}, &pages), names);
   EXPECT_EQ(pages, 3);
+  EXPECT_EQ(Names({{"trace", Id(1, 0)}, {"limit", 5000}}, &pages), names);
+  EXPECT_EQ(pages, 1);
   EXPECT_THAT(Names({{"trace", Id(1, 0)}, {"is_root", true}}), ElementsAre("n0"));
   EXPECT_THAT(Names({{"trace", Id(1, 0)}, {"is_root", false}}), SizeIs(249));
   EXPECT_THAT(Names({{"trace", Id(1, 0)}, {"run_type", "chain"}}), ElementsAre("n0"));
@@ -148,6 +150,14 @@ TEST_F(HttpReadsTest, GivesATraceInPagesOfAHundred) {
   EXPECT_EQ(Names({{"trace", Id(1, 0)}, {"order", "desc"}, {"limit", 7}}), names);
   EXPECT_EQ(Query(R"({"trace":")" + Id(9, 9) + "\"}").body,
             R"({"runs":[],"cursors":{"next":null}})");
+}
+
+TEST_F(HttpReadsTest, EndsAPageWhenItIsLarge) {
+  const std::string large = R"(,"inputs":{"text":")" + std::string(9u << 20, 'x') + "\"}";
+  for (int i = 0; i < 3; ++i) Send({RunJson(1, i, "p", large)});
+  int pages = 0;
+  EXPECT_THAT(Names({{"trace", Id(1, 0)}}, &pages), ElementsAre("n0", "n1", "n2"));
+  EXPECT_EQ(pages, 2);
 }
 
 TEST_F(HttpReadsTest, FiltersMoreTracesThanAPageHolds) {

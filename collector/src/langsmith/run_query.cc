@@ -16,7 +16,9 @@
 namespace weft::collector {
 namespace {
 
-constexpr std::size_t kPage = 100;
+constexpr std::size_t kMostInPage = 2'000;  // SDKs ask for 100
+constexpr std::size_t kPageBytes = 16u << 20;
+constexpr std::size_t kRootsAtOnce = 100;
 constexpr std::size_t kMostSeen = std::size_t{1} << 40;  // more than there ever are
 
 absl::Status Refuse(std::string_view member, std::string_view why) {
@@ -81,7 +83,7 @@ class MemberReader {
     if (!value_.is_int64() || value_.get_int64() < 1) {
       return Refuse(name_, "expected a positive whole number");
     }
-    *out = std::min(static_cast<std::size_t>(value_.get_int64()), kPage);
+    *out = std::min(static_cast<std::size_t>(value_.get_int64()), kMostInPage);
     return absl::OkStatus();
   }
   absl::Status ReadOrder(std::optional<bool>* ascending) const {
@@ -192,12 +194,13 @@ class PageBuilder {
       return true;
     }
     if (!Matches(query_, run)) return true;
-    if (runs_.size() == query_.limit) {
+    if (runs_.size() == query_.limit || bytes_ >= kPageBytes) {
       more_ = true;
       return false;
     }
     last_ = run.id;
     last_position_ = position_;
+    bytes_ += run.json.size();
     runs_.push_back(std::move(run));
     return true;
   }
@@ -226,6 +229,7 @@ class PageBuilder {
   bool more_ = false;
   std::size_t position_ = 0;
   std::size_t last_position_ = 0;
+  std::size_t bytes_ = 0;
   RunId last_;
   std::vector<StoredRun> runs_;
 };
@@ -261,7 +265,7 @@ absl::StatusOr<bool> AddProject(const RunStore& store, const RunQuery& query,
                                 PageBuilder* page) {
   const std::vector<RunId> ids = store.ListTraceIds({.project = project, .limit = limit});
   for (std::span<const RunId> rest = ids; !rest.empty();) {
-    const std::span<const RunId> some = rest.first(std::min(rest.size(), kPage));
+    const std::span<const RunId> some = rest.first(std::min(rest.size(), kRootsAtOnce));
     rest = rest.subspan(some.size());
     auto roots = store.FindRoots(some);
     if (!roots.ok()) return roots.status();
