@@ -194,7 +194,7 @@ UnaryCall<internal::ResponseOfReader<Reader>> StartUnary(
 ///     weft::AwaitAll(facts, plan);
 ///     if (!facts.Await().ok()) return facts.Await().status;  // does not wait any more
 ///
-/// Cost: less than `Await` of one after the other, since the fiber is mostly woken once.
+/// Cost: no more than `Await` of one after the other; the fiber may be woken less often.
 template <typename... Responses>
 void AwaitAll(UnaryCall<Responses>&... calls) noexcept {
   // The last one first: when it has ended the others mostly have, too.
