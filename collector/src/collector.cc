@@ -21,8 +21,9 @@ using std::chrono::milliseconds;
 // Together they stay below the 15 s that Stop promises.
 constexpr milliseconds kRequestPatience{8'000};
 constexpr milliseconds kDestinationPatience{4'000};
-// An index that is rebuilt for longer than this no longer holds back `/ready`.
+// An index that is behind for longer than this no longer holds back `/ready`.
 constexpr std::chrono::seconds kIndexPatience{10};
+constexpr std::chrono::seconds kIndexLag{1};
 constexpr milliseconds kHealthInterval{500};
 
 LogOptions LogOptionsOf(const CollectorConfig& config) {
@@ -99,8 +100,8 @@ absl::Status Collector::Impl::Ready() const {
   if (stopping_) return absl::UnavailableError("the collector is stopping");
   if (!serving_) return absl::UnavailableError("the collector is starting");
   if (absl::Status status = ingest_->Ready(); !status.ok()) return status;
-  if (!indexed_ && store_->lag_records() > 0 && Clock::now() - started_ < kIndexPatience) {
-    return absl::UnavailableError("the index is being rebuilt from the log");
+  if (!indexed_ && store_->lag() >= kIndexLag && Clock::now() - started_ < kIndexPatience) {
+    return absl::UnavailableError("the index is behind the log");
   }
   indexed_ = true;
   return absl::OkStatus();

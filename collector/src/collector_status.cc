@@ -98,6 +98,8 @@ std::string Collector::Impl::Metrics() const {
   WriteReceiverMetrics(out);
   out.Family("weft_store_lag_records", "gauge", "Records that the index has not read yet.");
   out.Sample({}, static_cast<double>(store_->lag_records()));
+  out.Family("weft_store_lag_seconds", "gauge", "Age of what the index reads next.");
+  out.Sample({}, std::chrono::duration<double>(store_->lag()).count());
   out.Family("weft_store_index_bytes", "gauge", "Memory of the index.");
   out.Sample({}, static_cast<double>(store_->index_bytes()));
   out.Family("weft_remembered_keys", "gauge", "Callers' keys that are kept for forwarding.");

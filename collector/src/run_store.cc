@@ -92,6 +92,22 @@ class RunStoreImpl final : public RunStore {
     return end - std::min(end, followed_.seq) + backfill_left_;
   }
 
+  std::chrono::microseconds lag() const override {
+    Position next;
+    {
+      std::lock_guard lock(progress_mutex_);
+      next = followed_;
+    }
+    if (next.seq >= log_->DurableEnd().seq) return {};
+    const absl::StatusOr<std::shared_ptr<const Record>> record = HeaderAt(next);
+    if (!record.ok()) return {};  // Deleted or damaged: the follower steps over it.
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+        std::chrono::system_clock::now().time_since_epoch());
+    const auto received =
+        std::chrono::microseconds(static_cast<std::int64_t>((*record)->header.received_us));
+    return std::max(now - received, std::chrono::microseconds(1));
+  }
+
   std::uint64_t index_bytes() const override {
     std::shared_lock lock(index_mutex_);
     return index_.bytes();

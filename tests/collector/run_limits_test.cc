@@ -52,6 +52,7 @@ class FullTrace final : public RunStore {
   std::vector<Project> Projects() const override { return {}; }
   bool WaitUntilIndexed(std::chrono::milliseconds) const override { return true; }
   std::uint64_t lag_records() const override { return 0; }
+  std::chrono::microseconds lag() const override { return {}; }
   std::uint64_t index_bytes() const override { return 0; }
   void Stop() override {}
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -265,6 +266,69 @@ TEST_F(RunStoreTest, IsRebuiltFromTheLog) {
   ManyTraces(120, 1);
   Settle();
   EXPECT_EQ(Listed({.project = "many"}).size(), 21u);
+}
+
+// A log whose older segments cannot be read for a while.
+class HeldLog final : public Log {
+ public:
+  explicit HeldLog(std::shared_ptr<Log> log)
+      : log_(std::move(log)), held_before_(log_->Segments().back().begin) {}
+
+  void Release() { release_.set_value(); }
+
+  absl::StatusOr<Record> ReadHeader(Position position) const override {
+    if (position < held_before_) released_.wait();
+    return log_->ReadHeader(position);
+  }
+  void Append(RecordHeader header, std::string payload, Done done) override {
+    log_->Append(std::move(header), std::move(payload), std::move(done));
+  }
+  absl::Status Ready() const override { return log_->Ready(); }
+  absl::StatusOr<Record> Read(Position position) const override { return log_->Read(position); }
+  Position Begin() const override { return log_->Begin(); }
+  Position DurableEnd() const override { return log_->DurableEnd(); }
+  std::vector<SegmentInfo> Segments() const override { return log_->Segments(); }
+  const std::filesystem::path& directory() const override { return log_->directory(); }
+  bool WaitForRecord(Position position, std::chrono::milliseconds timeout) const override {
+    return log_->WaitForRecord(position, timeout);
+  }
+  void SetRequired(const std::string& reader, Position position) override {
+    log_->SetRequired(reader, position);
+  }
+  void Close() override { log_->Close(); }
+  LogStats Stats() const override { return log_->Stats(); }
+
+ private:
+  const std::shared_ptr<Log> log_;
+  const Position held_before_;
+  std::promise<void> release_;
+  std::shared_future<void> released_ = release_.get_future().share();
+};
+
+TEST_F(RunStoreTest, WhatOldSegmentsHoldIsNoLag) {
+  ManyTraces(100, 20);
+  Settle();
+  store_.reset();
+  const auto held = std::make_shared<HeldLog>(log_);
+  store_ = RunStore::Start(held, options_);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (store_->lag().count() > 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(store_->lag().count(), 0);
+  EXPECT_GT(store_->lag_records(), 0u);
+  held->Release();
+  Settle();
+  EXPECT_EQ(store_->lag_records(), 0u);
+  EXPECT_EQ(Listed({.project = "many"}).size(), 20u);
+}
+
+TEST_F(RunStoreTest, TheLagIsTheAgeOfWhatIsReadNext) {
+  EXPECT_EQ(store_->lag().count(), 0);
+  store_->Stop();
+  Post(1, 1, "{}");
+  Flush();
+  EXPECT_GT(store_->lag(), std::chrono::hours(1)) << "it is said to have come in 2023";
 }
 
 TEST_F(RunStoreTest, ATraceIsFullWhenItHasAsManyRunsAsItMay) {

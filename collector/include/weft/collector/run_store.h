@@ -114,6 +114,9 @@ class RunStore {
 
   /// Durable records that are not indexed yet.
   virtual std::uint64_t lag_records() const = 0;
+  /// The age of the oldest durable record that the index will read next; 0 when it has them all.
+  /// What older segments hold from before the start does not count: questions find it meanwhile.
+  virtual std::chrono::microseconds lag() const = 0;
   virtual std::uint64_t index_bytes() const = 0;
   virtual void Stop() = 0;
 };
