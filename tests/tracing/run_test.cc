@@ -2,6 +2,7 @@
 #include <weft/tracing/run.h>
 
 #include <atomic>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -193,6 +194,23 @@ TEST_F(RunTest, AddsTheDetailsOfUsageUp) {
   EXPECT_EQ(Only().metadata["usage_metadata"],
             (Json{{"input_token_details", {{"cache_read", 12}, {"audio", std::uint64_t{1} << 63}}},
                   {"total_cost", 0.5}}));
+}
+
+TEST_F(RunTest, AddsUsageToWhateverIsThere) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  {
+    Run run("llm", {.tracer = tracer_});
+    run.AddMetadata({{"usage_metadata",
+                      {{"input_tokens", "many"}, {"output_tokens", 1.5}, {"input_cost", {}}}}});
+    run.AddUsage({.input_tokens = 3, .output_tokens = 2, .input_cost = 0.5});
+    run.AddUsage({.input_tokens = kMost, .output_tokens = kMost});
+  }
+  const Json usage = Only().metadata["usage_metadata"];
+  const double most = static_cast<double>(kMost);
+  EXPECT_EQ(usage.at("input_tokens"), Json(most + 3));
+  EXPECT_EQ(usage.at("output_tokens"), Json(most + 3.5));
+  EXPECT_EQ(usage.at("total_tokens"), Json(2 * most + 5));
+  EXPECT_EQ(usage.at("input_cost"), Json(0.5));
 }
 
 TEST_F(RunTest, NamesTheModelWhereLangSmithLooksForIt) {

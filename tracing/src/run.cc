@@ -35,11 +35,8 @@ void AddUsageTo(JsonObject& metadata, const Usage& usage) {
     Json& value = metadata["usage_metadata"];
     return value.is_object() ? value.get_object() : value.emplace_object();
   }();
-  const auto add = [&sum](std::string_view key, auto amount) {
-    if (!amount) return;
-    Json& value = sum[key];
-    using Number = typename decltype(amount)::value_type;
-    value = value.is_null() ? *amount : value.to_number<Number>() + *amount;
+  const auto add = [&sum](std::string_view key, const auto& amount) {
+    if (amount) AddNumber(sum[key], *amount);
   };
   const auto add_details = [&sum](std::string_view key, const JsonObject& details) {
     for (const auto& [name, amount] : details) {
@@ -49,11 +46,11 @@ void AddUsageTo(JsonObject& metadata, const Usage& usage) {
   };
   add("input_tokens", usage.input_tokens);
   add("output_tokens", usage.output_tokens);
-  std::optional<std::int64_t> total = usage.total_tokens;
-  if (!total && (usage.input_tokens || usage.output_tokens)) {
-    total = usage.input_tokens.value_or(0) + usage.output_tokens.value_or(0);
+  if (usage.total_tokens || usage.input_tokens || usage.output_tokens) {
+    Json total = usage.total_tokens.value_or(usage.input_tokens.value_or(0));
+    if (!usage.total_tokens) AddNumber(total, usage.output_tokens.value_or(0));
+    AddNumber(sum["total_tokens"], total);
   }
-  add("total_tokens", total);
   add_details("input_token_details", usage.input_token_details);
   add_details("output_token_details", usage.output_token_details);
   add("input_cost", usage.input_cost);
