@@ -5,14 +5,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <weft/testing/fake_langsmith.h>
+#include <weft/tracing/internal/http_client.h>
 #include <weft/tracing/run.h>
 
 #include "export_records.h"
@@ -168,6 +171,20 @@ TEST_F(LangSmithExporterTest, LosesNothingToATargetThatComesAndGoes) {
   EXPECT_EQ(stats.acknowledged, 95u);
   EXPECT_EQ(stats.sent, 95u);
   EXPECT_EQ(stats.dropped(), 0u);
+}
+
+TEST_F(LangSmithExporterTest, AnAnswerCannotMakeItWaitForNoTimeOrForEver) {
+  internal::HttpClient client;
+  const std::atomic<bool> abort{false};
+  const std::pair<std::int64_t, seconds> kSaid[] = {
+      {1, seconds(1)}, {std::numeric_limits<std::int64_t>::max(), hours(24)}};
+  for (const auto& [said, taken] : kSaid) {
+    fake_->Script({{.status = 503, .retry_after = seconds(said)}});
+    const auto reply =
+        client.Send({.url = fake_->url() + "/runs", .headers = {}, .body = {}}, abort);
+    EXPECT_EQ(reply.status, 503);
+    EXPECT_EQ(reply.retry_after, taken);
+  }
 }
 
 TEST_F(LangSmithExporterTest, TakesAConflictForSuccess) {

@@ -19,6 +19,7 @@ namespace {
 constexpr long kConnectTimeoutMs = 5'000;
 constexpr int kAbortLookMs = 100;
 constexpr std::size_t kMaxReplyBytes = 64 << 10;
+constexpr curl_off_t kMaxRetryAfter = 86'400;  // Seconds; who waits has a lower limit of its own.
 
 using HeaderList = std::unique_ptr<curl_slist, decltype(&curl_slist_free_all)>;
 
@@ -82,7 +83,7 @@ void ReadAnswer(CURL* curl, IncomingReply& reply) {
   curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &reply.status);
   curl_off_t seconds = 0;
   curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &seconds);
-  if (seconds > 0) reply.retry_after = std::chrono::seconds(seconds);
+  if (seconds > 0) reply.retry_after = std::chrono::seconds(std::min(seconds, kMaxRetryAfter));
   const char* type = nullptr;
   curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
   if (type != nullptr) reply.content_type = type;
