@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/file_exporter.h>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -85,6 +90,35 @@ TEST_F(FileExporterTest, DropsWhatCannotBeWritten) {
   exporter->Export(MakeRecord("lost"));
   EXPECT_TRUE(exporter->Flush(seconds(20)));
   EXPECT_EQ(exporter->Stats().dropped_expired, 1u);
+}
+
+TEST_F(FileExporterTest, APipeThatNobodyReadsEndsNothing) {
+  const auto before = std::signal(SIGPIPE, SIG_DFL);
+  ASSERT_EQ(mkfifo(path_.c_str(), S_IRUSR | S_IWUSR), 0);
+  const int reader = open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  const auto exporter =
+      FileExporter::Create({.path = path_, .retry_for = milliseconds(20)}).value();
+  close(reader);
+  exporter->Export(MakeRecord("lost"));
+  EXPECT_TRUE(exporter->Flush(seconds(20)));
+  EXPECT_EQ(exporter->Stats().dropped_expired, 1u);
+  std::signal(SIGPIPE, before);
+}
+
+TEST_F(FileExporterTest, LeavesSignalsToTheThreadsOfTheProgram) {
+  const auto exporter = FileExporter::Create({.path = path_}).value();
+  exporter->Export(MakeRecord("run"));
+  ASSERT_TRUE(exporter->Flush(seconds(20)));  // Its thread is at work by now.
+  sigset_t user;
+  sigset_t before;
+  sigemptyset(&user);
+  sigaddset(&user, SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &user, &before);
+  // A thread that takes it would be the end of the process.
+  kill(getpid(), SIGUSR1);
+  const timespec at_once{};
+  EXPECT_EQ(sigtimedwait(&user, nullptr, &at_once), SIGUSR1);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_F(FileExporterTest, RefusesOptionsByName) {

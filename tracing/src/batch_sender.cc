@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "signals.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -29,6 +31,7 @@ BatchSender::BatchSender(const BatchExporterOptions& options, std::unique_ptr<Ba
       random_(std::random_device{}()) {}
 
 void BatchSender::Loop() {
+  BlockSignals();
   bool wake_seen = false;
   while (true) {
     const bool may_sleep = quiet_ && backlog_.empty();

@@ -7,6 +7,8 @@
 
 #include <absl/status/status.h>
 
+#include "signals.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -84,6 +86,7 @@ CollectorSender::CollectorSender(const CollectorExporterOptions& options,
       random_(std::random_device{}()) {}
 
 void CollectorSender::Loop() {
+  BlockSignals();
   bool wake_seen = false;
   while (true) {
     const bool may_sleep = quiet_ && backlog_.empty() && batches_.empty() && !may_be_kept_;

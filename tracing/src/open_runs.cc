@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "signals.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -125,6 +127,7 @@ void OpenRuns::SendStartedBefore(steady_clock::time_point limit) noexcept {
 void OpenRuns::SendAll() noexcept { SendStartedBefore(steady_clock::time_point::max()); }
 
 void OpenRuns::Loop() noexcept {
+  BlockSignals();
   const auto period =
       std::clamp(delay_ / 4, std::chrono::milliseconds(1), std::chrono::milliseconds(500));
   std::unique_lock lock(mutex_);
