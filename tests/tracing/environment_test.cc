@@ -129,6 +129,20 @@ TEST(EnvironmentTest, ShowsNoKey) {
               AllOf(HasSubstr("LANGSMITH_API_KEY"), Not(HasSubstr("secret"))));
 }
 
+TEST(EnvironmentTest, ShowsNoPasswordOfAnAddress) {
+  const std::pair<std::string, std::string> kBad[] = {
+      {"LANGSMITH_ENDPOINT", "https://me:secret@here"},
+      {"LANGSMITH_ENDPOINT", "me:secret@here"},
+      {"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://me:secret@here"},
+      {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@here/v1/traces"},
+      {"WEFT_COLLECTOR", "me:secret@here:1"}};
+  for (const auto& [name, value] : kBad) {
+    EXPECT_THAT(
+        Refusal({{"LANGSMITH_TRACING", "true"}, {"LANGSMITH_OTEL_ENABLED", "true"}, {name, value}}),
+        AllOf(HasSubstr(name), HasSubstr("***@here"), Not(HasSubstr("secret"))));
+  }
+}
+
 TEST(EnvironmentTest, SendsDirectlyWithoutACollector) {
   Variables direct = {{"LANGSMITH_TRACING", "true"},
                       {"LANGSMITH_ENDPOINT", "\"https://api.example/v1/\""},

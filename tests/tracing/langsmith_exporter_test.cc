@@ -487,10 +487,12 @@ TEST(LangSmithExporterOptionsTest, AreRefusedByName) {
   const auto refusal = [](LangSmithExporterOptions options) {
     return std::string(LangSmithExporter::Create(std::move(options)).status().message());
   };
-  for (const char* const bad : {"", "host", "ftp://host", "http:///x", "http://a b",
-                                "http://name:word@host", "http://host?x"}) {
+  for (const char* const bad :
+       {"", "host", "ftp://host", "http:///x", "http://a b", "http://host?x"}) {
     EXPECT_THAT(refusal({.endpoint = bad}), HasSubstr(std::string("endpoint: \"") + bad)) << bad;
   }
+  EXPECT_THAT(refusal({.endpoint = "http://name:word@host"}),
+              HasSubstr("endpoint: \"http://***@host\""));
   EXPECT_THAT(refusal({.api_key = "a\nb"}), HasSubstr("api_key"));
   EXPECT_THAT(refusal({.api_key = "a\nb"}), Not(HasSubstr("a\nb")));
   EXPECT_THAT(refusal({.workspace_id = "a\nb"}), HasSubstr("workspace_id"));

@@ -435,7 +435,8 @@ TEST(OtlpExporterTest, NamesTheOptionThatCannotBeUsed) {
   EXPECT_THAT(refusal({.protocol = kGrpc, .endpoint = "http://"}),
               HasSubstr("endpoint: \"http://"));
   EXPECT_THAT(refusal({.protocol = kGrpc, .endpoint = "https://me:secret@host"}),
-              HasSubstr("endpoint"));
+              HasSubstr("endpoint: \"https://***@host\""));
+  EXPECT_THAT(refusal({.endpoint = "me:secret@host"}), HasSubstr("endpoint: \"***@host\""));
   EXPECT_THAT(refusal({.endpoint = "http://x\n"}), HasSubstr("endpoint"));
   EXPECT_THAT(refusal({.headers = {{"a b", "v"}}}), HasSubstr("headers: \"a b\""));
   EXPECT_THAT(refusal({.headers = {{"key", "canary\n"}}}),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 namespace weft {
@@ -29,6 +30,15 @@ inline bool IsBaseUrl(std::string_view url) noexcept {
   const std::string_view rest = url.substr(scheme.size());
   return !rest.empty() && rest.front() != '/' && rest.front() != ':' && IsHeaderToken(rest) &&
          rest.find_first_of("@?#\"\\<>") == std::string_view::npos;
+}
+
+/// An address as messages may show it: without the name and password that somebody put into it.
+inline std::string ShownUrl(std::string_view url) {
+  const std::size_t at = url.rfind('@');
+  if (at == std::string_view::npos) return std::string(url);
+  const std::size_t scheme = url.substr(0, at).find("//");
+  const std::size_t begin = scheme == std::string_view::npos ? 0 : scheme + 2;
+  return std::string(url.substr(0, begin)) + "***" + std::string(url.substr(at));
 }
 
 }  // namespace internal

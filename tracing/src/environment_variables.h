@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 #include <absl/strings/str_cat.h>
 
+#include "base_url.h"
 #include "text.h"
 
 namespace weft {
@@ -28,7 +29,7 @@ struct Variable {
 
 inline absl::Status Unusable(const Variable& variable, const std::string& why) {
   return absl::InvalidArgumentError(
-      absl::StrCat(variable.name, ": \"", variable.value, "\" ", why));
+      absl::StrCat(variable.name, ": \"", ShownUrl(variable.value), "\" ", why));
 }
 
 class Environment {

@@ -43,8 +43,9 @@ FailedTraces::Target TargetOf(const LangSmithExporterOptions& options) {
 
 absl::Status Check(const LangSmithExporterOptions& options) {
   if (!internal::IsBaseUrl(options.endpoint)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("endpoint: \"", options.endpoint, "\" is not http(s)://HOST[:PORT][/PATH]"));
+    return absl::InvalidArgumentError(absl::StrCat("endpoint: \"",
+                                                   internal::ShownUrl(options.endpoint),
+                                                   "\" is not http(s)://HOST[:PORT][/PATH]"));
   }
   if (!internal::IsHeaderToken(options.api_key)) {
     return absl::InvalidArgumentError("api_key: holds a character that is not printable ASCII");

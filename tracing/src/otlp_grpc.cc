@@ -18,6 +18,7 @@
 
 #include <weft/tracing/internal/otlp_transport.h>
 
+#include "base_url.h"
 #include "otlp_answer.h"
 #include "text.h"
 
@@ -83,7 +84,7 @@ absl::StatusOr<Target> TargetOf(const OtlpExporterOptions& options) {
                                  [](char c) { return c > 0x20 && c < 0x7f && c != '@'; });
   if (rest.empty() || !plain) {
     return absl::InvalidArgumentError(
-        absl::StrCat("endpoint: \"", options.endpoint, "\" is no HOST:PORT"));
+        absl::StrCat("endpoint: \"", ShownUrl(options.endpoint), "\" is no HOST:PORT"));
   }
   target.address = rest;
   return target;

@@ -13,6 +13,7 @@
 #include <weft/tracing/internal/http_client.h>
 #include <weft/tracing/internal/otlp_transport.h>
 
+#include "base_url.h"
 #include "otlp_answer.h"
 #include "otlp_json.h"
 
@@ -108,7 +109,7 @@ absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeOtlpHttp(const OtlpExporterOp
   const std::string& url = options.endpoint;
   if (!url.empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
     return absl::InvalidArgumentError(
-        absl::StrCat("endpoint: \"", url, "\" is no http:// or https:// URL"));
+        absl::StrCat("endpoint: \"", ShownUrl(url), "\" is no http:// or https:// URL"));
   }
   const std::pair<const char*, const std::string*> files[] = {
       {"certificate", &options.certificate},
