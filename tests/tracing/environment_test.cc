@@ -38,6 +38,7 @@ TEST(EnvironmentTest, IsOffAndFineWhenNothingIsSet) {
   ASSERT_TRUE(settings.ok());
   EXPECT_FALSE(settings->tracer.enabled);
   EXPECT_EQ(settings->tracer.project, "default");
+  EXPECT_TRUE(settings->tracer.exclude_inputs_on_patch);
   EXPECT_EQ(settings->collector.target, "127.0.0.1:4317");
 }
 
@@ -52,6 +53,7 @@ TEST(EnvironmentTest, ReadsEveryVariable) {
                               {"LANGSMITH_HIDE_INPUTS", "true"},
                               {"LANGSMITH_HIDE_OUTPUTS", "true"},
                               {"LANGSMITH_HIDE_METADATA", "true"},
+                              {"LANGSMITH_EXCLUDE_INPUTS_ON_PATCH", "false"},
                               {"OTEL_SERVICE_NAME", "writer-service"}});
   ASSERT_TRUE(settings.ok()) << settings.status();
   EXPECT_TRUE(settings->tracer.enabled);
@@ -63,6 +65,7 @@ TEST(EnvironmentTest, ReadsEveryVariable) {
   EXPECT_TRUE(settings->tracer.hide_inputs);
   EXPECT_TRUE(settings->tracer.hide_outputs);
   EXPECT_TRUE(settings->tracer.hide_metadata);
+  EXPECT_FALSE(settings->tracer.exclude_inputs_on_patch);
   EXPECT_EQ(settings->tracer.service_name, "writer-service");
 }
 
@@ -75,6 +78,9 @@ TEST(EnvironmentTest, PutsTheNewerPrefixFirstAndTakesEmptyForUnset) {
   EXPECT_EQ(Read({{"LANGSMITH_PROJECT", " "}, {"LANGCHAIN_PROJECT", "old"}})->tracer.project,
             "old");
   EXPECT_EQ(Read({{"LANGCHAIN_SESSION", "oldest"}})->tracer.project, "oldest");
+  EXPECT_EQ(Read({{"LANGSMITH_PROJECT", "new"}, {"HOSTED_LANGSERVE_PROJECT_NAME", "host's"}})
+                ->tracer.project,
+            "host's");
 }
 
 TEST(EnvironmentTest, SwitchesTheSearchForLostParents) {
@@ -98,6 +104,7 @@ TEST(EnvironmentTest, NamesTheVariableThatCannotBeUsed) {
   } kBad[] = {{"LANGSMITH_TRACING", "yes"},
               {"LANGCHAIN_TRACING_V2", "1"},
               {"LANGSMITH_HIDE_INPUTS", "maybe"},
+              {"LANGSMITH_EXCLUDE_INPUTS_ON_PATCH", "no"},
               {"LANGSMITH_TRACING_SAMPLING_RATE", "1.5"},
               {"LANGSMITH_TRACING_SAMPLING_RATE", "nan"},
               {"LANGSMITH_TRACING_SAMPLING_RATE", "half"},
@@ -150,6 +157,7 @@ TEST(EnvironmentTest, SendsDirectlyWithoutACollector) {
                       {"LANGSMITH_WORKSPACE_ID", "w"},
                       {"LANGSMITH_FAILED_TRACES_DIR", "/var/tmp/failed"},
                       {"LANGSMITH_FAILED_TRACES_MAX_MB", "2.5"},
+                      {"LANGSMITH_BATCH_INGEST_SIZE_LIMIT", "50"},
                       {"LANGSMITH_DISABLE_RUN_COMPRESSION", "true"}};
   const auto settings = Read(direct);
   ASSERT_TRUE(settings.ok()) << settings.status();
@@ -160,6 +168,7 @@ TEST(EnvironmentTest, SendsDirectlyWithoutACollector) {
   EXPECT_EQ(options.workspace_id, "w");
   EXPECT_EQ(options.spill_dir, "/var/tmp/failed");
   EXPECT_EQ(options.spill_bytes, 2'621'440u);
+  EXPECT_EQ(options.batch_runs, 50u);
   EXPECT_FALSE(options.compress);
   direct["LANGSMITH_OTEL_ENABLED"] = "true";
   EXPECT_EQ(Read(direct)->otlp->exporter.spill_dir, "/var/tmp/failed");
@@ -211,6 +220,7 @@ TEST(EnvironmentTest, RefusesReplicasWithoutShowingTheirKeys) {
               AllOf(HasSubstr("LANGSMITH_ENDPOINT"), Not(HasSubstr("secret"))));
   for (const auto& [name, value] : Variables{{"LANGSMITH_ENDPOINT", "here"},
                                              {"LANGSMITH_FAILED_TRACES_MAX_MB", "-1"},
+                                             {"LANGSMITH_BATCH_INGEST_SIZE_LIMIT", "0"},
                                              {"LANGSMITH_DISABLE_RUN_COMPRESSION", "yes"}}) {
     EXPECT_THAT(Refusal({{"LANGSMITH_TRACING", "true"}, {name, value}}),
                 AllOf(HasSubstr(name), HasSubstr(value)));

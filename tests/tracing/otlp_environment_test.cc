@@ -131,6 +131,7 @@ TEST(OtlpEnvironmentTest, ReadsEveryVariable) {
                {"OTEL_EXPORTER_OTLP_INSECURE", "True"},
                {kHeaders, "api-key=k%20ey , other = v=w,"},
                {"OTEL_EXPORTER_OTLP_TIMEOUT", "2500"},
+               {"LANGSMITH_OTEL_SPAN_TTL_SECONDS", "90"},
                {"OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"},
                {"OTEL_EXPORTER_OTLP_CERTIFICATE", file},
                {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", file},
@@ -142,6 +143,7 @@ TEST(OtlpEnvironmentTest, ReadsEveryVariable) {
   EXPECT_TRUE(options.insecure);
   EXPECT_THAT(options.headers, ElementsAre(Pair("api-key", "k ey"), Pair("other", "v=w")));
   EXPECT_EQ(options.timeout, std::chrono::milliseconds(2500));
+  EXPECT_EQ(options.max_open, std::chrono::seconds(90));
   EXPECT_EQ(options.compression, OtlpCompression::kGzip);
   EXPECT_EQ(options.certificate, file);
   EXPECT_EQ(options.client_certificate, file);
@@ -174,6 +176,7 @@ TEST(OtlpEnvironmentTest, NamesTheVariableThatCannotBeUsed) {
       {"OTEL_EXPORTER_OTLP_INSECURE", "1"},
       {"OTEL_EXPORTER_OTLP_TIMEOUT", "10s"},
       {"OTEL_EXPORTER_OTLP_TIMEOUT", "-1"},
+      {"LANGSMITH_OTEL_SPAN_TTL_SECONDS", "1h"},
       {"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"},
       {"OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such.pem"},
       {"OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/no/such.key"},

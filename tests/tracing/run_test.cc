@@ -440,6 +440,27 @@ TEST_F(RunTest, IsSentWhileOpenAndAgainAtItsEnd) {
   EXPECT_EQ(Only().inputs, (JsonObject{{"q", 1}}));
 }
 
+TEST_F(RunTest, SaysItsInputsAgainAtTheEndWhereThatIsWanted) {
+  for (const bool excluded : {true, false}) {
+    const auto exporter = std::make_shared<testing::InMemoryExporter>();
+    const auto tracer = Tracer::Create({.open_run_delay = std::chrono::milliseconds(0),
+                                        .exclude_inputs_on_patch = excluded,
+                                        .exporters = {exporter}})
+                            .value();
+    {
+      Run run("long", {.inputs = {{"q", 1}}, .tracer = tracer});
+      run.SetInputs({{"q", 2}});
+    }
+    const Runs records = exporter->Records();
+    ASSERT_EQ(records.size(), 2u);
+    EXPECT_EQ(records[0].inputs, (JsonObject{{"q", 1}}));
+    // What is new is said in any case.
+    EXPECT_EQ(records[1].inputs, (JsonObject{{"q", 2}}));
+    { Run run("longer", {.inputs = {{"q", 1}}, .tracer = tracer}); }
+    EXPECT_EQ(exporter->Records()[3].inputs.empty(), excluded);
+  }
+}
+
 TEST_F(RunTest, IsSentAtOnceWithoutADelay) {
   const auto tracer = MakeTracer({.open_run_delay = std::chrono::milliseconds(0)});
   Run run("run", {.tracer = tracer});

@@ -59,7 +59,8 @@ absl::Status ReadDestination(const Environment& environment, EnvironmentSettings
 }
 
 absl::Status ReadProject(const Environment& environment, TracerOptions& options) {
-  auto project = environment.FindSdk("PROJECT");
+  auto project = environment.Find("HOSTED_LANGSERVE_PROJECT_NAME");
+  if (!project) project = environment.FindSdk("PROJECT");
   if (!project) project = environment.FindSdk("SESSION");
   if (project) options.project = project->value;
   const auto id = environment.FindSdk("AGENT_ID");
@@ -129,9 +130,11 @@ absl::Status ReadFlags(const Environment& environment, TracerOptions& options) {
   } flags[] = {{tracing, &options.enabled},
                {environment.FindSdk("HIDE_INPUTS"), &options.hide_inputs},
                {environment.FindSdk("HIDE_OUTPUTS"), &options.hide_outputs},
-               {environment.FindSdk("HIDE_METADATA"), &options.hide_metadata}};
+               {environment.FindSdk("HIDE_METADATA"), &options.hide_metadata},
+               {environment.FindSdk("EXCLUDE_INPUTS_ON_PATCH"), &options.exclude_inputs_on_patch}};
+  options.enabled = false;  // Unless it is said.
   for (const auto& [variable, target] : flags) {
-    const absl::StatusOr<bool> value = environment.Flag(variable);
+    const absl::StatusOr<bool> value = environment.Flag(variable, *target);
     if (!value.ok()) return value.status();
     *target = *value;
   }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <charconv>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <absl/status/status.h>
@@ -32,6 +35,15 @@ inline absl::Status Unusable(const Variable& variable, const std::string& why) {
       absl::StrCat(variable.name, ": \"", ShownUrl(variable.value), "\" ", why));
 }
 
+/// A whole number above 0, or nothing.
+inline std::optional<std::uint32_t> PositiveNumber(std::string_view text) noexcept {
+  std::uint32_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, number);
+  if (parsed.ec != std::errc() || parsed.ptr != end || number == 0) return std::nullopt;
+  return number;
+}
+
 class Environment {
  public:
   /// `get` must live as long.
@@ -52,8 +64,9 @@ class Environment {
     return found ? found : Find("LANGCHAIN_" + name);
   }
 
-  absl::StatusOr<bool> Flag(const std::optional<Variable>& variable) const {
-    if (!variable || variable->value == "false") return false;
+  absl::StatusOr<bool> Flag(const std::optional<Variable>& variable, bool otherwise = false) const {
+    if (!variable) return otherwise;
+    if (variable->value == "false") return false;
     if (variable->value == "true") return true;
     return Unusable(*variable, "is neither true nor false");
   }

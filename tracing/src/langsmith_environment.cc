@@ -26,6 +26,11 @@ absl::StatusOr<LangSmithExporterOptions> ReadCommon(const Environment& environme
       environment.Flag(environment.FindSdk("DISABLE_RUN_COMPRESSION"));
   if (!plain.ok()) return plain.status();
   common.compress = !*plain;
+  if (const auto most = environment.FindSdk("BATCH_INGEST_SIZE_LIMIT")) {
+    const std::optional<std::uint32_t> runs = PositiveNumber(most->value);
+    if (!runs) return Unusable(*most, "is no number of runs above 0");
+    common.batch_runs = *runs;
+  }
   const absl::StatusOr<SpillSettings> spill = ReadSpill(environment);
   if (!spill.ok()) return spill.status();
   common.spill_dir = spill->folder;

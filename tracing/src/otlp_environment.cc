@@ -159,6 +159,16 @@ absl::Status ReadTimeout(const Environment& environment, OtlpExporterOptions& op
   return absl::OkStatus();
 }
 
+/// How long a run may stay open before its span goes out as it is.
+absl::Status ReadMaxOpen(const Environment& environment, OtlpExporterOptions& options) {
+  const auto longest = environment.FindSdk("OTEL_SPAN_TTL_SECONDS");
+  if (!longest) return absl::OkStatus();
+  const std::optional<std::uint32_t> seconds = PositiveNumber(longest->value);
+  if (!seconds) return Unusable(*longest, "is no number of seconds above 0");
+  options.max_open = std::chrono::seconds(*seconds);
+  return absl::OkStatus();
+}
+
 absl::Status ReadCompression(const Environment& environment, OtlpExporterOptions& options) {
   const auto compression = FindOtlp(environment, "COMPRESSION");
   if (!compression || AsciiLower(compression->value) == "none") return absl::OkStatus();
@@ -213,7 +223,7 @@ absl::StatusOr<std::optional<OtlpSettings>> ReadOtlpEnvironment(const Environmen
   options.resource = std::move(resource);
   // In this order: the protocol decides what an endpoint is, and the headers replace others.
   for (const auto read : {ReadProtocol, ReadEndpoint, ReadInsecure, ReadHeaders, ReadTimeout,
-                          ReadCompression, ReadFiles}) {
+                          ReadMaxOpen, ReadCompression, ReadFiles}) {
     if (const absl::Status status = read(environment, options); !status.ok()) return status;
   }
   return std::optional<OtlpSettings>(std::move(settings));

@@ -93,7 +93,7 @@ void RunState::SendOpen() noexcept {
   if (record_.payload) record_.payload->SendsOpen();
   RunRecord open = record_;
   record_.operation = RunRecord::Operation::kPatch;
-  record_.inputs.clear();
+  if (tracer.options.exclude_inputs_on_patch) record_.inputs.clear();
   record_.attachments.clear();
   if (!context().sampled()) return tracer.SendPromoted(std::move(open));
   tracer.Send(std::move(open));

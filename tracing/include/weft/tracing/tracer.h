@@ -70,6 +70,8 @@ struct TracerOptions {
   RedactionOptions redaction{};
   /// A run still open after this is sent as it is, so that viewers see it; zero = at once.
   std::chrono::milliseconds open_run_delay{2000};
+  /// What is sent at the end of such a run leaves the inputs out that were sent before.
+  bool exclude_inputs_on_patch = true;
   std::vector<std::shared_ptr<Exporter>> exporters{};
   std::shared_ptr<const Clock> clock{};  ///< Null: the system's.
   std::shared_ptr<IdGenerator> ids{};    ///< Null: UUIDv7.
