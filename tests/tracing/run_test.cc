@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include <weft/context/context_scope.h>
+#include <weft/tracing/tracing_context.h>
 
 #include "tracing_fixture.h"
 
@@ -128,6 +129,22 @@ TEST_F(RunTest, KeepsItsTagsToItselfButForHeaders) {
   EXPECT_THAT(Tree().FindRun("inner"), Not(HasTag("own")));
   EXPECT_THAT(Tree().FindRun("told"), Not(HasTag("own")));
   EXPECT_EQ(headers.Parse().baggage->tags, std::vector<std::string>{"own"});
+}
+
+TEST_F(RunTest, SaysEachOfManyTagsOnceInTheirOrder) {
+  std::vector<std::string> tags;
+  for (int i = 0; i < 1000; ++i) tags.push_back(std::to_string(i));
+  std::vector<std::string> twice = tags;
+  twice.insert(twice.end(), tags.rbegin(), tags.rend());
+  twice.push_back("last");
+  {
+    const TracingContext in({.tags = twice, .tracer = tracer_});
+    Run run("run", {.tags = twice});
+    run.AddTags(twice);
+  }
+  tags.push_back("last");
+  EXPECT_EQ(Only().AllTags(), tags);
+  EXPECT_EQ(Only().context.baggage().tags, tags);
 }
 
 TEST_F(RunTest, PutsNothingOfTheProcessIntoHeaders) {

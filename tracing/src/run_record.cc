@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/run_record.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "json_writer.h"
+#include "tags.h"
 
 namespace weft {
 inline namespace v0 {
@@ -12,12 +12,6 @@ namespace {
 
 void Merge(JsonObject& into, const JsonObject& from) {
   for (const auto& [key, value] : from) into.insert_or_assign(key, value);
-}
-
-void Merge(std::vector<std::string>& into, const std::vector<std::string>& from) {
-  for (const std::string& tag : from) {
-    if (std::find(into.begin(), into.end(), tag) == into.end()) into.push_back(tag);
-  }
 }
 
 }  // namespace
@@ -72,8 +66,8 @@ JsonObject RunRecord::AllMetadata() const {
 
 std::vector<std::string> RunRecord::AllTags() const {
   std::vector<std::string> all;
-  Merge(all, context.baggage().tags);
-  Merge(all, tags);
+  internal::MergeTags(all, context.baggage().tags);
+  internal::MergeTags(all, tags);
   return all;
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "redactor.h"
+#include "tags.h"
 #include "tracer_impl.h"
 
 namespace weft {
@@ -19,12 +20,6 @@ bool NamesDestination(const TraceBaggage& baggage) noexcept {
 
 void MergeMetadata(JsonObject& into, const JsonObject& from) {
   for (const auto& [key, value] : from) into.insert_or_assign(key, value);
-}
-
-void MergeTags(std::vector<std::string>& into, const std::vector<std::string>& from) {
-  for (const std::string& tag : from) {
-    if (std::find(into.begin(), into.end(), tag) == into.end()) into.push_back(tag);
-  }
 }
 
 using Member = BaggageMembers::value_type;

@@ -7,6 +7,7 @@
 
 #include "run_state.h"
 #include "start_run.h"
+#include "tags.h"
 #include "text.h"
 
 namespace weft {
@@ -24,11 +25,7 @@ internal::AmbientPtr Extend(const internal::AmbientPtr* outer, TracingContextOpt
   if (options.tracer) ambient->tracer = std::move(options.tracer);
   if (options.enabled) ambient->enabled = options.enabled;
   if (options.project) ambient->project = std::move(options.project);
-  for (std::string& tag : options.tags) {
-    if (std::find(ambient->tags.begin(), ambient->tags.end(), tag) == ambient->tags.end()) {
-      ambient->tags.push_back(std::move(tag));
-    }
-  }
+  internal::MergeTags(ambient->tags, options.tags);
   for (auto& [key, value] : options.metadata) {
     ambient->metadata.insert_or_assign(key, std::move(value));
   }
