@@ -147,6 +147,24 @@ TEST(RunDecoderTest, RefusesBatchesThatAreNone) {
   EXPECT_TRUE(DecodeRunBatch({.text = R"({"post":null,"patch":[]})"}).ok());
 }
 
+// Some hundred kilobytes, and next to none when packed, would take gigabytes.
+TEST(RunDecoderTest, ABatchHasAtMostAHundredThousandRuns) {
+  const auto runs = [](std::size_t count) {
+    std::string list;
+    for (std::size_t i = 0; i < count; ++i) list += i > 0 ? ",{}" : "{}";
+    return "[" + list + "]";
+  };
+  const auto decode = [](const std::string& body) { return DecodeRunBatch({.text = body}); };
+  const auto most = decode(R"({"post":)" + runs(50'000) + R"(,"patch":)" + runs(50'000) + "}");
+  ASSERT_TRUE(most.ok()) << most.status();
+  EXPECT_THAT(most->rejected, SizeIs(100'000));
+  for (const std::string& more :
+       {R"({"post":)" + runs(100'001) + "}",
+        R"({"post":)" + runs(50'000) + R"(,"patch":)" + runs(50'001) + "}"}) {
+    EXPECT_TRUE(absl::IsResourceExhausted(decode(more).status())) << decode(more).status();
+  }
+}
+
 TEST(RunDecoderTest, TakesTheIdOfAPatchFromThePath) {
   const auto decoded =
       Single(R"({"end_time":1,"parent_run_id":null})", OpKind::kPatch, *RunId::Parse(kRootId));

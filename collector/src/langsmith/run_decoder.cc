@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::size_t kMaxRejectedBytes = 1u << 20;
 
+/// A few bytes each in a body that is packed well, they take hundreds here.
+constexpr std::size_t kMaxBatchRuns = 100'000;
+
 /// Fields with names of their own that a run may have split out.
 constexpr std::size_t kMaxOtherFields = 64;
 
@@ -84,7 +87,7 @@ class Decoder {
   void AddField(OpKind kind, RunId id, const PartName& name, const FormPart& part);
   void AddAttachment(RunId id, const PartName& name, const FormPart& part);
   void AddFeedback(const FormPart& part);
-  void AddElements(OpKind kind, std::string_view label, std::string_view array);
+  absl::Status AddElements(OpKind kind, std::string_view label, std::string_view array);
   void RejectPart(const FormPart& part, std::string reason);
 
   Draft* Find(OpKind kind, RunId id);
@@ -297,19 +300,24 @@ absl::Status Decoder::ReadBatch() {
     if (member->value.front() != '[') {
       return absl::InvalidArgumentError(std::string(member->key) + ": expected an array of runs");
     }
-    AddElements(member->key == "post" ? OpKind::kPost : OpKind::kPatch, member->key, member->value);
+    const OpKind kind = member->key == "post" ? OpKind::kPost : OpKind::kPatch;
+    if (auto status = AddElements(kind, member->key, member->value); !status.ok()) return status;
   }
   if (!known) return absl::InvalidArgumentError("body: has neither post nor patch");
   return absl::OkStatus();
 }
 
-void Decoder::AddElements(OpKind kind, std::string_view label, std::string_view array) {
+absl::Status Decoder::AddElements(OpKind kind, std::string_view label, std::string_view array) {
   JsonScanner scanner(array);
   scanner.AllowAnyDepth();
   scanner.EnterArray();
   for (std::size_t i = 0; const auto element = scanner.NextElement(); ++i) {
+    if (drafts_.size() == kMaxBatchRuns) {
+      return absl::ResourceExhaustedError("body: more than 100000 runs");
+    }
     AddRun(kind, RunId{}, label, i, *element);
   }
+  return absl::OkStatus();
 }
 
 absl::Status Decoder::ReadRun(OpKind kind, RunId id) {
