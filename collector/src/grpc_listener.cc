@@ -70,7 +70,8 @@ class GrpcListener::Server {
 GrpcListener::GrpcListener(WeftReceiverOptions receiver)
     : otlp_({.ingest = receiver.ingest,
              .accepts_key = receiver.accepts_key,
-             .max_inflight_bytes = receiver.max_inflight_bytes}),
+             .max_inflight_bytes = receiver.max_inflight_bytes,
+             .max_message_bytes = receiver.max_message_bytes}),
       receiver_(std::move(receiver)),
       server_(std::make_unique<Server>()) {}
 
@@ -81,6 +82,7 @@ GrpcListener::~GrpcListener() {
 
 absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::Start(GrpcListenerOptions options,
                                                                   WeftReceiverOptions receiver) {
+  receiver.max_message_bytes = options.max_message_bytes;
   std::unique_ptr<GrpcListener> listener(new GrpcListener(std::move(receiver)));
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -97,6 +99,8 @@ absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::Start(GrpcListenerOp
   // Batches are large: in few frames, and without waiting for leave to send the next ones.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kFrameBytes);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kFrameBytes);
+  // It would unpack without a limit: see PlainMessage.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.RegisterService(listener->receiver_.service());
   builder.RegisterService(listener->otlp_.service());

@@ -45,7 +45,7 @@ class GrpcListener {
 
  private:
   class Server;
-  GrpcListener(WeftReceiverOptions receiver);
+  explicit GrpcListener(WeftReceiverOptions receiver);
 
   std::string address_;
   OtlpReceiver otlp_;

@@ -11,6 +11,7 @@
 #include <grpcpp/grpcpp.h>
 #include <weft/collector/v1/collector.grpc.pb.h>
 
+#include "grpc_message.h"
 #include "otlp/proto_reader.h"
 #include "weft_batch.h"
 
@@ -57,37 +58,55 @@ void FillResult(const absl::Status& status, const std::vector<RejectedOp>& rejec
   }
 }
 
-// An ExportStreamRequest. Its batch is not made into messages, for it goes to the log as it came.
+// An ExportRequest or ExportStreamRequest. Its batch is not made into messages, for it goes to the
+// log as it came.
 struct StreamRequest {
   std::uint64_t batch_id = 0;
+  std::uint64_t bytes = 0;  ///< Of the whole message.
   std::string batch;
   PayloadCoding coding = PayloadCoding::kIdentity;
 };
 
-bool Read(const grpc::ByteBuffer& buffer, StreamRequest* request) {
-  using Proto = v1::ExportStreamRequest;
-  std::vector<grpc::Slice> slices;
-  if (!buffer.Dump(&slices).ok()) return false;
+// Where they are in a message; 0 = in none of its fields.
+struct FieldNumbers {
+  std::uint32_t batch_id;
+  std::uint32_t batch;
+  std::uint32_t zstd_batch;
+};
+constexpr FieldNumbers kUnary = {0, v1::ExportRequest::kBatchFieldNumber, 0};
+constexpr FieldNumbers kStream = {v1::ExportStreamRequest::kBatchIdFieldNumber,
+                                  v1::ExportStreamRequest::kBatchFieldNumber,
+                                  v1::ExportStreamRequest::kZstdBatchFieldNumber};
+
+absl::Status Read(const grpc::ByteBuffer& buffer, const FieldNumbers& fields, std::size_t limit,
+                  StreamRequest* request) {
+  absl::StatusOr<std::string> message = PlainMessage(buffer, limit, kWeftBatchPadding);
+  if (!message.ok()) return message.status();
   std::string& bytes = request->batch;
-  bytes.reserve(buffer.Length() + kWeftBatchPadding);
-  for (const grpc::Slice& slice : slices) {
-    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
+  bytes = *std::move(message);
+  request->bytes = bytes.size();
   std::string_view batch;
   ProtoReader in(bytes);
   while (in.Next()) {
-    if (in.Is(Proto::kBatchIdFieldNumber, ProtoReader::kVarint)) request->batch_id = in.number();
-    const bool is_zstd = in.Is(Proto::kZstdBatchFieldNumber, ProtoReader::kDelimited);
-    if (!is_zstd && !in.Is(Proto::kBatchFieldNumber, ProtoReader::kDelimited)) continue;
+    if (in.Is(fields.batch_id, ProtoReader::kVarint)) request->batch_id = in.number();
+    const bool is_zstd = in.Is(fields.zstd_batch, ProtoReader::kDelimited);
+    if (!is_zstd && !in.Is(fields.batch, ProtoReader::kDelimited)) continue;
     batch = in.bytes();
     request->coding = is_zstd ? PayloadCoding::kZstd : PayloadCoding::kIdentity;
   }
-  if (!in.ok()) return false;
+  if (!in.ok()) return absl::InvalidArgumentError("request: cut off or damaged");
   const std::size_t begin =
       batch.empty() ? 0 : static_cast<std::size_t>(batch.data() - bytes.data());
   bytes.resize(begin + batch.size());
   bytes.erase(0, begin);
-  return true;
+  return absl::OkStatus();
+}
+
+// Of what could not be read.
+grpc::Status Unreadable(const absl::Status& why) {
+  return {absl::IsResourceExhausted(why) ? grpc::StatusCode::RESOURCE_EXHAUSTED
+                                         : grpc::StatusCode::INVALID_ARGUMENT,
+          std::string(why.message())};
 }
 
 std::uint64_t OperationsIn(const StreamRequest& request) {
@@ -97,10 +116,11 @@ std::uint64_t OperationsIn(const StreamRequest& request) {
   return operations;
 }
 
-grpc::ByteBuffer BufferOf(const v1::ExportStreamResponse& response) {
+template <typename Response>
+grpc::ByteBuffer BufferOf(const Response& response) {
   grpc::ByteBuffer buffer;
   bool owned = false;
-  grpc::SerializationTraits<v1::ExportStreamResponse>::Serialize(response, &buffer, &owned);
+  grpc::SerializationTraits<Response>::Serialize(response, &buffer, &owned);
   return buffer;
 }
 
@@ -124,8 +144,9 @@ struct ReceiverState {
   }
 
   // Decodes and hands on; `done` gets what became of the batch, sooner or later, exactly once.
-  void Accept(StreamRequest request, std::string key, std::uint64_t bytes,
+  void Accept(StreamRequest request, std::string key,
               std::function<void(const absl::Status&, const std::vector<RejectedOp>&)> done) {
+    const std::uint64_t bytes = request.bytes;
     const std::uint64_t before = inflight_bytes.fetch_add(bytes);
     if (draining || before + bytes > options.max_inflight_bytes) {
       inflight_bytes -= bytes;
@@ -208,23 +229,24 @@ class ExportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       reads_over_ = true;
       return Advance();
     }
-    const std::uint64_t bytes = request_.Length();
     StreamRequest request;
-    if (!Read(request_, &request)) {
+    const absl::Status read = Read(request_, kStream, state_->options.max_message_bytes, &request);
+    if (!read.ok()) {
       std::lock_guard lock(mutex_);
       reading_ = false;
-      unreadable_ = true;
+      unreadable_ = read;
       return Advance();
     }
     request_.Clear();
     const std::uint64_t id = request.batch_id;
+    const std::uint64_t bytes = request.bytes;
     {
       std::lock_guard lock(mutex_);
       ++unanswered_;
       unanswered_bytes_ += bytes;
       average_bytes_ += (static_cast<double>(bytes) - average_bytes_) / 8;
     }
-    state_->Accept(std::move(request), key_, bytes,
+    state_->Accept(std::move(request), key_,
                    [self = shared_from_this(), id, bytes](const absl::Status& status,
                                                           const std::vector<RejectedOp>& rejected) {
                      self->Answer(id, bytes, status, rejected);
@@ -287,18 +309,18 @@ class ExportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
     }
     const bool room = unanswered_bytes_ < state_->options.max_stream_bytes &&
                       unanswered_ < 2 * kMaxWindow && responses_.size() < 2 * kMaxWindow;
-    if (!reading_ && !reads_over_ && !unreadable_ && !draining_ && !cancelled_ && room) {
+    if (!reading_ && !reads_over_ && unreadable_.ok() && !draining_ && !cancelled_ && room) {
       reading_ = true;
       StartRead(&request_);
     }
     const bool answered = unanswered_ == 0 && responses_.empty();
-    const bool over = reads_over_ || unreadable_ || draining_;
+    const bool over = reads_over_ || !unreadable_.ok() || draining_;
     if (writing_ || !(cancelled_ || (over && answered))) return;
     finished_ = true;
     if (cancelled_) {
       Finish(grpc::Status::CANCELLED);
-    } else if (unreadable_) {
-      Finish({grpc::StatusCode::INVALID_ARGUMENT, "request: cut off or damaged"});
+    } else if (!unreadable_.ok()) {
+      Finish(Unreadable(unreadable_));
     } else if (reads_over_) {
       Finish(grpc::Status::OK);
     } else {
@@ -321,37 +343,43 @@ class ExportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
   bool reading_ = false;
   bool writing_ = false;
   bool reads_over_ = false;
-  bool unreadable_ = false;  // What came last: nothing behind it can be told.
+  absl::Status unreadable_;  // What came last: nothing behind it can be told.
   bool draining_ = false;
   bool cancelled_ = false;
   bool finished_ = false;
 };
 
 class WeftReceiver::Service final
-    : public v1::CollectorService::WithCallbackMethod_Export<
+    : public v1::CollectorService::WithRawCallbackMethod_Export<
           v1::CollectorService::WithRawCallbackMethod_ExportStream<v1::CollectorService::Service>> {
  public:
   explicit Service(WeftReceiverOptions options)
       : state_(std::make_shared<ReceiverState>(std::move(options))) {}
 
   grpc::ServerUnaryReactor* Export(grpc::CallbackServerContext* context,
-                                   const v1::ExportRequest* request,
-                                   v1::ExportResponse* response) override {
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    *response = BufferOf(v1::ExportResponse());
     std::string key = KeyOf(*context);
     if (!state_->Accepts(key)) {
-      CountUnauthenticated(static_cast<std::uint64_t>(request->batch().operations_size()));
+      CountUnauthenticated(1);
       reactor->Finish(Unauthenticated());
       return reactor;
     }
-    const std::uint64_t bytes = request->ByteSizeLong();
     StreamRequest batch;
-    batch.batch.reserve(bytes + kWeftBatchPadding);
-    request->batch().SerializeToString(&batch.batch);
-    state_->Accept(std::move(batch), std::move(key), bytes,
+    const absl::Status read = Read(*request, kUnary, state_->options.max_message_bytes, &batch);
+    if (!read.ok()) {
+      state_->options.ingest->CountRefused(Receiver::kWeft, "unreadable", 1);
+      reactor->Finish(Unreadable(read));
+      return reactor;
+    }
+    state_->Accept(std::move(batch), std::move(key),
                    [state = state_, reactor, response](const absl::Status& status,
                                                        const std::vector<RejectedOp>& rejected) {
-                     FillResult(status, rejected, response->mutable_result());
+                     v1::ExportResponse answer;
+                     FillResult(status, rejected, answer.mutable_result());
+                     *response = BufferOf(answer);
                      reactor->Finish({CodeOf(status), std::string(status.message())});
                    });
     return reactor;

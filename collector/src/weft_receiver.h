@@ -23,6 +23,7 @@ struct WeftReceiverOptions {
   /// Of batches that are not answered yet: of all streams and calls, and of one stream.
   std::uint64_t max_inflight_bytes = 512ull << 20;
   std::uint64_t max_stream_bytes = 32ull << 20;
+  std::uint64_t max_message_bytes = 64ull << 20;         ///< Without the call's compression.
   std::size_t max_batch_bytes = std::size_t{256} << 20;  ///< Of one batch that came compressed.
 };
 

@@ -27,6 +27,7 @@
 
 #include "http_server_fixture.h"
 #include "langsmith/run_query.h"
+#include "memory_support.h"
 #include "storage_support.h"
 
 namespace weft::collector {
@@ -37,15 +38,6 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 constexpr std::size_t kMiB = 1 << 20;
-
-// With AddressSanitizer what is freed stays for a while, so that there is nothing to measure.
-std::size_t Bound([[maybe_unused]] std::size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
-  return ~std::size_t{0};
-#else
-  return bytes;
-#endif
-}
 
 std::string Deflated(std::string_view text, int window_bits) {
   z_stream stream{};
@@ -60,17 +52,6 @@ std::string Deflated(std::string_view text, int window_bits) {
   deflateEnd(&stream);
   return out;
 }
-
-std::size_t StatusBytes(const std::string& name) {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name + ":")) return std::stoul(line.substr(name.size() + 1)) * 1024;
-  }
-  return 0;
-}
-
-// From here on VmHWM is the peak since.
-void ForgetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 std::string WithValidRun(const std::string& hostile) {
   return R"({"post":[)" + std::string(kRun) + "," + hostile + "]}";
@@ -112,7 +93,8 @@ TEST_F(CollectorClientTest, BombsOfEveryCodingStayWithinTheLimitOfMemory) {
       clients.back()->Send(RequestText("POST", "/runs/multipart", FormHeaders(coding), bomb));
     }
     for (auto& client : clients) EXPECT_EQ(client->Read().status, 413) << coding;
-    EXPECT_LT(StatusBytes("VmHWM"), Bound(before + kClients * (2 * kLimit + 2 * kMiB))) << coding;
+    EXPECT_LT(StatusBytes("VmHWM"), MemoryBound(before + kClients * (2 * kLimit + 2 * kMiB)))
+        << coding;
   }
   ExpectStillServes();
 }
@@ -234,7 +216,7 @@ TEST_F(CollectorClientTest, AClientThatNeverReadsItsAnswersIsNotReadEither) {
     }
   }
   EXPECT_LT(sent, 512 * kMiB);
-  EXPECT_LT(StatusBytes("VmHWM"), Bound(before + 16 * kMiB));
+  EXPECT_LT(StatusBytes("VmHWM"), MemoryBound(before + 16 * kMiB));
 }
 
 TEST_F(CollectorClientTest, WithoutDescriptorsOthersAreServedAgainOnceSomeAreFree) {
@@ -297,7 +279,7 @@ TEST_F(CollectorClientTest, TenThousandIdleConnectionsCostLittle) {
   ExpectStillServes();
   const std::size_t each = (StatusBytes("VmRSS") - before) / wanted;
   RecordProperty("bytes_a_connection", static_cast<int>(each));
-  EXPECT_LT(each, Bound(12'000));
+  EXPECT_LT(each, MemoryBound(12'000));
   ::close(done[1]);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
@@ -482,7 +464,7 @@ TEST_F(CollectorRunsTest, RequestsLeaveNoDescriptorsAndNoMemoryBehind) {
   send(1500);
   // The last connection may be closed a moment later.
   EXPECT_LE(descriptors(), open + 3);
-  EXPECT_LT(StatusBytes("VmRSS"), Bound(before + 6 * kMiB));
+  EXPECT_LT(StatusBytes("VmRSS"), MemoryBound(before + 6 * kMiB));
 }
 
 TEST_F(CollectorRunsTest, ReadsATraceOfAThousandGenerations) {

@@ -22,6 +22,7 @@
 #include <weft/collector/collector.h>
 
 #include "http_test_util.h"
+#include "memory_support.h"
 #include "otlp_support.h"
 #include "storage_support.h"
 
@@ -218,6 +219,34 @@ TEST_F(OtlpReceiveTest, AnswersGrpcAsClientsExpect) {
   stub.UnaryCall(&context, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", {},
                  &garbage, &answer, [&](grpc::Status status) { done.set_value(status); });
   EXPECT_EQ(done.get_future().get().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(OtlpReceiveTest, ABombOverGrpcStaysWithinTheLimitOfAMessage) {
+  constexpr std::size_t kMiB = 1 << 20;
+  config_.max_grpc_message_bytes = kMiB;
+  Start();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxSendMessageSize(-1);
+  grpc::GenericStub stub(grpc::CreateCustomChannel(collector_->addresses().grpc,
+                                                   grpc::InsecureChannelCredentials(), arguments));
+  // All slices are the same bytes, so that what is sent takes no memory to speak of.
+  const std::string zeros(kMiB, '\0');
+  const std::vector<grpc::Slice> slices(256, grpc::Slice(zeros));
+  const grpc::ByteBuffer bomb(slices.data(), slices.size());
+  ForgetPeak();
+  const std::size_t before = StatusBytes("VmRSS");
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    grpc::ByteBuffer answer;
+    std::promise<grpc::Status> done;
+    stub.UnaryCall(&context, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", {},
+                   &bomb, &answer, [&](grpc::Status status) { done.set_value(status); });
+    const grpc::Status status = done.get_future().get();
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << status.error_message();
+    EXPECT_EQ(status.error_details(), "");
+  }
+  EXPECT_LT(StatusBytes("VmHWM"), MemoryBound(before + 64 * kMiB));
 }
 
 // CANCELLED would tell clients that somebody gave the request up.

@@ -527,6 +527,43 @@ TEST_F(WeftReceiverTest, AMessageOverTheLimitIsResourceExhausted) {
   EXPECT_EQ(ingest_.batches(), 0u);
 }
 
+// gRPC's own compression, of a call and of a stream.
+TEST_F(WeftReceiverTest, TakesCompressedMessagesUpToTheLimit) {
+  listener_ =
+      *GrpcListener::Start({.address = "127.0.0.1:0", .max_message_bytes = 1 << 20}, ToIngest());
+  stub_ = v1::CollectorService::NewStub(
+      grpc::CreateChannel(listener_->address(), grpc::InsecureChannelCredentials()));
+  ingest_.AnswerAllWith(absl::OkStatus());
+  for (const auto algorithm : {GRPC_COMPRESS_GZIP, GRPC_COMPRESS_DEFLATE}) {
+    for (const bool fits : {true, false}) {
+      const std::string inputs = "\"" + std::string(fits ? 100'000 : 2 << 20, 'x') + "\"";
+      const auto code = fits ? grpc::StatusCode::OK : grpc::StatusCode::RESOURCE_EXHAUSTED;
+      v1::ExportRequest call;
+      *call.mutable_batch()->add_operations() = Post(NewId(), inputs);
+      const auto context = Context();
+      context->set_compression_algorithm(algorithm);
+      v1::ExportResponse answer;
+      EXPECT_EQ(stub_->Export(context.get(), call, &answer).error_code(), code);
+
+      v1::ExportStreamRequest request;
+      request.set_batch_id(1);
+      *request.mutable_batch()->add_operations() = Post(NewId(), inputs);
+      const auto streaming = Context();
+      streaming->set_compression_algorithm(algorithm);
+      const auto stream = stub_->ExportStream(streaming.get());
+      ASSERT_TRUE(stream->Write(request));
+      stream->WritesDone();
+      bool accepted = false;
+      for (v1::ExportStreamResponse response; stream->Read(&response);) {
+        accepted |= response.batch_id() == 1 && response.result().code() == grpc::StatusCode::OK;
+      }
+      EXPECT_EQ(accepted, fits);
+      EXPECT_EQ(stream->Finish().error_code(), code);
+    }
+  }
+  EXPECT_EQ(ingest_.batches(), 4u);
+}
+
 TEST_F(WeftReceiverTest, APortInUseIsNamed) {
   Start();
   const auto second = GrpcListener::Start({.address = listener_->address()}, ToIngest());

@@ -6,7 +6,6 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
@@ -14,6 +13,7 @@
 
 #include <weft/tracing/internal/proto_writer.h>
 
+#include "grpc_message.h"
 #include "otlp/trace_request.h"
 #include "otlp/trace_response.h"
 
@@ -39,17 +39,6 @@ std::string KeyOf(const grpc::CallbackServerContext& context) {
   if (!key.empty()) return key;
   key = MetadataOf(context, "authorization");
   return key.starts_with(kBearer) ? key.substr(kBearer.size()) : "";
-}
-
-std::string Joined(const grpc::ByteBuffer& buffer) {
-  std::string bytes;
-  std::vector<grpc::Slice> slices;
-  if (!buffer.Dump(&slices).ok()) return bytes;
-  bytes.reserve(buffer.Length());
-  for (const grpc::Slice& slice : slices) {
-    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  return bytes;
 }
 
 grpc::ByteBuffer BufferOf(const std::string& bytes) {
@@ -102,6 +91,13 @@ struct OtlpReceiverState {
 
   void Refuse(std::string_view reason) { options.ingest->CountRefused(Receiver::kOtlp, reason, 1); }
 
+  grpc::Status Unreadable(const absl::Status& why) {
+    const bool too_large = absl::IsResourceExhausted(why);
+    Refuse(too_large ? "too_large" : "unreadable");
+    return {too_large ? grpc::StatusCode::RESOURCE_EXHAUSTED : grpc::StatusCode::INVALID_ARGUMENT,
+            std::string(why.message())};
+  }
+
   const OtlpReceiverOptions options;
   std::atomic<std::uint64_t> inflight_bytes{0};
   std::atomic<bool> draining{false};
@@ -144,7 +140,9 @@ class OtlpReceiver::Service final : public grpc::Service {
       state_->Refuse("unauthenticated");
       return {grpc::StatusCode::UNAUTHENTICATED, "no or an unknown key in the metadata x-api-key"};
     }
-    const std::uint64_t bytes = request.Length();
+    auto message = PlainMessage(request, options.max_message_bytes);
+    if (!message.ok()) return state_->Unreadable(message.status());
+    const std::uint64_t bytes = message->size();
     const std::uint64_t before = state_->inflight_bytes.fetch_add(bytes);
     if (state_->draining || before + bytes > options.max_inflight_bytes) {
       state_->inflight_bytes -= bytes;
@@ -153,14 +151,11 @@ class OtlpReceiver::Service final : public grpc::Service {
               state_->draining ? "the collector is stopping" : "too many bytes in flight"};
     }
     IngestBatch batch;
-    batch.payload = Joined(request);
+    batch.payload = *std::move(message);
     auto decoded = DecodeTraceRequest(MetadataOf(context, "langsmith-project"), &batch.payload);
     if (!decoded.ok()) {
       state_->inflight_bytes -= bytes;
-      const bool too_large = absl::IsResourceExhausted(decoded.status());
-      state_->Refuse(too_large ? "too_large" : "unreadable");
-      return {too_large ? grpc::StatusCode::RESOURCE_EXHAUSTED : grpc::StatusCode::INVALID_ARGUMENT,
-              std::string(decoded.status().message())};
+      return state_->Unreadable(decoded.status());
     }
     if (!decoded->rejected.empty()) *response = BufferOf(TraceResponse(decoded->rejected, false));
     batch.header.receiver = Receiver::kOtlp;

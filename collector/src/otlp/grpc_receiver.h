@@ -18,6 +18,7 @@ struct OtlpReceiverOptions {
   Ingest* ingest = nullptr;                               ///< Must outlive the receiver.
   std::function<bool(std::string_view key)> accepts_key;  ///< Of `x-api-key`, or a bearer token.
   std::uint64_t max_inflight_bytes = 512ull << 20;        ///< Of calls that are not answered yet.
+  std::uint64_t max_message_bytes = 64ull << 20;          ///< Without the call's compression.
 };
 
 /// Receives spans by OpenTelemetry's TraceService (OTLP over gRPC).
