@@ -35,8 +35,10 @@ void BatchSender::Loop() {
   bool wake_seen = false;
   while (true) {
     const bool may_sleep = quiet_ && backlog_.empty();
-    ExportQueue::Orders orders =
-        queue_.Take(std::move(spare_), {.wake_seen = wake_seen, .may_sleep = may_sleep});
+    ExportQueue::Orders orders = queue_.Take(std::move(spare_), {.wake_seen = wake_seen,
+                                                                 .may_sleep = may_sleep,
+                                                                 .runs = backlog_runs_,
+                                                                 .bytes = backlog_bytes_});
     auto now = Clock::now();
     asleep_ = may_sleep && orders.runs.empty();
     AddToBacklog(std::move(orders.runs), now);

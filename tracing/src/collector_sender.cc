@@ -90,8 +90,10 @@ void CollectorSender::Loop() {
   bool wake_seen = false;
   while (true) {
     const bool may_sleep = quiet_ && backlog_.empty() && batches_.empty() && !may_be_kept_;
-    ExportQueue::Orders orders =
-        queue_.Take(std::move(spare_), {.wake_seen = wake_seen, .may_sleep = may_sleep});
+    ExportQueue::Orders orders = queue_.Take(std::move(spare_), {.wake_seen = wake_seen,
+                                                                 .may_sleep = may_sleep,
+                                                                 .runs = backlog_runs_,
+                                                                 .bytes = backlog_bytes_});
     const auto now = Clock::now();
     asleep_ = may_sleep && orders.runs.empty();
     AddToBacklog(std::move(orders.runs), now);

@@ -55,7 +55,10 @@ std::size_t EstimateSize(const RunRecord& record) noexcept {
 }
 
 ExportQueue::ExportQueue(Limits limits, std::function<void()> wake)
-    : limits_(limits), wake_(std::move(wake)) {
+    : limits_(limits),
+      wake_(std::move(wake)),
+      missing_runs_(limits.batch_runs),
+      missing_bytes_(limits.batch_bytes) {
   incoming_.reserve(limits_.batch_runs);
 }
 
@@ -95,7 +98,7 @@ bool ExportQueue::TryPush(RunRecord& record) noexcept {
     incoming_.emplace_back(std::move(record), size);
   }
   ++filled_;
-  if (asleep_ || filled_ >= limits_.batch_runs || incoming_bytes_ >= limits_.batch_bytes) {
+  if (asleep_ || filled_ >= missing_runs_ || incoming_bytes_ >= missing_bytes_) {
     WakeUnlocked(lock);
   }
   return true;
@@ -109,7 +112,9 @@ ExportQueue::Orders ExportQueue::Take(std::vector<QueuedRun> spare, Waiting wait
   orders.flush_below = flush_below_;
   orders.stop = stop_;
   orders.stop_until = stop_until_;
-  incoming_bytes_ = 0;
+  missing_runs_ = limits_.batch_runs - (waiting.runs + orders.runs.size()) % limits_.batch_runs;
+  missing_bytes_ = limits_.batch_bytes -
+                   (waiting.bytes + std::exchange(incoming_bytes_, 0)) % limits_.batch_bytes;
   if (waiting.wake_seen) woken_ = false;
   orders.wake_pending = woken_;
   asleep_ = waiting.may_sleep && orders.runs.empty();

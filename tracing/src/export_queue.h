@@ -63,6 +63,9 @@ class ExportQueue {
     bool wake_seen;  ///< A call of `wake` has arrived.
     bool may_sleep;  ///< With nothing new, the next run is to wake the sender, not only a full
                      ///< batch.
+    /// What the sender has and did not send: less is missing for a full batch.
+    std::size_t runs = 0;
+    std::size_t bytes = 0;
   };
 
   /// What came since the last call. `spare` is a vector to fill from now on. The runs that are
@@ -92,6 +95,8 @@ class ExportQueue {
   std::vector<QueuedRun> incoming_;
   std::size_t filled_ = 0;  // Of incoming_; what follows was sent.
   std::size_t incoming_bytes_ = 0;
+  std::size_t missing_runs_;  // For a full batch, when the sender looked.
+  std::size_t missing_bytes_;
   std::size_t held_bytes_ = 0;
   ExporterStats stats_;
   std::uint64_t accepted_ = 0;
