@@ -103,6 +103,7 @@ TEST_F(BatchExporterTest, WaitsAsLongAsItWasTold) {
   script_.answers = {{.verdict = Verdict::kRetry, .code = "503", .retry_after = hours(1)}};
   const auto exporter = Make();
   Export(*exporter, 1);
+  ASSERT_TRUE(script_.WaitForBatches(1));
   EXPECT_FALSE(exporter->Flush(milliseconds(50)));
   EXPECT_THAT(script_.batches(), SizeIs(1));
   EXPECT_EQ(exporter->Stats().pending, 1u);
@@ -222,6 +223,24 @@ TEST_F(BatchExporterTest, DoesTheSinksOwnWorkWhenNothingWaits) {
   EXPECT_TRUE(script_.WaitForIdleSteps(3));
 }
 
+TEST_F(BatchExporterTest, ShutdownLetsTheSinksOwnWorkEndInItsTime) {
+  script_.idle_steps = 1;
+  script_.idle_step_takes = milliseconds(50);
+  const auto exporter = Make();
+  ASSERT_TRUE(script_.WaitForIdleSteps(1));
+  EXPECT_TRUE(exporter->Shutdown(seconds(20)));
+  EXPECT_EQ(script_.broken_idle_steps, 0);
+}
+
+TEST_F(BatchExporterTest, ShutdownBreaksOffTheSinksOwnWorkWhenItTakesTooLong) {
+  script_.idle_steps = 1;
+  script_.idle_step_takes = hours(1);
+  const auto exporter = Make();
+  ASSERT_TRUE(script_.WaitForIdleSteps(1));
+  EXPECT_TRUE(exporter->Shutdown(milliseconds(1)));
+  EXPECT_EQ(script_.broken_idle_steps, 1);
+}
+
 TEST_F(BatchExporterTest, AStalledOneDelaysNoOther) {
   SinkScript other;
   script_.holds = true;
@@ -272,6 +291,24 @@ TEST_F(BatchExporterTest, DropsEverythingInAForkedProcess) {
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+TEST(ExportQueueTest, WakesTheSenderForWhatFillsItsBatch) {
+  int wakes = 0;
+  internal::ExportQueue queue({.bytes = 1 << 20, .batch_runs = 10, .batch_bytes = 1 << 20},
+                              [&wakes] { ++wakes; });
+  const auto push = [&queue](int runs) {
+    for (int i = 0; i < runs; ++i) queue.Push(RunRecord());
+  };
+  push(4);
+  queue.Take({}, {.wake_seen = false, .may_sleep = false});
+  push(5);
+  EXPECT_EQ(wakes, 0);
+  push(1);
+  EXPECT_EQ(wakes, 1);
+  queue.Take({}, {.wake_seen = true, .may_sleep = false, .runs = 3, .bytes = 100});
+  push(1);
+  EXPECT_EQ(wakes, 2);
 }
 
 TEST(ExportQueueTest, WhoFlushesReturnsOnceWhatWasThereIsSettled) {

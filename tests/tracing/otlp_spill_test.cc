@@ -65,6 +65,15 @@ class OtlpSpillTest : public ::testing::Test {
                             seconds(20));
   }
 
+  bool WaitForAnswer(int status) {
+    return http_->WaitUntil(
+        [&](const auto& fake) {
+          const auto requests = fake.Requests();
+          return !requests.empty() && requests.back().status == status;
+        },
+        seconds(20));
+  }
+
   const Folder folder_;
   const std::unique_ptr<FakeLangSmith> http_ = FakeLangSmith::Start();
 };
@@ -126,16 +135,14 @@ TEST_F(OtlpSpillTest, WhatTheReceiverRefusesIsSetAsideAndWhatItForbidsWaits) {
   ComeBack();
   http_->Script({{.status = 401}});
   exporter = Make();
-  EXPECT_TRUE(http_->WaitUntil(
-      [](const auto& fake) { return fake.Requests().back().status == 401; }, seconds(20)));
+  EXPECT_TRUE(WaitForAnswer(401));
   Export(*exporter, 1);  // Behind it.
   EXPECT_TRUE(exporter->Shutdown(seconds(20)));
   ASSERT_THAT(folder_.Files(), SizeIs(1));
   EXPECT_EQ(folder_.Files()[0].extension(), ".json");
   http_->Script({{.status = 400}});
   exporter = Make();
-  EXPECT_TRUE(http_->WaitUntil(
-      [](const auto& fake) { return fake.Requests().back().status == 400; }, seconds(20)));
+  EXPECT_TRUE(WaitForAnswer(400));
   Export(*exporter, 1);
   EXPECT_TRUE(exporter->Shutdown(seconds(20)));
   ASSERT_THAT(folder_.Files(), SizeIs(1));

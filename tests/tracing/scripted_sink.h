@@ -32,6 +32,8 @@ class SinkScript {
   bool keeps = false;
   bool holds = false;  ///< Batches wait until they are aborted.
   std::size_t idle_steps = 0;
+  std::chrono::milliseconds idle_step_takes{0};
+  std::atomic<int> broken_idle_steps = 0;
 
   void Note(std::vector<Names>& where, Names names) {
     const std::lock_guard lock(mutex_);
@@ -104,10 +106,13 @@ class ScriptedSink final : public internal::BatchSink {
     return script_.keeps;
   }
 
-  std::optional<internal::SendResult> Idle(const std::atomic<bool>&) override {
+  std::optional<internal::SendResult> Idle(const std::atomic<bool>& abort) override {
     if (script_.idle_steps == 0) return std::nullopt;
     --script_.idle_steps;
     script_.Note(script_.steps_, {});
+    const auto end = std::chrono::steady_clock::now() + script_.idle_step_takes;
+    while (std::chrono::steady_clock::now() < end && !abort) std::this_thread::yield();
+    if (abort) ++script_.broken_idle_steps;
     return internal::SendResult{};
   }
 

@@ -2,6 +2,7 @@
 #include "batch_exporter.h"
 
 #include <algorithm>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -35,16 +36,22 @@ class BatchExporter::Impl {
                 .batch_bytes = options.batch_bytes},
                [this] { bell_.Ring(); }),
         sender_(options, std::move(sink), &queue_, &bell_),
-        thread_([this] { sender_.Loop(); }) {}
+        thread_([this] {
+          sender_.Loop();
+          ended_.set_value();
+        }) {}
 
-  ~Impl() { Stop(); }
+  ~Impl() { Stop(steady_clock::now()); }
 
   bool InChild() const noexcept { return fork_mark_.IsInChild(); }
   ExportQueue& queue() noexcept { return queue_; }
 
-  void Stop() {
-    sender_.Abort();
+  /// What the sink sends again may end before `deadline`: what the target took and nobody heard
+  /// its answer to is sent once more at the next start.
+  void Stop(steady_clock::time_point deadline) {
     queue_.Stop(steady_clock::now());
+    has_ended_.wait_until(deadline);
+    sender_.Abort();
     const std::lock_guard lock(stop_mutex_);
     if (thread_.joinable()) thread_.join();
   }
@@ -54,6 +61,8 @@ class BatchExporter::Impl {
   Bell bell_;
   ExportQueue queue_;
   BatchSender sender_;
+  std::promise<void> ended_;
+  const std::shared_future<void> has_ended_ = ended_.get_future().share();
   std::mutex stop_mutex_;
   std::thread thread_;
 };
@@ -80,8 +89,9 @@ bool BatchExporter::Flush(Duration timeout) noexcept {
 
 bool BatchExporter::Shutdown(Duration timeout) noexcept {
   if (impl_->InChild()) return false;
-  const bool delivered = impl_->queue().Flush(After(timeout));
-  impl_->Stop();
+  const steady_clock::time_point deadline = After(timeout);
+  const bool delivered = impl_->queue().Flush(deadline);
+  impl_->Stop(deadline);
   return delivered;
 }
 
