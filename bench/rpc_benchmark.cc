@@ -4,9 +4,10 @@
 //   rpc_benchmark once MODE N [WORD...]
 //     One thread is client and server, in process; N RPCs after a warm-up. For instructions, all
 //     threads counted, bench/rpc_instructions.py takes the slopes of runs under callgrind.
-//   rpc_benchmark tcp [ROUNDS [N]]
-//     64 outstanding over TCP; CPU time per RPC of the whole process and its ratio to bare (of the
-//     same kind of server), medians of interleaved rounds. Wants a quiet machine.
+//   rpc_benchmark tcp [ROUNDS [N [ROW...]]]
+//     64 outstanding over TCP; CPU time per RPC of the whole process and its ratio to the row of
+//     bare calls before it (or else to the first), medians of interleaved rounds. Wants a quiet
+//     machine. A row is one argument, as for `once`: tcp 20 5000 bare "exported guarded".
 //
 // Modes: bare, floor (two interceptors by hand that send and read two headers), hand (traced in the
 // code of client and handler, without weft: see rpc_hand_tracing.h), filtered (a chain that selects
@@ -28,10 +29,12 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
 #include <span>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -111,33 +114,34 @@ struct TcpRow {
   std::vector<double> cpu;
 };
 
-std::vector<std::unique_ptr<TcpRow>> TcpRows(const std::string& collector) {
-  const std::vector<std::vector<std::string>> rows = {{"bare"},
-                                                      {"floor"},
-                                                      {"hand"},
-                                                      {"filtered"},
-                                                      {"off"},
-                                                      {"unsampled"},
-                                                      {"headers"},
-                                                      {"null"},
-                                                      {"exported"},
-                                                      {"sent"},
-                                                      {"bare", "callback"},
-                                                      {"sent", "callback"},
-                                                      {"sent", "hooks", "callback"}};
+const std::vector<std::string> kTcpRows = {
+    "bare", "floor",    "hand", "filtered",      "off",           "unsampled",          "headers",
+    "null", "exported", "sent", "bare callback", "sent callback", "sent hooks callback"};
+
+std::vector<std::string> Split(const std::string& row) {
+  std::istringstream words(row);
+  return {std::istream_iterator<std::string>(words), {}};
+}
+
+/// The rows, warmed up; none if one cannot be read.
+std::vector<std::unique_ptr<TcpRow>> TcpRows(std::span<const std::string> rows,
+                                             const std::string& collector) {
   std::vector<std::unique_ptr<TcpRow>> made;
-  for (const auto& words : rows) {
-    made.push_back(std::make_unique<TcpRow>(Joined(words), Setup::Parse(words).value(), collector));
+  for (const std::string& row : rows) {
+    std::optional<Setup> setup = Setup::Parse(Split(row));
+    if (!setup || setup->stream) return {};
+    made.push_back(std::make_unique<TcpRow>(row, *std::move(setup), collector));
     made.back()->pair.Run(2000);
     made.back()->instruments.Flush();
   }
   return made;
 }
 
-int RunTcp(int rounds, int count) {
+int RunTcp(int rounds, int count, std::span<const std::string> words) {
   if (rounds <= 0 || count <= 0) return 2;
   const CollectorProcess collector;  // Before gRPC has threads here.
-  const auto rows = TcpRows(collector.target());
+  const auto rows = TcpRows(words.empty() ? kTcpRows : words, collector.target());
+  if (rows.empty()) return 2;
   for (int round = 0; round < rounds; ++round) {
     for (const auto& row : rows) {
       const double before = CpuMicros();
@@ -146,7 +150,7 @@ int RunTcp(int rounds, int count) {
       row->cpu.push_back((CpuMicros() - before) / count);
     }
   }
-  const TcpRow* bare = nullptr;
+  const TcpRow* bare = rows.front().get();
   for (const auto& row : rows) {
     if (row->instruments.setup().mode == Setup::Mode::kBare) bare = row.get();
     // Of the same round: what else the machine does changes from round to round.
@@ -173,10 +177,14 @@ int main(int argc, char** argv) {
     words.insert(words.begin(), args[1]);
     result = RunOnce(words, number(2, 0));
   }
-  if (args.empty() || args[0] == "tcp") result = RunTcp(number(1, 9), number(2, 10000));
+  if (args.empty() || args[0] == "tcp") {
+    const auto rows = std::span(args).subspan(std::min<std::size_t>(args.size(), 3));
+    result = RunTcp(number(1, 9), number(2, 10000), rows);
+  }
   if (result == 2) {
-    std::fputs("use: rpc_benchmark once MODE N [WORD...] | rpc_benchmark tcp [ROUNDS [N]]\n",
-               stderr);
+    std::fputs(
+        "use: rpc_benchmark once MODE N [WORD...] | rpc_benchmark tcp [ROUNDS [N [ROW...]]]\n",
+        stderr);
   }
   return result;
 }
