@@ -199,6 +199,22 @@ TEST(TraceRequestTest, BoundsWhatASmallBodyCanMake) {
   EXPECT_EQ(DecodeTraceRequest("", &bytes).status().code(), absl::StatusCode::kResourceExhausted);
 }
 
+// Each of 100,000 spans has it.
+TEST(TraceRequestTest, TheNameOfAProjectIsShort) {
+  const std::string most(1024, 'p'), more(1025, 'p');
+  TraceRequest request;
+  SetText(*AddSpan(request, 1, 0), "langsmith.trace.session_name", most);
+  SetText(*AddSpan(request, 2, 1), "langsmith.trace.session_name", more);
+  std::string bytes = request.SerializeAsString();
+  const auto decoded = DecodeTraceRequest(most, &bytes);
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  ASSERT_EQ(decoded->ops.size(), 1u);
+  EXPECT_EQ(decoded->ops[0].project, most);
+  ASSERT_EQ(decoded->rejected.size(), 1u);
+  EXPECT_THAT(decoded->rejected[0].reason, HasSubstr("session_name"));
+  EXPECT_TRUE(absl::IsInvalidArgument(DecodeTraceRequest(more, &bytes).status()));
+}
+
 TEST(TraceRequestTest, RefusesValuesThatAreNestedTooDeeply) {
   for (const int depth : {30, 1000}) {
     std::string value = Delimited(1, "x");  // AnyValue.string_value

@@ -230,6 +230,15 @@ TEST(RunDecoderTest, RejectsRunsThatContradictThemselves) {
   }
 }
 
+TEST(RunDecoderTest, TheNameOfAProjectIsShort) {
+  const auto named = [](std::size_t size) {
+    return Single(Object({Member("id", kRootId), Member("session_name", std::string(size, 'p'))}));
+  };
+  EXPECT_THAT(named(1024).runs.ops, SizeIs(1));
+  ASSERT_THAT(named(1025).runs.rejected, SizeIs(1));
+  EXPECT_THAT(named(1025).Reason(), HasSubstr("session_name"));
+}
+
 TEST(RunDecoderTest, AcceptsTimesWithOneToSixDigitsAndIdsInAnyCase) {
   for (const char* time : {"20260910T0026400Z", "20260910T002640013Z", "20260910T002640013001Z"}) {
     EXPECT_THAT(Single(Object({Member("id", "01A0B35E-7A0D-7000-8000-00000000000D"),

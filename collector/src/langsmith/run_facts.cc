@@ -159,6 +159,9 @@ absl::Status IdentifyRun(const RunFacts& facts, RunOp* op, Additions* additions)
   } else if (!facts.address.empty()) {
     op->project = ProjectOfAddress(JsonStringValue(facts.address).value_or(""));
   }
+  if (op->project.size() > kMaxProjectBytes) {
+    return Breach({"session_name: longer than 1024 bytes"});
+  }
   if (!facts.dotted_order.empty()) {
     if (auto status = ReadDottedOrder(facts.dotted_order, &order); !status.ok()) return status;
     if (auto status = CheckDottedOrder(order, &parent, op, additions); !status.ok()) return status;

@@ -7,6 +7,8 @@
 
 #include <simdjson.h>
 
+#include <weft/collector/record.h>
+
 #include "otlp/proto_reader.h"
 
 namespace weft::collector {
@@ -90,6 +92,9 @@ const char* SpanFacts::Defect() const {
   if (IsZero(span_id)) return "span_id: all zero";
   if (!parent_span_id.empty() && parent_span_id.size() != 8) return "parent_span_id: not 8 bytes";
   if (attributes > kMaxSpanAttributes) return "attributes: more than 2000";
+  if (project.size() > kMaxProjectBytes) {
+    return "langsmith.trace.session_name: longer than 1024 bytes";
+  }
   if (items > kMaxSpanItems) return "events and links: more than 20000 with their attributes";
   return nullptr;
 }

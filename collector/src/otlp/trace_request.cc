@@ -155,6 +155,9 @@ class RequestWalk {
 }  // namespace
 
 absl::StatusOr<DecodedSpans> DecodeTraceRequest(std::string_view project, std::string* request) {
+  if (project.size() > kMaxProjectBytes) {
+    return absl::InvalidArgumentError("Langsmith-Project: longer than 1024 bytes");
+  }
   RequestWalk walk(*request, project);
   if (absl::Status status = walk.Read(); !status.ok()) return status;
   for (const std::string_view text : walk.invalid_text()) {

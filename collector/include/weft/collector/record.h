@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -34,6 +35,10 @@ enum class PartField : std::uint8_t {
 
 /// LangSmith's name of the field: `inputs`, ... ; empty for kRun and for the parts of spans.
 std::string_view PartFieldName(PartField field) noexcept;
+
+/// A longer name is refused: each operation of a request has the name of its project, and the index
+/// keeps all of them.
+inline constexpr std::size_t kMaxProjectBytes = 1024;
 
 /// A slice of a record's decoded payload. JSON, but for attachments and spans.
 struct Part {
