@@ -184,11 +184,26 @@ class FiberStress {
   // anything, lives as long as the thread's work.
   template <typename Install>
   static StressResult Run(int threads, int fibers, Install install) {
+    return Run(threads, fibers, install, /*until_moved=*/false);
+  }
+
+  // For schedulers that share fibers: goes on until some have moved. On a busy machine the threads
+  // may run one after the other at first.
+  template <typename Install>
+  static StressResult RunUntilMoved(int threads, int fibers, Install install) {
+    return Run(threads, fibers, install, /*until_moved=*/true);
+  }
+
+ private:
+  using Random = std::minstd_rand;
+
+  template <typename Install>
+  static StressResult Run(int threads, int fibers, Install install, bool until_moved) {
 #if defined(__SANITIZE_THREAD__)
     fibers /= 4;  // it takes many times as long
 #endif
     const ContextStats before = ContextStats::Read();
-    FiberStress stress(threads);
+    FiberStress stress(threads, until_moved);
     std::vector<std::jthread> workers;
     for (int thread = 0; thread < threads; ++thread) {
       workers.emplace_back([&stress, install, threads, fibers, thread] {
@@ -206,9 +221,6 @@ class FiberStress {
             after.slots_live - before.slots_live};
   }
 
- private:
-  using Random = std::minstd_rand;
-
   template <typename Install>
   static auto Installed(Install install, int threads) {
     if constexpr (std::is_void_v<decltype(install(threads))>) {
@@ -223,27 +235,39 @@ class FiberStress {
     return stats.wrong_stack + stats.out_of_order + stats.stale;
   }
 
-  explicit FiberStress(int threads) : start_(threads), finish_(threads) {}
+  FiberStress(int threads, bool until_moved)
+      : until_moved_(until_moved), start_(threads), finish_(threads) {}
 
   void RunThread(std::uint32_t thread, int fibers) {
     start_.arrive_and_wait();
     {
       const std::uint64_t id = next_id_++;
       typename Store::Scope scope(id);
-      std::vector<boost::fibers::fiber> children;
-      for (int i = 0; i < fibers; ++i) {
-        const std::uint32_t seed = thread * 100'003 + static_cast<std::uint32_t>(i) + 1;
-        children.push_back(Store::Start(boost::fibers::launch::post,
-                                        [this, id, seed] { Body(id, 0, Random(seed)); }));
-        Check(id);
-      }
-      for (auto& child : children) {
-        child.join();
-        Check(id);
+      for (std::uint32_t turn = 0; turn == 0 || (turn < 1000 && MustMove()); ++turn) {
+        RunChildren(id, turn * 1'000'003 + thread * 100'003 + 1, fibers);
       }
     }
     Check(0);
     finish_.Arrive();
+  }
+
+  void RunChildren(std::uint64_t id, std::uint32_t first_seed, int fibers) {
+    std::vector<boost::fibers::fiber> children;
+    for (int i = 0; i < fibers; ++i) {
+      const std::uint32_t seed = first_seed + static_cast<std::uint32_t>(i);
+      children.push_back(Store::Start(boost::fibers::launch::post,
+                                      [this, id, seed] { Body(id, 0, Random(seed)); }));
+      Check(id);
+    }
+    for (auto& child : children) {
+      child.join();
+      Check(id);
+    }
+  }
+
+  bool MustMove() const {
+    const auto& moved = Store::kKeepsExceptions ? migrations_in_handlers_ : migrations_;
+    return until_moved_ && moved == 0;
   }
 
   void Body(std::uint64_t own, int depth, Random random) {
@@ -358,6 +382,7 @@ class FiberStress {
     wrong_ += Store::Current() != expected;
   }
 
+  const bool until_moved_;
   std::barrier<> start_;
   FinishLine finish_;
   boost::fibers::mutex mutex_;

@@ -43,17 +43,17 @@ constexpr auto kInheritingSharedWork = [](int) {
 };
 
 TEST(MigrationTest, AThreadLocalVariableFailsUnderSharedWork) {
-  const auto result = FiberStress<ThreadLocalStore>::Run(3, 40, kSharedWork);
+  const auto result = FiberStress<ThreadLocalStore>::RunUntilMoved(3, 40, kSharedWork);
   EXPECT_GT(result.wrong, 100);
   EXPECT_GT(result.migrations, 0);
 }
 
 TEST(MigrationTest, FibersKeepTheirContextsUnderSharedWork) {
-  ExpectCleanAndMigrated(FiberStress<WeftStore>::Run(3, 100, kSharedWork));
+  ExpectCleanAndMigrated(FiberStress<WeftStore>::RunUntilMoved(3, 100, kSharedWork));
 }
 
 TEST(MigrationTest, RawFibersKeepContextsAndExceptionsUnderSharedWork) {
-  const auto result = FiberStress<InheritingStore>::Run(3, 100, kInheritingSharedWork);
+  const auto result = FiberStress<InheritingStore>::RunUntilMoved(3, 100, kInheritingSharedWork);
   ExpectCleanAndMigrated(result);
   EXPECT_GT(result.migrations_in_handlers, 0);
 }

@@ -10,10 +10,11 @@ namespace {
 
 // In a program of its own: work_stealing can be set up once in a process.
 TEST(WorkStealingTest, FibersKeepTheirContextsWhenTheyAreStolen) {
-  const auto result = testing::FiberStress<testing::WeftStore>::Run(3, 100, [](int threads) {
-    boost::fibers::use_scheduling_algorithm<boost::fibers::algo::work_stealing>(
-        static_cast<std::uint32_t>(threads), false);
-  });
+  const auto result =
+      testing::FiberStress<testing::WeftStore>::RunUntilMoved(3, 100, [](int threads) {
+        boost::fibers::use_scheduling_algorithm<boost::fibers::algo::work_stealing>(
+            static_cast<std::uint32_t>(threads), false);
+      });
   testing::ExpectCleanAndMigrated(result);
 }
 
