@@ -158,6 +158,7 @@ DestinationOptions Collector::Impl::OptionsOfDestinations() {
   options.drain_floor = static_cast<double>(forwarding.drain_floor);
   options.max_open = forwarding.max_open;
   options.orphan_wait = forwarding.orphan_wait;
+  options.span_ids = forwarding.span_ids;
   return options;
 }
 

@@ -46,6 +46,12 @@ absl::StatusOr<LogFormat> ParseLogFormat(std::string_view text) {
   return absl::InvalidArgumentError("'" + std::string(text) + "' is neither text nor json");
 }
 
+absl::StatusOr<internal::SpanIdBytes> ParseSpanIds(std::string_view text) {
+  if (text == "last") return internal::SpanIdBytes::kLast;
+  if (text == "langsmith_py") return internal::SpanIdBytes::kFirst;
+  return absl::InvalidArgumentError("'" + std::string(text) + "' is neither last nor langsmith_py");
+}
+
 absl::StatusOr<std::chrono::seconds> ParseDrain(std::string_view text) {
   const bool digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
   return ParseDuration(digits ? std::string(text) + "s" : std::string(text));
@@ -85,6 +91,9 @@ std::string OptionalSizeText(const std::optional<std::uint64_t>& size) {
   return size ? SizeText(*size) : "";
 }
 std::string LogFormatText(LogFormat format) { return format == LogFormat::kJson ? "json" : "text"; }
+std::string SpanIdsText(internal::SpanIdBytes bytes) {
+  return bytes == internal::SpanIdBytes::kFirst ? "langsmith_py" : "last";
+}
 
 constexpr std::uint64_t kKiB = 1024;
 constexpr std::uint64_t kMiB = 1024 * kKiB;
@@ -176,6 +185,8 @@ constexpr std::array kSettings = {
     Key("forwarding.orphan_wait",
         kForwarding<&ForwardingConfig::orphan_wait, ParseTimeWithin<1, 600>, DurationText>,
         "for the parent of a span; 10m at most", "60s"),
+    Key("otlp.span_id", kForwarding<&ForwardingConfig::span_ids, ParseSpanIds, SpanIdsText>,
+        "bytes of a run's id: last, or langsmith_py (the first)", "last"),
     Key("limits.wire_body", kSize<&C::max_wire_bytes, kKiB, kGiB>, "of an HTTP body as it arrives",
         "64MiB"),
     Key("limits.decoded_body", kSize<&C::max_decoded_bytes, kKiB, 4 * kGiB>,

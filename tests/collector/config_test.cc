@@ -114,6 +114,9 @@ forwarding: {concurrency: 8, drain_factor: 1.5, drain_floor: 200, max_open: 10m,
   EXPECT_EQ(config->forwarding.max_open, std::chrono::minutes(10));
   EXPECT_EQ(config->forwarding.orphan_wait, std::chrono::seconds(5));
   EXPECT_EQ(Load(File("forwarding: {drain_factor: 0}"))->forwarding.drain_factor, 0);
+  EXPECT_EQ(Load(File("otlp: {span_id: langsmith_py}"))->forwarding.span_ids,
+            internal::SpanIdBytes::kFirst);
+  EXPECT_FALSE(Load(File("otlp: {span_id: first}")).ok());
   for (const char* wrong : {"concurrency: 0", "concurrency: 65", "drain_factor: -1",
                             "drain_factor: nan", "orphan_wait: 11m", "max_open: 0s"}) {
     const auto refused = Load(File("forwarding: {" + std::string(wrong) + "}"));

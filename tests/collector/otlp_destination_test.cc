@@ -145,6 +145,32 @@ TEST_F(OtlpDestinationTest, SendsARunWhenItHasEnded) {
             "\"shop\"");
 }
 
+TEST_F(OtlpDestinationTest, IdsOfSpansMayBeTheFirstBytesOfThoseOfRuns) {
+  DestinationOptions options = Options();
+  options.span_ids = internal::SpanIdBytes::kFirst;
+  Start(std::move(options));
+  RunId root = RunId::Parse("01a0b35e-7a0d-7000-8000-00000000000d").value();
+  RunId child = RunId::Parse("00000000-0000-0000-8000-00000000000e").value();  // made from a span
+  std::string payload;
+  std::vector<RunOp> ops(2);
+  for (RunOp& op : ops) op.trace_id = root;
+  ops[0].run_id = root;
+  ops[1].run_id = child;
+  const std::string rest = ",\"trace_id\":\"" + root.ToString() + "\",\"start_time\":\"" + kStart +
+                           "\",\"end_time\":\"" + kEnd + "\"}";
+  AddPart(ops[0], payload, PartField::kRun, "{\"id\":\"" + root.ToString() + "\"" + rest);
+  AddPart(
+      ops[1], payload, PartField::kRun,
+      "{\"id\":\"" + child.ToString() + "\",\"parent_run_id\":\"" + root.ToString() + "\"" + rest);
+  AppendRecord(ops, payload);
+  ASSERT_TRUE(WaitForDelivered(2));
+  std::map<std::string, std::string> parents;
+  for (const Span& span : receiver_.Spans()) parents[span.span_id()] = span.parent_span_id();
+  const std::string first("\x01\xa0\xb3\x5e\x7a\x0d\x70\x00", 8);
+  const std::string last("\x80\0\0\0\0\0\0\x0e", 8);
+  EXPECT_EQ(parents, (std::map<std::string, std::string>{{first, ""}, {last, first}}));
+}
+
 TEST_F(OtlpDestinationTest, AnEndMayComeBeforeItsBeginning) {
   Append(OpKind::kPatch, 1, Ended(1));
   Append(OpKind::kPost, 1, Begun(1));

@@ -162,9 +162,11 @@ class SpanWriter {
 
   void WriteIdentity() {
     out_.Text(span_field::kTraceId, View(run_.trace_id));
-    out_.Text(span_field::kSpanId, View(SpanIdOf(run_.id)));
+    out_.Text(span_field::kSpanId, View(SpanIdOf(run_.id, run_.span_ids)));
     if (!run_.tracestate.empty()) Text(span_field::kTraceState, run_.tracestate);
-    if (run_.parent_id) out_.Text(span_field::kParentSpanId, View(SpanIdOf(*run_.parent_id)));
+    if (run_.parent_id) {
+      out_.Text(span_field::kParentSpanId, View(SpanIdOf(*run_.parent_id, run_.span_ids)));
+    }
     Text(span_field::kName, run_.name);
     out_.Number(span_field::kKind, static_cast<std::uint64_t>(KindOf(run_)));
     const std::uint64_t start = UnixNano(run_.start);
@@ -341,9 +343,15 @@ SpanSource SpanSourceOf(const RunRecord& record) {
   return run;
 }
 
-std::array<std::uint8_t, 8> SpanIdOf(const RunId& id) noexcept {
-  std::array<std::uint8_t, 8> span_id;
-  std::copy(id.bytes.begin() + 8, id.bytes.end(), span_id.begin());
+std::array<std::uint8_t, 8> SpanIdOf(const RunId& id, SpanIdBytes bytes) noexcept {
+  std::array<std::uint8_t, 8> span_id{};
+  if (bytes == SpanIdBytes::kFirst) {
+    std::copy(id.bytes.begin(), id.bytes.begin() + 8, span_id.begin());
+  }
+  // Of a run that was made from a span, the first are zero.
+  if (span_id == std::array<std::uint8_t, 8>{}) {
+    std::copy(id.bytes.begin() + 8, id.bytes.end(), span_id.begin());
+  }
   if (span_id != std::array<std::uint8_t, 8>{}) return span_id;
   const XXH64_hash_t hash = XXH3_64bits(id.bytes.data(), id.bytes.size()) | 1;
   for (std::size_t i = 0; i < span_id.size(); ++i) {

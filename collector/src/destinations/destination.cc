@@ -21,9 +21,10 @@ constexpr std::size_t kBatchesOfWorker = 8;
 
 using Kind = DestinationConfig::Kind;
 
-absl::StatusOr<std::unique_ptr<Sink>> MakeSink(const DestinationConfig& config) {
+absl::StatusOr<std::unique_ptr<Sink>> MakeSink(const DestinationConfig& config,
+                                               const DestinationOptions& options) {
   if (config.kind == Kind::kFile) return MakeFileSink(config);
-  if (config.kind == Kind::kOtlp) return MakeOtlpSink(config);
+  if (config.kind == Kind::kOtlp) return MakeOtlpSink(config, options.span_ids);
   return MakeLangSmithSink(config);
 }
 
@@ -46,7 +47,7 @@ Destination::Impl::Impl(const DestinationConfig& config, DestinationOptions opti
       api_key_(config.api_key) {}
 
 absl::Status Destination::Impl::Start(const DestinationConfig& config) {
-  absl::StatusOr<std::unique_ptr<Sink>> sink = MakeSink(config);
+  absl::StatusOr<std::unique_ptr<Sink>> sink = MakeSink(config, options_);
   if (!sink.ok()) return sink.status();
   sink_ = *std::move(sink);
   auto parked =

@@ -117,8 +117,9 @@ void AppendSpans(std::span<const OutgoingOp> ops, std::string& request) {
 
 class OtlpSink final : public Sink {
  public:
-  OtlpSink(DestinationConfig config, std::unique_ptr<OtlpTransport> transport)
-      : config_(std::move(config)) {
+  OtlpSink(DestinationConfig config, internal::SpanIdBytes span_ids,
+           std::unique_ptr<OtlpTransport> transport)
+      : span_ids_(span_ids), config_(std::move(config)) {
     idle_.push_back({std::move(transport), 0});
   }
 
@@ -171,7 +172,7 @@ class OtlpSink final : public Sink {
     return std::min(size, kMaxRequestBytes);
   }
 
-  static absl::StatusOr<std::string> RequestOf(std::span<const OutgoingOp> ops) {
+  absl::StatusOr<std::string> RequestOf(std::span<const OutgoingOp> ops) const {
     std::string request;
     request.reserve(SizeOf(ops));
     OtlpRequest runs(JsonObject{});
@@ -183,7 +184,9 @@ class OtlpSink final : public Sink {
       } else {
         absl::StatusOr<RunSpan> run = RunSpan::Parse(ops.front());
         if (!run.ok()) return run.status();
-        runs.Add(run->Source(), kMaxSpanBytes);
+        internal::SpanSource source = run->Source();
+        source.span_ids = span_ids_;
+        runs.Add(source, kMaxSpanBytes);
       }
       ops = ops.subspan(count);
     }
@@ -236,6 +239,7 @@ class OtlpSink final : public Sink {
     return std::find(std::begin(kCodes), std::end(kCodes), code) != std::end(kCodes);
   }
 
+  const internal::SpanIdBytes span_ids_;
   std::mutex mutex_;
   DestinationConfig config_;
   std::uint64_t generation_ = 0;
@@ -244,10 +248,11 @@ class OtlpSink final : public Sink {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Sink>> MakeOtlpSink(const DestinationConfig& config) {
+absl::StatusOr<std::unique_ptr<Sink>> MakeOtlpSink(const DestinationConfig& config,
+                                                   internal::SpanIdBytes span_ids) {
   absl::StatusOr<std::unique_ptr<OtlpTransport>> transport = MakeTransport(config);
   if (!transport.ok()) return transport.status();
-  return std::make_unique<OtlpSink>(config, *std::move(transport));
+  return std::make_unique<OtlpSink>(config, span_ids, *std::move(transport));
 }
 
 }  // namespace weft::collector

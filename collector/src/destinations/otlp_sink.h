@@ -5,6 +5,8 @@
 
 #include <absl/status/statusor.h>
 
+#include <weft/tracing/internal/run_to_span.h>
+
 #include "destinations/sink.h"
 
 namespace weft::collector {
@@ -13,6 +15,7 @@ namespace weft::collector {
 /// go out as they came; runs are mapped to spans, and must have ended (FinishedRuns).
 ///
 /// InvalidArgument when the target is none.
-absl::StatusOr<std::unique_ptr<Sink>> MakeOtlpSink(const DestinationConfig& config);
+absl::StatusOr<std::unique_ptr<Sink>> MakeOtlpSink(const DestinationConfig& config,
+                                                   internal::SpanIdBytes span_ids);
 
 }  // namespace weft::collector

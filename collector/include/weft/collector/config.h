@@ -15,6 +15,7 @@
 #include <absl/status/statusor.h>
 
 #include <weft/collector/keys.h>
+#include <weft/tracing/internal/run_to_span.h>
 #include <weft/tracing/redaction.h>
 
 namespace weft::collector {
@@ -91,6 +92,7 @@ struct ForwardingConfig {
   std::uint64_t drain_floor = 1'000;
   std::chrono::seconds max_open{3600};   ///< A run still open then goes to OTLP unfinished.
   std::chrono::seconds orphan_wait{60};  ///< For the parent of a span.
+  internal::SpanIdBytes span_ids = internal::SpanIdBytes::kLast;  ///< Of runs that go out as spans.
 };
 
 enum class LogFormat : std::uint8_t { kText, kJson };

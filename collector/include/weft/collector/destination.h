@@ -55,6 +55,8 @@ struct DestinationOptions {
   /// of its trace came, and anyway.
   std::chrono::milliseconds trace_grace{2'000};
   std::chrono::milliseconds orphan_wait{60'000};
+  /// Of runs that go to receivers of OTLP.
+  internal::SpanIdBytes span_ids = internal::SpanIdBytes::kLast;
 };
 
 /// What stands between a destination and a target that fails.

@@ -17,6 +17,12 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
+/// Which bytes of a run's id are the id of its span.
+enum class SpanIdBytes : std::uint8_t {
+  kLast,   ///< As in `traceparent`.
+  kFirst,  ///< As LangSmith's Python SDK does; runs of one millisecond may get the same.
+};
+
 /// A run as the mapping to a span of OpenTelemetry sees it, wherever it comes from. Refers to what
 /// it was made of.
 struct SpanSource {
@@ -45,14 +51,16 @@ struct SpanSource {
   std::string_view reference_example_id;
   std::string_view address;  ///< An agent's, in place of a project.
   std::string_view tracestate;
+  SpanIdBytes span_ids = SpanIdBytes::kLast;
 };
 
 /// Of a finished record (FinishRecord).
 SpanSource SpanSourceOf(const RunRecord& record);
 
 /// The id of a run's span: the last 8 bytes of the run's, as in `traceparent`; what they are for a
-/// run that was made from a span, too. Never zero.
-std::array<std::uint8_t, 8> SpanIdOf(const RunId& id) noexcept;
+/// run that was made from a span, too, whatever `bytes` says. Never zero.
+std::array<std::uint8_t, 8> SpanIdOf(const RunId& id,
+                                     SpanIdBytes bytes = SpanIdBytes::kLast) noexcept;
 
 /// What a resource is called: the service that the run is of, else its project.
 std::string_view ServiceNameOf(const SpanSource& run) noexcept;
