@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -75,17 +76,76 @@ TEST(PromotionBufferTest, GivesTheRunsOfATraceOldestFirst) {
   for (int i = 0; i < 50; ++i) {
     const RunContext child = root.Child(RunId::New({}), {});
     ended.push_back(child.id());
-    const std::size_t before = buffer.counts().bytes;
     EXPECT_TRUE(Hold(buffer, *trace, child));
-    EXPECT_GT(buffer.counts().bytes, before + child.dotted_order().size());
+    EXPECT_GT(buffer.counts().bytes, ended.size() * sizeof(internal::HeldTraceRuns::Entry));
   }
-  EXPECT_GT(buffer.counts().bytes, 50 * (sizeof(internal::HeldRun) + root.dotted_order().size()));
   internal::HeldTraceRuns held = buffer.Promote(*trace);
   EXPECT_EQ(held.size(), 50u);
   std::vector<RunId> given;
   std::move(held).TakeAll(
       [&](internal::HeldRun&& run) { given.push_back(std::move(run).Restore().context.id()); });
   EXPECT_EQ(given, ended);
+}
+
+TEST(PromotionBufferTest, GivesRunsBackAsWhoTheyWereWhateverIsAboveThem) {
+  internal::PromotionBuffer buffer(1 << 20);
+  const auto now = std::chrono::system_clock::now();
+  const RunContext caller =
+      RunContext::Remote("20260102T030400000Z019b7c5a-7a00-7a11-9a22-0123456789ab", nullptr);
+  const auto trace = buffer.Of(caller.trace_id(), false);
+  std::vector<RunContext> ended;
+  const auto end = [&](const RunContext& run) {
+    ended.push_back(run);
+    EXPECT_TRUE(Hold(buffer, *trace, run));
+  };
+  const RunContext root = caller.Child(RunId::New(now), now).WithSampled(false);
+  for (int i = 0; i < 30; ++i) {
+    auto baggage = std::make_shared<TraceBaggage>();
+    baggage->project = "project " + std::to_string(i);
+    const RunContext step = root.Child(RunId::New(now), now, i % 3 == 0 ? baggage : nullptr);
+    for (int j = 0; j < 3; ++j) {
+      const RunContext inner = step.Child(RunId::New(now), now);
+      if (j == 1) end(inner.Child(RunId::New(now), now));
+      end(inner);
+    }
+    end(step);
+  }
+  end(root);
+  std::vector<RunContext> given;
+  buffer.Promote(*trace).TakeAll(
+      [&](internal::HeldRun&& run) { given.push_back(std::move(run).Restore().context); });
+  ASSERT_EQ(given.size(), ended.size());
+  for (std::size_t i = 0; i < ended.size(); ++i) {
+    EXPECT_EQ(given[i].dotted_order(), ended[i].dotted_order());
+    EXPECT_EQ(given[i].id(), ended[i].id());
+    EXPECT_EQ(given[i].trace_id(), ended[i].trace_id());
+    EXPECT_EQ(given[i].parent_id(), ended[i].parent_id());
+    EXPECT_EQ(given[i].shared_baggage(), ended[i].shared_baggage());
+    EXPECT_FALSE(given[i].sampled());
+  }
+}
+
+TEST(PromotionBufferTest, TheRoomOfManyRunsIsFreedAsOthersNeedIt) {
+  constexpr std::size_t kLimit = 200'000;
+  internal::PromotionBuffer buffer(kLimit);
+  const RunContext root = RunContext::Root(RunId::New({}), {}, nullptr);
+  const auto trace = buffer.Of(root.trace_id(), true);
+  std::uint64_t held = 0;
+  for (; buffer.counts().evicted == 0; ++held) {
+    EXPECT_TRUE(Hold(buffer, *trace, root.Child(RunId::New({}), {})));
+    EXPECT_LE(buffer.counts().bytes, kLimit);
+  }
+  // All are forgotten at once, and hardly anything is destroyed for that.
+  EXPECT_GT(held, 500u);
+  EXPECT_EQ(buffer.counts().evicted, held);
+  EXPECT_GT(buffer.counts().bytes, kLimit - 10'000);
+  EXPECT_EQ(buffer.Promote(*trace).size(), 0u);
+  for (int i = 0; i < 2000; ++i) {
+    const RunContext other = RunContext::Root(RunId::New({}), {}, nullptr);
+    EXPECT_TRUE(Hold(buffer, *buffer.Of(other.trace_id(), true), other));
+    EXPECT_LE(buffer.counts().bytes, kLimit);
+    EXPECT_GT(buffer.counts().bytes, kLimit - 10'000);
+  }
 }
 
 TEST(PromotionBufferTest, RemembersWhatIsPromotedUntilTheRoomIsNeeded) {

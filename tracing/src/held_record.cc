@@ -22,6 +22,7 @@ constexpr std::size_t kMemberBytes = 48;  // Of a JSON object.
 constexpr std::size_t kContextBytes = 192;
 constexpr std::size_t kFirstBlock = 4;  // Runs.
 constexpr std::size_t kLargestBlock = 16;
+constexpr std::size_t kAboveLooks = 4;
 
 std::string_view Beginning(std::string_view text, std::size_t size) noexcept {
   if (text.size() <= size) return text;
@@ -135,7 +136,11 @@ std::size_t BytesOf(const RunRecord& rest) noexcept {
   return bytes;
 }
 
-bool HasRest(const RunRecord& record) noexcept {
+std::size_t RoomOf(const HeldTraceRuns::Block& block) noexcept {
+  return sizeof(block) + block.capacity() * sizeof(HeldTraceRuns::Entry);
+}
+
+bool HasMore(const RunRecord& record) noexcept {
   return !record.inputs.empty() || !record.metadata.empty() || !record.tags.empty() ||
          !record.attributes.empty();
 }
@@ -153,56 +158,102 @@ void Shorten(RunRecord& rest, bool redacted) {
 
 HeldRun::HeldRun(RunRecord&& record, bool redacted)
     : context_(std::move(record.context)),
-      kind_(std::move(record.kind)),
-      name_(std::move(record.name)),
-      start_(record.start),
-      end_(record.end.value_or(record.start)),
-      type_(record.type) {
-  if (name_.size() > kTextBytes) name_ = Beginning(name_, kTextBytes);
-  name_.shrink_to_fit();
-  if (HasRest(record)) {
-    rest_ = std::make_unique<RunRecord>();
-    rest_->inputs = std::move(record.inputs);
-    rest_->metadata = std::move(record.metadata);
-    rest_->tags = std::move(record.tags);
-    rest_->attributes = std::move(record.attributes);
-    Shorten(*rest_, redacted);
+      rest_{.kind = std::move(record.kind),
+            .name = std::move(record.name),
+            .start = record.start,
+            .end = record.end.value_or(record.start),
+            .more = nullptr,
+            .bytes = 0,
+            .type = record.type} {
+  std::string& name = rest_.name;
+  if (name.size() > kTextBytes) name = Beginning(name, kTextBytes);
+  name.shrink_to_fit();
+  std::size_t bytes = name.capacity();
+  if (HasMore(record)) {
+    rest_.more = std::make_unique<RunRecord>();
+    RunRecord& more = *rest_.more;
+    more.inputs = std::move(record.inputs);
+    more.metadata = std::move(record.metadata);
+    more.tags = std::move(record.tags);
+    more.attributes = std::move(record.attributes);
+    Shorten(more, redacted);
+    bytes += BytesOf(more);
   }
-  bytes_ = static_cast<std::uint32_t>(kContextBytes + context_.dotted_order().size() +
-                                      name_.capacity() + (rest_ ? BytesOf(*rest_) : 0));
+  rest_.bytes = static_cast<std::uint32_t>(bytes);
+}
+
+std::size_t HeldRun::bytes() const noexcept {
+  return rest_.bytes + kContextBytes + context_.dotted_order().size();
 }
 
 RunRecord HeldRun::Restore() && {
-  RunRecord record = rest_ ? std::move(*rest_) : RunRecord();
+  RunRecord record = rest_.more ? std::move(*rest_.more) : RunRecord();
   record.context = std::move(context_);
-  record.kind = std::move(kind_);
-  record.name = std::move(name_);
-  record.type = type_;
-  record.start = start_;
-  record.end = end_;
+  record.kind = std::move(rest_.kind);
+  record.name = std::move(rest_.name);
+  record.type = rest_.type;
+  record.start = rest_.start;
+  record.end = rest_.end;
   return record;
 }
 
 std::size_t HeldTraceRuns::Add(HeldRun&& run) {
   if (!first_) {
     first_.emplace(std::move(run));
-    return 0;
+    return first_->bytes();
   }
-  std::size_t bytes = 0;
+  std::size_t bytes = run.rest_.bytes;
   if (blocks_.empty() || blocks_.back().size() == blocks_.back().capacity()) {
     const std::size_t runs =
         blocks_.empty() ? kFirstBlock : std::min(2 * blocks_.back().capacity(), kLargestBlock);
     if (blocks_.empty()) blocks_.reserve(4);
     blocks_.emplace_back().reserve(runs);
-    bytes = sizeof(std::vector<HeldRun>) + runs * sizeof(HeldRun);
+    bytes += RoomOf(blocks_.back());
   }
-  blocks_.back().push_back(std::move(run));
+  const std::string_view dotted_order = run.context_.dotted_order();
+  // A run of this process: the last segment is weft's own.
+  const std::size_t own = dotted_order.size() - std::min(dotted_order.size(), kSegmentSize);
+  Entry& entry = blocks_.back().emplace_back();
+  dotted_order.copy(entry.segment.data(), kSegmentSize, own);
+  entry.above = FindAbove(dotted_order.substr(0, own), run.context_.shared_baggage(), bytes);
+  entry.rest = std::move(run.rest_);
   return bytes;
+}
+
+std::uint32_t HeldTraceRuns::FindAbove(std::string_view dotted_order,
+                                       const std::shared_ptr<const TraceBaggage>& baggage,
+                                       std::size_t& bytes) {
+  // Runs end before their parents: what is above this one was mostly above one of the last.
+  const std::size_t looks = std::min(above_.size(), kAboveLooks);
+  for (std::size_t i = above_.size(); i-- > above_.size() - looks;) {
+    if (above_[i].baggage == baggage && above_[i].dotted_order == dotted_order) {
+      return static_cast<std::uint32_t>(i);
+    }
+  }
+  above_.push_back({std::string(dotted_order), baggage});
+  bytes += sizeof(Above) + above_.back().dotted_order.capacity();
+  return static_cast<std::uint32_t>(above_.size() - 1);
+}
+
+HeldRun HeldTraceRuns::Unpack(Entry& entry) const {
+  const Above& above = above_[entry.above];
+  const std::string dotted_order =
+      above.dotted_order + std::string(entry.segment.data(), entry.segment.size());
+  return {RunContext::Remote(dotted_order, above.baggage).WithSampled(false),
+          std::move(entry.rest)};
+}
+
+std::pair<HeldTraceRuns::Block, std::size_t> HeldTraceRuns::TakeSome() {
+  Block block = std::move(blocks_.back());
+  blocks_.pop_back();
+  std::size_t bytes = RoomOf(block);
+  for (const Entry& entry : block) bytes += entry.rest.bytes;
+  return {std::move(block), bytes};
 }
 
 std::size_t HeldTraceRuns::size() const noexcept {
   std::size_t runs = first_ ? 1 : 0;
-  for (const std::vector<HeldRun>& block : blocks_) runs += block.size();
+  for (const Block& block : blocks_) runs += block.size();
   return runs;
 }
 

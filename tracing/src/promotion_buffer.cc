@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <tuple>
 #include <utility>
 
 #include "run_state.h"
@@ -160,7 +161,7 @@ std::shared_ptr<HeldTrace> PromotionBuffer::UnlistOldest() noexcept {
 
 bool PromotionBuffer::Hold(HeldTrace& trace, HeldRun& ended, RunState* joined) noexcept {
   const TraceBaggage& baggage = ended.baggage();
-  std::size_t bytes = ended.bytes();
+  std::size_t bytes = 0;
   Evicted oldest;
   {
     const std::lock_guard lock(mutex_);
@@ -172,7 +173,7 @@ bool PromotionBuffer::Hold(HeldTrace& trace, HeldRun& ended, RunState* joined) n
     trace.bytes_ += bytes;
     bytes_ += bytes;
     // With the buffer full, one that is as large as this has to go: mostly that is all.
-    if (bytes_ > limit_) oldest = TakeOldest();
+    if (bytes_ > limit_) oldest = TakeSomething();
     if (bytes_ <= limit_) return true;
   }
   Evict();
@@ -196,24 +197,50 @@ HeldTraceRuns PromotionBuffer::Promote(HeldTrace& trace) {
 
 PromotionBuffer::Evicted PromotionBuffer::TakeOldest() noexcept {
   Evicted oldest;
+  const std::size_t bytes = oldest_->bytes_;
   oldest.trace = UnlistOldest();
   HeldTrace& trace = *oldest.trace;
   evicted_ += trace.runs_.size();
+  const bool many = trace.runs_.are_many();
+  if (many) {
+    spent_ = std::move(trace.runs_);
+    spent_bytes_ = bytes - kTraceBytes;
+    bytes_ += spent_bytes_;
+  }
   if (oldest.trace.use_count() == 1) {
     // Nobody else has it, and nobody can find it before the lock is free: no need to come back.
     TakeFromBucket(trace);
-  } else {
+  } else if (!many) {
     oldest.runs.emplace(std::move(trace.runs_));
   }
   return oldest;
+}
+
+PromotionBuffer::Evicted PromotionBuffer::TakeSpent() noexcept {
+  Evicted spent;
+  std::size_t bytes = spent_bytes_;
+  if (spent_.are_many()) {
+    std::size_t some = 0;
+    std::tie(spent.some, some) = spent_.TakeSome();
+    bytes = std::min(bytes, some);
+  } else {
+    spent.runs.emplace(std::move(spent_));
+  }
+  spent_bytes_ -= bytes;
+  bytes_ -= bytes;
+  return spent;
+}
+
+PromotionBuffer::Evicted PromotionBuffer::TakeSomething() noexcept {
+  return spent_bytes_ > 0 ? TakeSpent() : TakeOldest();
 }
 
 void PromotionBuffer::Evict() noexcept {
   for (;;) {
     Evicted oldest;  // Destroyed without the lock.
     const std::lock_guard lock(mutex_);
-    if (bytes_ <= limit_ || oldest_ == nullptr) return;
-    oldest = TakeOldest();
+    if (bytes_ <= limit_ || (oldest_ == nullptr && spent_bytes_ == 0)) return;
+    oldest = TakeSomething();
   }
 }
 

@@ -63,7 +63,8 @@ class HeldTrace final : public KeepMark, public std::enable_shared_from_this<Hel
 };
 
 /// The runs out of the sample that have ended, until their trace is promoted or others need their
-/// room: then the trace that has been here longest goes first, as a whole.
+/// room: then the trace that has been here longest goes first, as a whole. The memory of one with
+/// many runs goes by and by, as others need it, so that no run that ends pays for all of them.
 ///
 /// Threads: any. One short lock; nothing is sent or destroyed under it, and memory is allocated for
 /// some runs.
@@ -121,9 +122,13 @@ class PromotionBuffer {
   struct Evicted {
     std::shared_ptr<HeldTrace> trace;
     std::optional<HeldTraceRuns> runs;  // If they do not go with the trace.
+    HeldTraceRuns::Block some;          // Of a trace that is forgotten already.
   };
-  /// Under the lock.
+  // Under the lock.
   Evicted TakeOldest() noexcept;
+  Evicted TakeSpent() noexcept;
+  /// What makes room next.
+  Evicted TakeSomething() noexcept;
   void Evict() noexcept;
 
   const std::size_t limit_;
@@ -134,6 +139,8 @@ class PromotionBuffer {
   HeldTrace* oldest_ = nullptr;
   HeldTrace* newest_ = nullptr;
   std::size_t bytes_ = 0;
+  HeldTraceRuns spent_;  // Of a trace that is forgotten; `spent_bytes_` of `bytes_` are theirs.
+  std::size_t spent_bytes_ = 0;
   std::uint64_t joined_ = 0;
   std::uint64_t left_ = 0;
   std::uint64_t promoted_ = 0;
