@@ -72,7 +72,7 @@ function(weft_test name)
     WEFT_SOURCE_DIR="${PROJECT_SOURCE_DIR}" WEFT_BINARY="${CMAKE_BINARY_DIR}/bin/weft")
   add_test(NAME ${name} COMMAND ${name})
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
+    set(arg_TIMEOUT 300)  # a busy machine takes many times as long
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${arg_ENVIRONMENT}")
 endfunction()
