@@ -372,6 +372,21 @@ TEST_F(LangSmithExporterTest, FillsTheFolderNoFurtherThanItMay) {
   EXPECT_LE(bytes, 30'000u);
 }
 
+TEST_F(LangSmithExporterTest, RemovesFilesThatNobodyWillFinish) {
+  const Folder folder;
+  const auto save = [&](const std::string& name, hours age) {
+    const fs::path path = folder.path() / name;
+    std::ofstream(path) << R"({"version": 1,)";
+    fs::last_write_time(path, fs::file_time_type::clock::now() - age);
+  };
+  save("trace_1.0_aa.tmp", hours(2));
+  save("trace_2.0_aa.tmp", hours(0));  // Of a process that is at it.
+  save("notes.tmp", hours(2));
+  const Exporting exporter = Make({.spill_dir = folder.path()});
+  EXPECT_THAT(folder.Files(), ::testing::UnorderedElementsAre(folder.path() / "trace_2.0_aa.tmp",
+                                                              folder.path() / "notes.tmp"));
+}
+
 TEST_F(LangSmithExporterTest, TakesUpWhatAnSdkLeftAndNothingForOthers) {
   const Folder folder;
   const auto save = [&](const std::string& name, const std::string& endpoint,

@@ -27,8 +27,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What somebody else put there is not read without limit.
-constexpr std::uint64_t kMaxFile = std::uint64_t{256} << 20;
+// What somebody else put there is not read without limit. An exporter's queue has 64 MiB.
+constexpr std::uint64_t kMaxFile = std::uint64_t{128} << 20;
+// After that long nobody is at a file that is not finished.
+constexpr std::chrono::hours kUnfinishedFor{1};
 
 std::string NewName() {
   const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(
@@ -87,6 +89,19 @@ std::pair<std::vector<fs::path>, std::uint64_t> List(const fs::path& folder) {
   return {std::move(traces), bytes};
 }
 
+/// Files whose writer ended before they were whole: they would take room for ever.
+void RemoveUnfinished(const fs::path& folder) {
+  const auto old = fs::file_time_type::clock::now() - kUnfinishedFor;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (!name.starts_with("trace_") || !name.ends_with(".tmp")) continue;
+    std::error_code gone;
+    const bool is_old = at->is_regular_file(gone) && at->last_write_time(gone) < old;
+    if (is_old && !gone) fs::remove(at->path(), gone);
+  }
+}
+
 std::string TextOf(const boost::json::object& object, std::string_view key) {
   const boost::json::value* const value = object.if_contains(key);
   return value != nullptr && value->is_string() ? std::string(value->get_string()) : "";
@@ -103,7 +118,10 @@ absl::Status FailedTraces::Prepare() const {
   if (fs::create_directories(folder_, error)) {
     fs::permissions(folder_, fs::perms::owner_all, error);
   }
-  if (!error && ::access(folder_.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  if (!error && ::access(folder_.c_str(), W_OK | X_OK) == 0) {
+    RemoveUnfinished(folder_);
+    return absl::OkStatus();
+  }
   if (!error) error.assign(errno, std::generic_category());
   return absl::FailedPreconditionError(
       absl::StrCat("spill_dir: \"", folder_.string(), "\" cannot be written: ", error.message()));
@@ -164,6 +182,7 @@ bool FailedTraces::Read(Claim& claim) const {
   }
   boost::system::error_code error;
   const boost::json::value parsed = boost::json::parse(text, error);
+  std::string().swap(text);  // A large one need not be there four times.
   const boost::json::object* const object = error ? nullptr : parsed.if_object();
   const boost::json::value* const headers = object ? object->if_contains("headers") : nullptr;
   if (headers == nullptr || !headers->is_object()) return false;
@@ -176,8 +195,10 @@ bool FailedTraces::Read(Claim& claim) const {
   const auto& paths = target_.paths;
   if (std::find(paths.begin(), paths.end(), trace.path) == paths.end()) return false;
   if (trace.type.empty() || !IsHeaderValue(trace.type + trace.coding)) return false;
-  const std::string encoded = TextOf(*object, "body_base64");
-  return absl::Base64Unescape(encoded, &trace.body);
+  const boost::json::value* const body = object->if_contains("body_base64");
+  if (body == nullptr || !body->is_string()) return false;
+  const boost::json::string& encoded = body->get_string();
+  return absl::Base64Unescape({encoded.data(), encoded.size()}, &trace.body);
 }
 
 FailedTraces::Claim::~Claim() {
