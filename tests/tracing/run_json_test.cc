@@ -171,6 +171,37 @@ TEST(RunJsonTest, CutsTheLargestFieldsOfARunThatIsTooLarge) {
   EXPECT_LT(json.run().size() + json.outputs().size() + json.error().size(), 10'000u);
 }
 
+TEST(RunJsonTest, CutsANameAndTagsThatAreTooLarge) {
+  RunRecord record;
+  record.context = RunContext::Root(RunId::New({}), {}, nullptr);
+  record.name = std::string(5000, 'n');
+  record.inputs = {{"text", std::string(5000, 'i')}};
+  record.tags = {std::string(5000, 't')};
+  internal::RunJson json;
+  json.Write(record, 16'000);
+  EXPECT_EQ(boost::json::parse(json.run()).at("tags").at(0).as_string(), record.tags[0]);
+  json.Write(record, 8'000);
+  const Json run = boost::json::parse(json.run());
+  EXPECT_EQ(run.at("name").as_string(), std::string(1024, 'n'));
+  EXPECT_EQ(run.at("tags").at(0).as_string(), "weft_truncated");
+  EXPECT_EQ(run.at("id").as_string(), record.context.id().ToString());
+  EXPECT_TRUE(boost::json::parse(json.inputs()).as_object().contains("weft_truncated"));
+  EXPECT_LT(json.run().size() + json.inputs().size() + json.extra().size(), 8'000u);
+}
+
+TEST(RunJsonTest, SaysWhenTheFirstTokenCame) {
+  RunRecord record = Record(Root());
+  record.events.push_back({"cache_miss", kStart, {}});
+  RunJson json;
+  json.Write(record);
+  EXPECT_FALSE(boost::json::parse(json.run()).as_object().contains("first_token_time"));
+  record.events.push_back({"new_token", kStart + std::chrono::milliseconds(7), {}});
+  record.events.push_back({"new_token", kStart + std::chrono::milliseconds(9), {}});
+  json.Write(record);
+  EXPECT_EQ(boost::json::parse(json.run()).at("first_token_time").as_string(),
+            "2026-01-02T03:04:05.007123Z");
+}
+
 TEST(JsonWriterTest, KeepsNumbersExact) {
   EXPECT_EQ(Written(std::numeric_limits<std::int64_t>::min()), "-9223372036854775808");
   EXPECT_EQ(Written(std::numeric_limits<std::uint64_t>::max()), "18446744073709551615");

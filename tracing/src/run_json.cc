@@ -19,6 +19,9 @@ inline namespace v0 {
 namespace internal {
 namespace {
 
+// What is left of a text that is cut, in bytes.
+constexpr std::size_t kShown = 1024;
+
 std::string RenderRuntime() {
   utsname system{};
   std::string platform = "unknown";
@@ -188,7 +191,7 @@ bool SharesAKey(const RunRecord& record) {
 
 void RunJson::Write(const RunRecord& record, const RunContext& context, std::size_t max_size) {
   for (std::string* text : {&run_, &inputs_, &outputs_, &events_, &extra_, &error_}) text->clear();
-  WriteMain(record, context);
+  WriteMain(record, context, /*shorten=*/false);
   if (record.operation == RunRecord::Operation::kPost || !record.inputs.empty()) {
     AppendJson(inputs_, record.inputs);
   }
@@ -196,7 +199,7 @@ void RunJson::Write(const RunRecord& record, const RunContext& context, std::siz
   if (record.error) AppendJsonString(error_, *record.error);
   WriteEvents(record);
   WriteExtra(record);
-  Shorten(max_size);
+  if (!Shorten(max_size)) WriteMain(record, context, /*shorten=*/true);
 }
 
 void RunJson::AppendTo(std::string& out) const {
@@ -212,7 +215,7 @@ void RunJson::AppendTo(std::string& out) const {
   out += '}';
 }
 
-void RunJson::WriteMain(const RunRecord& record, const RunContext& context) {
+void RunJson::WriteMain(const RunRecord& record, const RunContext& context, bool shorten) {
   constexpr std::size_t kLongest = 400;  // What follows, without the dotted order.
   const std::string_view dotted_order = context.dotted_order();
   run_.resize(kLongest + dotted_order.size());
@@ -238,7 +241,7 @@ void RunJson::WriteMain(const RunRecord& record, const RunContext& context) {
   }
   pen.Write("\",\"name\":");
   run_.resize(static_cast<std::size_t>(pen.at() - run_.data()));
-  AppendJsonString(run_, record.DisplayName());
+  AppendJsonString(run_, record.DisplayName().substr(0, shorten ? kShown : std::string::npos));
   const TraceBaggage& baggage = context.baggage();
   if (baggage.address) {
     AppendText(run_, ",\"address\":", *baggage.address);
@@ -246,7 +249,14 @@ void RunJson::WriteMain(const RunRecord& record, const RunContext& context) {
     AppendText(run_, ",\"session_name\":",
                baggage.project ? std::string_view(*baggage.project) : "default");
   }
-  WriteTags(record);
+  if (shorten) {
+    run_ += ",\"tags\":[\"weft_truncated\"]";
+  } else {
+    WriteTags(record);
+  }
+  const auto token = std::find_if(record.events.begin(), record.events.end(),
+                                  [](const RunEvent& event) { return event.name == "new_token"; });
+  if (token != record.events.end()) AppendTime(run_, ",\"first_token_time\":", token->time);
   run_ += '}';
 }
 
@@ -310,8 +320,7 @@ void RunJson::WriteMetadata(const RunRecord& record) {
   }
 }
 
-void RunJson::Shorten(std::size_t max_size) {
-  constexpr std::size_t kShown = 1024;
+bool RunJson::Shorten(std::size_t max_size) {
   std::string* const fields[] = {&inputs_, &outputs_, &events_, &extra_, &error_};
   std::size_t size = run_.size();
   for (const std::string* field : fields) size += field->size();
@@ -330,10 +339,11 @@ void RunJson::Shorten(std::size_t max_size) {
       AppendJsonString(marker, std::string_view(largest).substr(0, kShown));
       marker += &largest == &events_ ? "}}]" : "}}";
     }
-    if (marker.size() >= largest.size()) return;
+    if (marker.size() >= largest.size()) return false;
     size -= largest.size() - marker.size();
     largest = std::move(marker);
   }
+  return true;
 }
 
 }  // namespace internal

@@ -20,7 +20,8 @@ class RunJson {
   static constexpr std::size_t kMaxSize = std::size_t{20} << 20;
 
   /// Replaces what was there. Fields that are too large together are replaced, the largest first,
-  /// by `{"weft_truncated": {"bytes": N, "start": "..."}}`.
+  /// by `{"weft_truncated": {"bytes": N, "start": "..."}}`. A name and tags that are too large even
+  /// then are cut, and the tag `weft_truncated` says so.
   void Write(const RunRecord& record, std::size_t max_size = kMaxSize) {
     Write(record, record.context, max_size);
   }
@@ -39,12 +40,13 @@ class RunJson {
   std::string_view error() const noexcept { return error_; }
 
  private:
-  void WriteMain(const RunRecord& record, const RunContext& context);
+  void WriteMain(const RunRecord& record, const RunContext& context, bool shorten);
   void WriteTags(const RunRecord& record);
   void WriteEvents(const RunRecord& record);
   void WriteExtra(const RunRecord& record);
   void WriteMetadata(const RunRecord& record);
-  void Shorten(std::size_t max_size);
+  /// False: it is too large all the same.
+  bool Shorten(std::size_t max_size);
 
   std::string run_;
   std::string inputs_;

@@ -20,8 +20,9 @@ inline namespace v0 {
 ///     });
 ///     while (reader->Read(&token)) tokens.Add(token.text());
 ///
-/// The first piece makes the event `new_token`, from which LangSmith knows the time to it. At the
-/// end the reducer makes the outputs of all pieces; without one they are `{"output": [...]}`.
+/// The first piece makes the event `new_token`, from which LangSmith knows the time to it; the run
+/// says it as `first_token_time`, too. At the end the reducer makes the outputs of all pieces;
+/// without one they are `{"output": [...]}`.
 ///
 /// Ownership: `RunStream(std::move(run))` keeps the run and ends it with the stream: for what
 ///   produces the pieces later than the function that began the run, such as a generator.
