@@ -165,6 +165,22 @@ TEST(OtlpVectorsTest, APathOfManyDotsIsNotNestedDeeply) {
   EXPECT_NE(converted.run.payload.find("a.end\":\"deep\""), std::string::npos);
 }
 
+// Each once, and the last word of it.
+TEST(OtlpVectorsTest, MetadataOfManyKeysIsReadInOnePass) {
+  constexpr int kKeys = 300'000;
+  std::string text = "{";
+  for (int i = 0; i < kKeys; ++i) text += "\"k" + std::to_string(i) + "\":0,";
+  text += R"("k1":1,"k299999":1})";
+  const json::object attribute = {{"key", "metadata"}, {"value", {{"stringValue", text}}}};
+  Converted converted;
+  ASSERT_NO_FATAL_FAILURE(
+      Convert({{"span", {{"attributes", json::array{attribute}}}}}, &converted));
+  const std::string& run = converted.run.payload;
+  EXPECT_NE(run.find("\"k0\":0"), std::string::npos);
+  EXPECT_NE(run.find("\"k1\":1,\"k2\":0"), std::string::npos);
+  EXPECT_NE(run.find("\"k299998\":0,\"k299999\":1"), std::string::npos);
+}
+
 TEST(OtlpVectorsTest, AreThere) { EXPECT_GE(Vectors().size(), 100u); }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/strings/escaping.h>
 #include <boost/json.hpp>
 
@@ -31,13 +32,14 @@ class Members {
   Members() { members_.reserve(16); }
 
   void Set(std::string_view key, std::string json) {
-    const auto known = std::find_if(members_.begin(), members_.end(),
-                                    [&](const auto& member) { return member.first == key; });
-    if (known != members_.end()) {
-      known->second = std::move(json);
-    } else {
-      members_.emplace_back(key, std::move(json));
+    if (const std::size_t known = Find(key); known < members_.size()) {
+      members_[known].second = std::move(json);
+      return;
     }
+    if (!places_.empty()) places_.emplace(std::string(key), members_.size());
+    members_.emplace_back(key, std::move(json));
+    if (members_.size() != kFew) return;
+    for (std::size_t i = 0; i < kFew; ++i) places_.emplace(members_[i].first, i);
   }
   void SetText(std::string_view key, std::string_view text) {
     if (!text.empty()) Set(key, JsonString(text));
@@ -50,7 +52,21 @@ class Members {
   }
 
  private:
+  // Up to here looking through is faster. A text of JSON may bring millions.
+  static constexpr std::size_t kFew = 64;
+
+  std::size_t Find(std::string_view key) const {
+    if (!places_.empty()) {
+      const auto found = places_.find(absl::string_view(key.data(), key.size()));
+      return found == places_.end() ? members_.size() : found->second;
+    }
+    const auto found = std::find_if(members_.begin(), members_.end(),
+                                    [&](const auto& member) { return member.first == key; });
+    return static_cast<std::size_t>(found - members_.begin());
+  }
+
   std::vector<std::pair<std::string, std::string>> members_;
+  absl::flat_hash_map<std::string, std::size_t> places_;  ///< In `members_`, once there are many.
 };
 
 // A text that is a JSON object or list stands for that; other texts are texts.
