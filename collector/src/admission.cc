@@ -54,19 +54,37 @@ void RateLimit::Take(std::uint64_t amount) {
   if (per_second_ != 0) left_ -= static_cast<double>(amount);
 }
 
+absl::Status TenantBudget::Reserve(std::uint64_t bytes, std::uint64_t own) {
+  const std::uint64_t before = used_.fetch_add(bytes);
+  if (before == own || before + bytes <= limit_) return absl::OkStatus();
+  used_ -= bytes;
+  absl::Status status =
+      absl::ResourceExhaustedError("the tenant '" + tenant_ + "' has too many bytes in flight");
+  status.SetPayload(kRetryAfter, absl::Cord("1000"));
+  return status;
+}
+
 void Admission::Set(const std::vector<NamedKey>& keys, const std::vector<TenantConfig>& tenants) {
   auto accepted = std::make_shared<const AcceptedKeys>(keys);
   std::map<std::string, Limits> limits;
+  bool has_budgets = false;
   std::lock_guard lock(mutex_);
   for (const TenantConfig& tenant : tenants) {
     const auto before = limits_.find(tenant.name);
     if (before != limits_.end() && before->second.config == tenant) {
       limits.insert(*before);
     } else {
-      limits.emplace(tenant.name, Limits{tenant, RateLimit(tenant.runs_per_second),
-                                         RateLimit(tenant.bytes_per_second)});
+      Limits& fresh = limits
+                          .emplace(tenant.name, Limits{tenant, RateLimit(tenant.runs_per_second),
+                                                       RateLimit(tenant.bytes_per_second)})
+                          .first->second;
+      if (tenant.max_in_flight != 0) {
+        fresh.budget = std::make_shared<TenantBudget>(tenant.name, tenant.max_in_flight);
+      }
     }
+    has_budgets |= tenant.max_in_flight != 0;
   }
+  has_budgets_ = has_budgets;
   keys_ = std::move(accepted);
   limits_ = std::move(limits);
 }
@@ -103,6 +121,28 @@ absl::StatusOr<std::shared_ptr<const NamedKey>> Admission::Admit(IngestBatch& ba
   }
   batch.header.tenant = key->tenant;
   return std::shared_ptr<const NamedKey>(accepted, key);
+}
+
+std::shared_ptr<TenantBudget> Admission::BudgetOf(const std::string& tenant) const {
+  if (!has_budgets_) return nullptr;
+  std::lock_guard lock(mutex_);
+  const auto found = limits_.find(tenant);
+  return found == limits_.end() ? nullptr : found->second.budget;
+}
+
+std::shared_ptr<TenantBudget> Admission::BudgetOfKey(std::string_view key) const {
+  if (!has_budgets_) return nullptr;
+  const std::shared_ptr<const AcceptedKeys> accepted = keys();
+  const NamedKey* const found = accepted->Find(key);
+  return found == nullptr ? nullptr : BudgetOf(found->tenant);
+}
+
+TenantRunLimits Admission::RunLimitsOf(const std::string& tenant) const {
+  std::lock_guard lock(mutex_);
+  const auto found = limits_.find(tenant);
+  if (found == limits_.end()) return {};
+  const TenantConfig& config = found->second.config;
+  return {config.max_run, config.max_trace_runs};
 }
 
 absl::Status Admission::CheckLimits(const std::string& tenant, std::uint64_t runs,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -8,6 +9,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -37,6 +39,29 @@ class RateLimit {
   Clock::time_point refilled_{};
 };
 
+/// What a tenant has in flight, for as long as requests hold on to it.
+class TenantBudget {
+ public:
+  TenantBudget(std::string tenant, std::uint64_t limit)
+      : tenant_(std::move(tenant)), limit_(limit) {}
+
+  /// ResourceExhausted, with RetryAfterOf, when there would be more than the limit. A request that
+  /// is larger than that gets through alone. `own`: what the request has already.
+  absl::Status Reserve(std::uint64_t bytes, std::uint64_t own = 0);
+  void Release(std::uint64_t bytes) { used_ -= bytes; }
+
+ private:
+  const std::string tenant_;
+  const std::uint64_t limit_;
+  std::atomic<std::uint64_t> used_{0};
+};
+
+/// Limits of a tenant in the place of those of all; 0 = none of its own.
+struct TenantRunLimits {
+  std::uint64_t max_run = 0;
+  std::uint64_t max_trace_runs = 0;
+};
+
 /// Decides who may bring what, by the keys and tenants of the configuration.
 ///
 /// Threads: any.
@@ -58,11 +83,17 @@ class Admission {
   ///   RetryAfterOf (the tenant's rate), OutOfRange (larger than its bodies may be).
   absl::StatusOr<std::shared_ptr<const NamedKey>> Admit(IngestBatch& batch);
 
+  /// Null where the tenant, or that of the key, has no limit.
+  std::shared_ptr<TenantBudget> BudgetOf(const std::string& tenant) const;
+  std::shared_ptr<TenantBudget> BudgetOfKey(std::string_view key) const;
+  TenantRunLimits RunLimitsOf(const std::string& tenant) const;
+
  private:
   struct Limits {
     TenantConfig config;
     RateLimit runs;
     RateLimit bytes;
+    std::shared_ptr<TenantBudget> budget{};
   };
 
   std::shared_ptr<const AcceptedKeys> keys() const;
@@ -71,6 +102,7 @@ class Admission {
   mutable std::mutex mutex_;
   std::shared_ptr<const AcceptedKeys> keys_ = std::make_shared<AcceptedKeys>();
   std::map<std::string, Limits> limits_;
+  std::atomic<bool> has_budgets_{false};
 };
 
 }  // namespace weft::collector

@@ -128,8 +128,7 @@ absl::Status Collector::Impl::OpenStorage() {
   if (!rules.ok()) return rules.status();
   redaction_->Set(*std::move(rules));
   SetKeys(config_);
-  store_ =
-      RunStore::Start(log_, {.max_trace_runs = static_cast<std::uint16_t>(config_.max_trace_runs)});
+  store_ = RunStore::Start(log_, {.max_trace_runs = LeastTraceRuns(config_)});
   absl::StatusOr<std::unique_ptr<Ingest>> ingest =
       Ingest::Create({.log = log_,
                       .keys = keys_,
@@ -138,6 +137,8 @@ absl::Status Collector::Impl::OpenStorage() {
                       .admission = admission_,
                       .redaction = redaction_,
                       .max_run_bytes = config_.max_run_bytes,
+                      .large_runs = config_.large_runs,
+                      .max_trace_runs = config_.max_trace_runs,
                       .store = store_.get()});
   if (!ingest.ok()) return ingest.status();
   ingest_ = *std::move(ingest);
@@ -211,6 +212,7 @@ absl::Status Collector::Impl::Listen() {
   services.may_administer = [this](std::string_view key, bool is_loopback) {
     return admission_->MayAdminister(key, is_loopback);
   };
+  services.budget_of = [this](std::string_view key) { return admission_->BudgetOfKey(key); };
   services.metrics = [this] { return Metrics(); };
   services.ready = [this] { return Ready(); };
   services.ingest = ingest_.get();

@@ -67,6 +67,7 @@ class Collector::Impl {
   absl::Status PrepareCertificates(const CollectorConfig& config, Commits& commits);
   absl::Status ReloadRequested();
   void SetKeys(const CollectorConfig& config);
+  std::uint16_t LeastTraceRuns(const CollectorConfig& config) const;
 
   void WriteOperationMetrics(MetricsWriter& out) const;
   void WriteReceiverMetrics(MetricsWriter& out) const;

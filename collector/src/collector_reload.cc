@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -27,6 +28,7 @@ absl::StatusOr<Collector::Impl::Commits> Collector::Impl::PrepareReload(
   commits.push_back([this, config, rules = *std::move(rules)] {
     redaction_->Set(rules);
     SetKeys(config);
+    store_->SetMaxTraceRuns(LeastTraceRuns(config));
     http_->SetAllowedHosts(config.allowed_hosts);
     otlp_http_->SetAllowedHosts(config.allowed_hosts);
   });
@@ -73,6 +75,15 @@ absl::Status Collector::Impl::ReloadRequested() {
   const absl::Status status = reload();
   if (absl::IsFailedPrecondition(status)) return absl::InvalidArgumentError(status.message());
   return status;
+}
+
+// A tenant's limit is reloaded with it; the common one is that of the start.
+std::uint16_t Collector::Impl::LeastTraceRuns(const CollectorConfig& config) const {
+  std::uint64_t least = config_.max_trace_runs;
+  for (const TenantConfig& tenant : config.tenants) {
+    if (tenant.max_trace_runs != 0) least = std::min(least, tenant.max_trace_runs);
+  }
+  return static_cast<std::uint16_t>(least);
 }
 
 void Collector::Impl::SetKeys(const CollectorConfig& config) {

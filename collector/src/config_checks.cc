@@ -48,6 +48,9 @@ class Checker {
     names.clear();
     for (std::size_t i = 0; i < config_.tenants.size(); ++i) {
       const std::string& name = config_.tenants[i].name;
+      if (config_.tenants[i].max_trace_runs > 65'535) {
+        Fail(WrongAt(SourceOf("tenants", i) + ": tenants", "max_trace_runs is above 65535"));
+      }
       if (names.insert(name).second) continue;
       Fail(WrongAt(SourceOf("tenants", i) + ": tenants",
                    "the tenant '" + name + "' is given twice"));

@@ -211,6 +211,12 @@ absl::StatusOr<TenantConfig> ReadTenant(const FileValue& value) {
       status = Assign(tenant.bytes_per_second, ParseSize(member.value), member.origin);
     } else if (member.key == "max_body") {
       status = Assign(tenant.max_body, ParseSize(member.value), member.origin);
+    } else if (member.key == "max_run") {
+      status = Assign(tenant.max_run, ParseSize(member.value), member.origin);
+    } else if (member.key == "max_trace_runs") {
+      status = Assign(tenant.max_trace_runs, ParseCount(member.value), member.origin);
+    } else if (member.key == "max_in_flight") {
+      status = Assign(tenant.max_in_flight, ParseSize(member.value), member.origin);
     } else {
       status = NoSuchKey(member);
     }

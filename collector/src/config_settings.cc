@@ -46,6 +46,12 @@ absl::StatusOr<LogFormat> ParseLogFormat(std::string_view text) {
   return absl::InvalidArgumentError("'" + std::string(text) + "' is neither text nor json");
 }
 
+absl::StatusOr<LargeRuns> ParseLargeRuns(std::string_view text) {
+  if (text == "truncate") return LargeRuns::kTruncate;
+  if (text == "refuse") return LargeRuns::kRefuse;
+  return absl::InvalidArgumentError("'" + std::string(text) + "' is neither truncate nor refuse");
+}
+
 absl::StatusOr<internal::SpanIdBytes> ParseSpanIds(std::string_view text) {
   if (text == "last") return internal::SpanIdBytes::kLast;
   if (text == "langsmith_py") return internal::SpanIdBytes::kFirst;
@@ -91,6 +97,9 @@ std::string OptionalSizeText(const std::optional<std::uint64_t>& size) {
   return size ? SizeText(*size) : "";
 }
 std::string LogFormatText(LogFormat format) { return format == LogFormat::kJson ? "json" : "text"; }
+std::string LargeRunsText(LargeRuns what) {
+  return what == LargeRuns::kRefuse ? "refuse" : "truncate";
+}
 std::string SpanIdsText(internal::SpanIdBytes bytes) {
   return bytes == internal::SpanIdBytes::kFirst ? "langsmith_py" : "last";
 }
@@ -192,8 +201,10 @@ constexpr std::array kSettings = {
     Key("limits.decoded_body", kSize<&C::max_decoded_bytes, kKiB, 4 * kGiB>,
         "of an HTTP body without its coding", "256MiB"),
     Key("limits.grpc_message", kSize<&C::max_grpc_message_bytes, kKiB, kGiB>, "", "64MiB"),
-    Key("limits.run", kSize<&C::max_run_bytes, 64 * kKiB, kGiB>,
-        "of larger runs fields are left out; without attachments", "32MiB"),
+    Key("limits.run", kSize<&C::max_run_bytes, 64 * kKiB, kGiB>, "of a run without attachments",
+        "32MiB"),
+    Key("limits.large_runs", kAccess<&C::large_runs, ParseLargeRuns, LargeRunsText>,
+        "truncate (largest fields first), or refuse", "truncate"),
     Key("limits.trace_runs", kAccess<&C::max_trace_runs, ParseCountUpTo<65'535>, CountText>,
         "further runs of a trace are parked; 65535 at most", "25000"),
     Key("limits.in_flight", kSize<&C::max_inflight_bytes, kMiB, 1024 * kGiB>,

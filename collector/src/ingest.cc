@@ -50,7 +50,7 @@ class LogIngest final : public Ingest {
         keys_(std::move(options.keys)),
         admission_(std::move(options.admission)),
         redaction_(std::move(options.redaction)),
-        limits_{options.max_run_bytes, options.store},
+        limits_{options.max_run_bytes, options.large_runs, options.max_trace_runs, options.store},
         parked_(std::move(parked)) {}
 
   void Accept(IngestBatch batch, Done done) override {
@@ -65,8 +65,17 @@ class LogIngest final : public Ingest {
     TenantCounts* const tenant = TenantOf(receiver, batch.header.tenant);
     if (tenant != nullptr) tenant->received += all;
     if (status.ok()) status = log_->Ready();
+    const std::uint64_t bytes = batch.header.decoded_size;
+    std::shared_ptr<TenantBudget> budget = status.ok() ? BudgetOf(batch) : nullptr;
+    if (budget != nullptr) status = budget->Reserve(bytes);
+    if (status.ok() && budget != nullptr) {
+      done = [budget, bytes, done = std::move(done)](const absl::Status& result) {
+        budget->Release(bytes);
+        done(result);
+      };
+    }
     if (status.ok() && redaction_ != nullptr) redaction_->Redact(batch);
-    if (status.ok()) ApplyRunLimits(limits_, batch);
+    if (status.ok()) ApplyRunLimits(LimitsOf(batch.header.tenant), batch);
     const std::uint64_t valid = batch.header.ops.size();
     const std::uint64_t invalid = batch.rejected.size();
     if (status.ok()) status = RememberKey(batch, key.get());
@@ -160,6 +169,22 @@ class LogIngest final : public Ingest {
     auto admitted = admission_->Admit(batch);
     if (admitted.ok()) *key = *std::move(admitted);
     return admitted.status();
+  }
+
+  // Null where nothing is to be counted.
+  std::shared_ptr<TenantBudget> BudgetOf(const IngestBatch& batch) const {
+    const bool is_counted = batch.reserved || batch.header.tenant.empty();
+    return is_counted || admission_ == nullptr ? nullptr
+                                               : admission_->BudgetOf(batch.header.tenant);
+  }
+
+  RunLimits LimitsOf(const std::string& tenant) const {
+    RunLimits limits = limits_;
+    if (tenant.empty() || admission_ == nullptr) return limits;
+    const TenantRunLimits own = admission_->RunLimitsOf(tenant);
+    if (own.max_run != 0) limits.max_run_bytes = own.max_run;
+    if (own.max_trace_runs != 0) limits.max_trace_runs = own.max_trace_runs;
+    return limits;
   }
 
   // Null for no tenant. Stays where it is.

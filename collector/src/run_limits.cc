@@ -69,6 +69,12 @@ class LargeRun {
     }
   }
 
+  /// Whether it may go to the log, perhaps without its largest fields.
+  bool Fits(const RunLimits& limits) {
+    if (limits.large_runs == LargeRuns::kRefuse) return size_ <= limits.max_run_bytes;
+    return CutTo(limits.max_run_bytes);
+  }
+
   /// False when that is not enough.
   bool CutTo(std::uint64_t limit) {
     std::vector<Piece*> largest;
@@ -158,7 +164,9 @@ std::vector<bool> OfFullTraces(const RunLimits& limits, const IngestBatch& batch
   const std::vector<RunOp>& ops = batch.header.ops;
   for (std::size_t i = 0; i < ops.size(); ++i) {
     const bool is_run = ops[i].kind != OpKind::kFeedback && !ops[i].trace_id.IsNil();
-    if (!is_run || !limits.store->IsFull(ops[i].trace_id, ops[i].run_id)) continue;
+    if (!is_run || !limits.store->IsFull(ops[i].trace_id, ops[i].run_id, limits.max_trace_runs)) {
+      continue;
+    }
     full.resize(ops.size());
     full[i] = true;
   }
@@ -173,7 +181,7 @@ void LimitRuns(const RunLimits& limits, const std::vector<bool>& full, std::stri
     RunOp& op = batch.header.ops[i];
     const bool is_full = !full.empty() && full[i];
     LargeRun run(op, payload);
-    if (is_full || !run.CutTo(limits.max_run_bytes)) {
+    if (is_full || !run.Fits(limits)) {
       const char* const reason = is_full ? kFull : "larger than a run may be";
       batch.rejected.push_back({i, LabelOf(op) + ": " + reason, BytesOf(op, payload)});
       continue;

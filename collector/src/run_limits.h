@@ -11,9 +11,11 @@ class RunStore;
 
 /// What a run and a trace may be at most.
 struct RunLimits {
-  /// Of a run without its attachments. Of a larger one the largest fields are left out, with a
-  /// marker in their place that says how large they were and the SHA-256 of what they said.
+  /// Of a run without its attachments. A larger one is parked, or the largest fields are left out,
+  /// with a marker in their place that says how large they were and the SHA-256 of what they said.
   std::uint64_t max_run_bytes = 32ull << 20;
+  LargeRuns large_runs = LargeRuns::kTruncate;
+  std::uint64_t max_trace_runs = 25'000;
   /// Tells which traces are full; null = none is.
   const RunStore* store = nullptr;
 };

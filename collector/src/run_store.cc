@@ -71,9 +71,14 @@ class RunStoreImpl final : public RunStore {
     return index_.Projects();
   }
 
-  bool IsFull(const RunId& trace_id, const RunId& run_id) const override {
+  bool IsFull(const RunId& trace_id, const RunId& run_id, std::uint64_t max_runs) const override {
     std::shared_lock lock(index_mutex_);
-    return index_.IsFull(trace_id, run_id);
+    return index_.IsFull(trace_id, run_id, max_runs);
+  }
+
+  void SetMaxTraceRuns(std::uint16_t runs) override {
+    std::unique_lock lock(index_mutex_);
+    index_.SetMaxTraceRuns(runs);
   }
 
   bool has_full_traces() const override { return full_traces_ > 0; }

@@ -114,7 +114,7 @@ void TraceIndex::AddRun(std::uint32_t trace_at, const RunId& run) {
   runs_by_hash_.insert(at);
   if (trace.run_count == 0xffff) return;
   // The root is one, too.
-  if (++trace.run_count + 1 == max_trace_runs_) full_.insert(trace.id);
+  if (++trace.run_count + 1 >= max_trace_runs_) full_.insert(trace.id);
 }
 
 std::uint32_t TraceIndex::SegmentNumber(std::uint64_t first_seq) {
@@ -261,8 +261,10 @@ std::vector<Project> TraceIndex::Projects() const {
   return projects;
 }
 
-bool TraceIndex::IsFull(const RunId& trace, const RunId& run) const {
-  return full_.contains(trace) && !TraceOf(run);
+bool TraceIndex::IsFull(const RunId& trace, const RunId& run, std::uint64_t max_runs) const {
+  const auto known = traces_by_id_.find(trace);
+  if (known == traces_by_id_.end()) return false;
+  return std::uint64_t{traces_[*known].run_count} + 1 >= max_runs && !TraceOf(run);
 }
 
 std::uint64_t TraceIndex::bytes() const {

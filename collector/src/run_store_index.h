@@ -79,8 +79,9 @@ class TraceIndex {
   std::vector<RunId> Newest(const std::optional<std::string>& project, std::size_t limit,
                             std::uint32_t now_s) const;
   std::vector<Project> Projects() const;
-  /// Whether the trace has as many runs as it may, and this is none of them.
-  bool IsFull(const RunId& trace, const RunId& run) const;
+  /// Whether the trace has `max_runs` runs, and this is none of them.
+  bool IsFull(const RunId& trace, const RunId& run, std::uint64_t max_runs) const;
+  void SetMaxTraceRuns(std::uint16_t runs) { max_trace_runs_ = runs; }
   std::size_t full_traces() const { return full_.size(); }
 
   std::uint64_t complete_from() const { return std::max(backfilled_to_, evicted_to_); }
@@ -166,7 +167,7 @@ class TraceIndex {
   Position PositionOf(const Place& place) const;
 
   const std::uint64_t max_bytes_;
-  const std::uint16_t max_trace_runs_;
+  std::uint16_t max_trace_runs_;
   std::uint64_t backfilled_to_;
   std::uint64_t evicted_to_ = 0;
 

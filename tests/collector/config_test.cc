@@ -215,6 +215,8 @@ TEST_F(ConfigTest, WrongFilesAreRefusedWithFileLineAndKey) {
       {"tenants:\n  - {runs_per_second: 5}\n", 2, "name"},
       {"tenants:\n  - {name: a, runs_per_second: fast}\n", 2, "runs_per_second"},
       {"tenants:\n  - {name: a}\n  - {name: a}\n", 3, "twice"},
+      {"tenants:\n  - {name: a, max_trace_runs: 65536}\n", 2, "max_trace_runs"},
+      {"limits:\n  large_runs: drop\n", 2, "large_runs"},
       {"redaction:\n  presets: [everything]\n", 2, "everything"},
       {"redaction:\n  rules:\n    - {value: '('}\n", 3, "("},
       {"redaction:\n  rules:\n    - {pointer: inputs}\n", 3, "inputs"},
@@ -353,7 +355,8 @@ auth:
     - {name: team, key_env: B, tenant: acme, projects: [one, two], forward_key_env: C}
     - {name: ops, key_env: C, tenant: acme, read: true, admin: true, forward_with: destination}
 tenants:
-  - {name: acme, runs_per_second: 100, bytes_per_second: 1MiB, max_body: 2MiB}
+  - {name: acme, runs_per_second: 100, bytes_per_second: 1MiB, max_body: 2MiB, max_run: 3MiB,
+     max_trace_runs: 4, max_in_flight: 5MiB}
 )"));
   ASSERT_TRUE(config.ok()) << config.status();
   const std::vector<NamedKey>& keys = config->keys;
@@ -367,7 +370,7 @@ tenants:
   EXPECT_TRUE(keys[2].read);
   EXPECT_TRUE(keys[2].admin);
   EXPECT_EQ(keys[2].forward, NamedKey::Forward::kDestination);
-  EXPECT_EQ(config->tenants[0], (TenantConfig{"acme", 100, 1 << 20, 2 << 20}));
+  EXPECT_EQ(config->tenants[0], (TenantConfig{"acme", 100, 1 << 20, 2 << 20, 3 << 20, 4, 5 << 20}));
 }
 
 TEST_F(ConfigTest, RulesOfTheRedactionAreChecked) {

@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "admission.h"
 #include "http_server_fixture.h"
 
 namespace weft::collector {
@@ -70,6 +71,42 @@ TEST_F(HttpServerConnectionsTest, ForgetsBodiesThatNeverCome) {
   }
   EXPECT_EQ(server_->stats().inflight_bytes, 0u);
   ExpectStillServes();
+}
+
+TEST(TenantBudgetTest, HoldsWhatIsInFlightAndOneRequestOfAnySize) {
+  TenantBudget budget("acme", 100);
+  EXPECT_TRUE(budget.Reserve(60).ok());
+  const absl::Status over = budget.Reserve(50);
+  EXPECT_TRUE(absl::IsResourceExhausted(over)) << over;
+  EXPECT_GT(RetryAfterOf(over).count(), 0);
+  EXPECT_TRUE(budget.Reserve(40).ok());
+  budget.Release(100);
+  EXPECT_TRUE(budget.Reserve(500).ok());
+  EXPECT_TRUE(budget.Reserve(500, 500).ok()) << "the same request grows";
+  EXPECT_FALSE(budget.Reserve(1).ok());
+}
+
+// Bodies of one that never come keep nobody else from sending.
+TEST_F(HttpServerConnectionsTest, ATenantMayHaveOnlySoMuchInFlight) {
+  const auto budget = std::make_shared<TenantBudget>("acme", 100'000);
+  services_.budget_of = [&](std::string_view key) { return key == "t" ? budget : nullptr; };
+  Start();
+  const Headers theirs = {{"Content-Type", "application/json"}, {"x-api-key", "t"}};
+  {
+    HttpClient slow(address_);
+    slow.Send(
+        "POST /runs HTTP/1.1\r\nHost: localhost\r\nx-api-key: t\r\n"
+        "Content-Length: 99999\r\nExpect: 100-continue\r\n\r\n");
+    EXPECT_EQ(slow.Read().status, 100);
+    const HttpResponse refused = Post("/runs", theirs, kRun);
+    EXPECT_EQ(refused.status, 429);
+    EXPECT_EQ(refused.headers.at("retry-after"), "1");
+    EXPECT_THAT(ingest_.refused(), ::testing::ElementsAre("tenant_in_flight"));
+    ExpectStillServes();
+    slow.EndSending();
+    EXPECT_TRUE(slow.IsClosed());
+  }
+  EXPECT_EQ(Post("/runs", theirs, kRun).status, 202);
 }
 
 TEST_F(HttpServerConnectionsTest, RefusesEarlyWithoutReadingTheRest) {

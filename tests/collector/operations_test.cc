@@ -272,6 +272,37 @@ TEST_F(OperationsTest, ABodyLargerThanItsTenantMaySendNeverComesAgain) {
   EXPECT_THAT(collector_->Metrics(), HasSubstr("reason=\"too_large\"} 1\n"));
 }
 
+TEST_F(OperationsTest, ATenantHasLimitsOfItsOwnForRunsAndTraces) {
+  NamedKey team{"team", "t"};
+  team.tenant = "acme";
+  NamedKey other{"other", "o"};
+  other.admin = true;
+  config_.keys = {team, other};
+  config_.tenants = {{.name = "acme", .max_run = 5'000, .max_trace_runs = 2}};
+  Start();
+  const std::string trace = IdOf(1).ToString();
+  const auto run = [&](std::uint64_t number) {
+    const std::string id = IdOf(number).ToString(), part = "20260910T002640000000Z";
+    return "{\"id\":\"" + id + "\",\"trace_id\":\"" + trace + "\",\"name\":\"n\",\"inputs\":\"" +
+           std::string(9'000, 'x') + "\",\"dotted_order\":\"" + part + trace +
+           (number == 1 ? "\"}" : "." + part + id + "\",\"parent_run_id\":\"" + trace + "\"}");
+  };
+  const auto read = [&](std::uint64_t number) {
+    return Send("GET", "/runs/" + IdOf(number).ToString(), "", "o");
+  };
+  EXPECT_EQ(Send("POST", "/runs", run(1), "t").status, 202);
+  EXPECT_EQ(Send("POST", "/runs", run(2), "t").status, 202);
+  EXPECT_THAT(read(2).body, HasSubstr("weft_truncated"));
+  EXPECT_EQ(Send("POST", "/runs", run(3), "t").status, 202);
+  EXPECT_EQ(read(3).status, 404);
+  EXPECT_THAT(Send("GET", "/admin/parked", "", "o").body,
+              HasSubstr("its trace has as many runs as a trace may have"));
+  EXPECT_EQ(Send("POST", "/runs", run(4), "o").status, 202);
+  const IncomingReply whole = read(4);
+  EXPECT_EQ(whole.status, 200);
+  EXPECT_THAT(whole.body, Not(HasSubstr("weft_truncated")));
+}
+
 TEST_F(OperationsTest, OtlpOverARateSaysWhenToComeAgain) {
   namespace otlp = opentelemetry::proto::collector::trace::v1;
   NamedKey team{"team", "t"};

@@ -30,10 +30,11 @@ using testing::StartsWith;
 class FullTrace final : public RunStore {
  public:
   FullTrace(RunId trace, RunId run) : trace_(trace), run_(run) {}
-  bool IsFull(const RunId& trace, const RunId& run) const override {
-    return trace == trace_ && run != run_ && run != trace_;
+  bool IsFull(const RunId& trace, const RunId& run, std::uint64_t max_runs) const override {
+    return max_runs <= 25'000 && trace == trace_ && run != run_ && run != trace_;
   }
   bool has_full_traces() const override { return true; }
+  void SetMaxTraceRuns(std::uint16_t) override {}
 
   absl::StatusOr<StoredRun> FindRun(RunId) const override { return absl::NotFoundError(""); }
   absl::StatusOr<std::vector<StoredRun>> FindTrace(RunId) const override {
@@ -159,6 +160,26 @@ TEST_F(RunLimitsTest, ARunThatCannotBeMadeToFitIsParked) {
   ASSERT_EQ(batch_.rejected.size(), 1u);
   EXPECT_EQ(batch_.rejected[0].index, 1u);
   EXPECT_EQ(batch_.rejected[0].reason, "post." + IdOf(2).ToString() + ": larger than a run may be");
+}
+
+TEST_F(RunLimitsTest, LargeRunsAreRefusedWhereTheConfigurationSaysSo) {
+  const std::string inputs = "\"" + std::string(9'000, 'i') + "\"";
+  Add(IdOf(1), IdOf(1), {{PartField::kRun, R"({"id":"1"})"}});
+  Add(IdOf(2), IdOf(1), {{PartField::kRun, R"({"id":"2"})"}, {PartField::kInputs, inputs}});
+  Apply({.max_run_bytes = 5'000, .large_runs = LargeRuns::kRefuse});
+  ASSERT_EQ(batch_.header.ops.size(), 1u);
+  EXPECT_EQ(Text(0, 0), R"({"id":"1"})");
+  ASSERT_EQ(batch_.rejected.size(), 1u);
+  EXPECT_THAT(batch_.rejected[0].reason, HasSubstr("larger than a run may be"));
+  EXPECT_THAT(batch_.rejected[0].bytes, HasSubstr(inputs)) << "all of it is kept";
+}
+
+TEST_F(RunLimitsTest, ATraceMayHaveMoreRunsWhereItsTenantMay) {
+  const FullTrace store(IdOf(1), IdOf(2));
+  Add(IdOf(3), IdOf(1), {{PartField::kRun, "{}"}});
+  Apply({.max_trace_runs = 30'000, .store = &store});
+  EXPECT_EQ(batch_.header.ops.size(), 1u);
+  EXPECT_TRUE(batch_.rejected.empty());
 }
 
 TEST_F(RunLimitsTest, NewRunsOfAFullTraceAreParked) {

@@ -348,10 +348,11 @@ TEST_F(RunStoreTest, ATraceIsFullWhenItHasAsManyRunsAsItMay) {
   Settle();
   const auto expect_full = [&] {
     EXPECT_TRUE(store_->has_full_traces());
-    EXPECT_TRUE(store_->IsFull(IdOf(1), IdOf(4)));
-    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(3))) << "it is one of them";
-    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(1)));
-    EXPECT_FALSE(store_->IsFull(IdOf(9), IdOf(4)));
+    EXPECT_TRUE(store_->IsFull(IdOf(1), IdOf(4), 3));
+    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(3), 3)) << "it is one of them";
+    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(1), 3));
+    EXPECT_FALSE(store_->IsFull(IdOf(9), IdOf(4), 3));
+    EXPECT_FALSE(store_->IsFull(IdOf(1), IdOf(4), 4)) << "a tenant may have more";
   };
   expect_full();
   Reopen();

@@ -22,6 +22,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 
+#include "admission.h"
 #include "http/connection_shared.h"
 #include "http/stream.h"
 #include "otlp/http_api.h"
@@ -199,6 +200,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     } else if (size > shared_.options.max_wire_bytes) {
       return Refuse(TooLargeOnWire());
     }
+    if (shared_.services.budget_of) budget_ = shared_.services.budget_of(KeyOf(request_));
     if (!Reserve(chunked ? kStep : size)) return Refuse(Overloaded());
     body_started_ = Clock::now();
     body_size_ = chunked ? std::nullopt : std::optional(size);
@@ -308,6 +310,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   HttpReply Overloaded() const {
+    if (!over_budget_.ok()) {
+      HttpReply reply = ErrorReply(over_budget_);
+      reply.reason_counted = "tenant_in_flight";
+      return reply;
+    }
     return ErrorReply(503, "too many bytes are being received", "overload");
   }
 
@@ -383,12 +390,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   bool Reserve(std::uint64_t bytes) {
-    if (!shared_.Reserve(bytes)) return false;
+    over_budget_ = budget_ == nullptr ? absl::OkStatus() : budget_->Reserve(bytes, reserved_);
+    if (!over_budget_.ok()) return false;
+    if (!shared_.Reserve(bytes)) {
+      if (budget_ != nullptr) budget_->Release(bytes);
+      return false;
+    }
     reserved_ += bytes;
     return true;
   }
 
-  void Release() { shared_.stats.inflight_bytes -= std::exchange(reserved_, 0); }
+  void Release() {
+    if (budget_ != nullptr) budget_->Release(reserved_);
+    budget_ = nullptr;
+    shared_.stats.inflight_bytes -= std::exchange(reserved_, 0);
+  }
 
   ClientStream stream_;
   ConnectionShared& shared_;
@@ -402,6 +418,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::optional<std::uint64_t> body_size_;  ///< Absent for a chunked body.
   std::uint64_t received_ = 0;
   std::uint64_t reserved_ = 0;
+  std::shared_ptr<TenantBudget> budget_;  ///< Counts the same.
+  absl::Status over_budget_;
   Clock::time_point body_started_;
   std::string out_;
   bool is_loopback_ = false;

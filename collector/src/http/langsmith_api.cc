@@ -261,6 +261,7 @@ void LangSmithApi::Write(const HttpRequest& request, const Target& target, std::
   batch.rejected = std::move(runs->rejected);
   batch.api_key = request.api_key;
   if (batch.api_key.empty()) batch.caller_key = KeyOf(request);
+  batch.reserved = true;
   if (target.route == Route::kRunsMultipart && runs->appended.empty() && batch.rejected.empty()) {
     batch.header.form_boundary = BoundaryToForward(request, batch.header.ops, decoded);
   }

@@ -110,6 +110,7 @@ void OtlpHttpApi::Write(const HttpRequest& request, std::string body, Done done)
   batch.rejected = std::move(decoded->rejected);
   batch.api_key = request.api_key;
   if (batch.api_key.empty()) batch.caller_key = KeyOf(request);
+  batch.reserved = true;
   const bool as_it_came = coding == ContentCoding::kZstd && !is_json && !decoded->changed;
   batch.header.coding = as_it_came ? PayloadCoding::kZstd : PayloadCoding::kIdentity;
   batch.payload = as_it_came ? std::move(body) : std::move(message);

@@ -56,12 +56,16 @@ struct TlsConfig {
   friend bool operator==(const TlsConfig&, const TlsConfig&) = default;
 };
 
-/// What a tenant's keys may bring. 0 = no limit. Rates are those of all keys together.
+/// What a tenant's keys may bring. 0 = no limit but those of all tenants. Rates and what is in
+/// flight are those of all keys together.
 struct TenantConfig {
   std::string name;
   std::uint64_t runs_per_second = 0;   ///< Operations on runs.
   std::uint64_t bytes_per_second = 0;  ///< Of bodies without their coding.
   std::uint64_t max_body = 0;          ///< Of one body without its coding.
+  std::uint64_t max_run = 0;           ///< In the place of CollectorConfig::max_run_bytes.
+  std::uint64_t max_trace_runs = 0;    ///< In the place of CollectorConfig::max_trace_runs.
+  std::uint64_t max_in_flight = 0;     ///< Of bodies that are not answered yet.
   friend bool operator==(const TenantConfig&, const TenantConfig&) = default;
 };
 
@@ -93,6 +97,12 @@ struct ForwardingConfig {
   std::chrono::seconds max_open{3600};   ///< A run still open then goes to OTLP unfinished.
   std::chrono::seconds orphan_wait{60};  ///< For the parent of a span.
   internal::SpanIdBytes span_ids = internal::SpanIdBytes::kLast;  ///< Of runs that go out as spans.
+};
+
+/// What becomes of a run that is too large.
+enum class LargeRuns : std::uint8_t {
+  kTruncate,  ///< Its largest fields are left out.
+  kRefuse,    ///< It is parked, as what is invalid.
 };
 
 enum class LogFormat : std::uint8_t { kText, kJson };
@@ -130,6 +140,7 @@ struct CollectorConfig {
   std::uint64_t max_decoded_bytes = 256ull << 20;
   std::uint64_t max_grpc_message_bytes = 64ull << 20;
   std::uint64_t max_run_bytes = 32ull << 20;
+  LargeRuns large_runs = LargeRuns::kTruncate;
   std::uint64_t max_trace_runs = 25'000;
   std::uint64_t max_inflight_bytes = 512ull << 20;
   std::uint64_t max_connections = 20'000;

@@ -19,6 +19,7 @@
 
 namespace weft::collector {
 
+class TenantBudget;
 class TlsContext;
 
 struct HttpServerOptions {
@@ -49,6 +50,8 @@ struct HttpServices {
   std::function<bool(std::string_view key)> may_read{};     ///< Empty: every key.
   /// For `/admin`; empty: nobody. `is_loopback`: the caller is on this machine.
   std::function<bool(std::string_view key, bool is_loopback)> may_administer{};
+  /// What the key's tenant has in flight; null, or empty: no limit.
+  std::function<std::shared_ptr<TenantBudget>(std::string_view key)> budget_of{};
   std::function<std::string()> metrics{};  ///< Prometheus text for `/metrics`.
   std::function<absl::Status()> ready{};   ///< For `/ready`; the message is shown.
   AdminHandlers admin{};                   ///< For what is below `/admin`.

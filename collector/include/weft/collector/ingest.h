@@ -13,6 +13,7 @@
 
 #include <absl/status/statusor.h>
 
+#include <weft/collector/config.h>
 #include <weft/collector/log.h>
 #include <weft/collector/record.h>
 
@@ -31,6 +32,7 @@ struct IngestBatch {
   std::string payload;  ///< As it goes to the log; see RecordHeader::coding.
   std::vector<RejectedOp> rejected;
   bool admitted = false;  ///< It was let in before: `header` says whose it is.
+  bool reserved = false;  ///< The receiver counts it among what its tenant has in flight.
   std::string api_key;    ///< The caller's, for pass-through; empty = none.
   /// The caller's where it is not to be passed on: a bearer token of HTTP.
   std::string caller_key;
@@ -64,6 +66,8 @@ struct IngestOptions {
   std::shared_ptr<Admission> admission{};  ///< Null: everybody may bring everything.
   std::shared_ptr<Redaction> redaction{};  ///< Null: nothing is taken out.
   std::uint64_t max_run_bytes = 32ull << 20;
+  LargeRuns large_runs = LargeRuns::kTruncate;
+  std::uint64_t max_trace_runs = 25'000;
   const RunStore* store = nullptr;  ///< Knows which traces are full; null: none is.
 };
 

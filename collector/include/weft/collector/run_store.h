@@ -22,7 +22,7 @@ struct RunStoreOptions {
   /// Bytes of index in memory; beyond it the traces that were touched longest ago are found by a
   /// scan of the log's headers instead.
   std::uint64_t max_index_bytes = 48ull << 20;
-  /// A trace with so many is full; 65,535 at most.
+  /// The least that a trace may be full with; 65,535 at most.
   std::uint16_t max_trace_runs = 25'000;
 };
 
@@ -104,10 +104,13 @@ class RunStore {
 
   virtual std::vector<Project> Projects() const = 0;
 
-  /// Whether a trace has as many runs as it may, and this is none of them. Follows the log by as
-  /// much as the index does.
-  virtual bool IsFull(const RunId& trace_id, const RunId& run_id) const = 0;
+  /// Whether a trace has `max_runs` runs, and this is none of them. Follows the log by as much as
+  /// the index does.
+  virtual bool IsFull(const RunId& trace_id, const RunId& run_id, std::uint64_t max_runs) const = 0;
+  /// Whether any has as many as the least that a trace may be full with.
   virtual bool has_full_traces() const = 0;
+  /// In the place of RunStoreOptions::max_trace_runs; for traces that grow from now on.
+  virtual void SetMaxTraceRuns(std::uint16_t runs) = 0;
 
   /// Waits until everything that was durable at the call is indexed.
   virtual bool WaitUntilIndexed(std::chrono::milliseconds timeout) const = 0;
