@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <absl/strings/string_view.h>
+#include <google/protobuf/struct.pb.h>
 #include <grpcpp/support/status.h>
 #include <gtest/gtest.h>
 
@@ -100,6 +101,19 @@ TEST(ToJsonTest, ShowsStatuses) {
             (Json{{"code", "ABORTED"}, {"message", "x"}}));
   EXPECT_EQ(ToJson(grpc::Status(grpc::StatusCode::INTERNAL, "y")),
             (Json{{"code", 13}, {"message", "y"}}));
+}
+
+TEST(ToJsonTest, ShowsNumbersOfMessagesAsTheyAre) {
+  google::protobuf::Value number;
+  number.set_number_value(0.48621806422806413);
+  EXPECT_EQ(ToJson(number), Json(0.48621806422806413));
+  google::protobuf::Value nested;
+  for (int i = 0; i < 300; ++i) {
+    google::protobuf::Value outer;
+    outer.mutable_list_value()->add_values()->Swap(&nested);
+    nested.Swap(&outer);
+  }
+  EXPECT_EQ(ToJson(nested), (Json{{"type", "google.protobuf.Value"}}));
 }
 
 TEST(ToJsonTest, LetsATypeSayItself) {

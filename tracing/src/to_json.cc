@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/to_json.h>
 
+#include <optional>
+#include <utility>
+
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/json_util.h>
 #include <boost/core/demangle.hpp>
@@ -20,12 +23,8 @@ Json MessageToJson(const google::protobuf::Message& message) {
   if (!google::protobuf::util::MessageToJsonString(message, &text).ok()) {
     return JsonObject{{"type", message.GetTypeName()}};
   }
-  boost::json::error_code error;
-  boost::json::parse_options options;
-  options.max_depth = kMaxJsonDepth;
-  Json json = boost::json::parse(text, error, {}, options);
-  if (error) return JsonObject{{"type", message.GetTypeName()}};
-  return json;
+  std::optional<Json> json = ParseJson(text);
+  return json ? *std::move(json) : JsonObject{{"type", message.GetTypeName()}};
 }
 
 Json StatusToJson(const absl::Status& status) {
