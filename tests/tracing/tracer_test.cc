@@ -158,5 +158,26 @@ TEST_F(TracerTest, IsOffInAForkedProcess) {
   EXPECT_EQ(Only().outputs, std::nullopt);
 }
 
+TEST_F(TracerTest, SaysOnceThatItIsOffInAForkedProcess) {
+  const auto tracer = MakeTracer();
+  int said[2] = {-1, -1};
+  ASSERT_EQ(pipe(said), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    dup2(said[1], STDERR_FILENO);
+    for (int i = 0; i < 3; ++i) const Run run("run", {.tracer = tracer});
+    _exit(tracer->enabled() ? 1 : 0);
+  }
+  close(said[1]);
+  std::string text;
+  char c = 0;
+  while (read(said[0], &c, 1) == 1) text += c;
+  close(said[0]);
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(text, "weft: tracing is off in the forked process " + std::to_string(child) + "\n");
+}
+
 }  // namespace
 }  // namespace weft
