@@ -173,6 +173,29 @@ TEST_F(HttpReadsTest, FiltersMoreTracesThanAPageHolds) {
   EXPECT_EQ(pages, 2);
 }
 
+// However often a run is asked for, it is there once: a list of one large run would take all
+// memory.
+TEST_F(HttpReadsTest, FindsEachRunOfAListOnce) {
+  std::vector<std::string> ids, runs;
+  for (const char* const number : {"1", "2", "3"}) {
+    ids.push_back("01a0b35e-7a0d-7000-8000-00000000000" + std::string(number));
+    runs.push_back(R"({"id":")" + ids.back() + R"(","name":")" + number +
+                   R"(","start_time":"2026-01-02T03:04:0)" + number + R"(Z"})");
+  }
+  Send(runs);
+  const json::array wanted = {json::string(ids[2]), json::string(ids[0]), json::string(ids[2]),
+                              "01a0b35e-7a0d-7000-8000-00000000000f", json::string(ids[1])};
+  EXPECT_THAT(Names({{"id", wanted}}), ElementsAre("3", "1", "2"));
+  EXPECT_THAT(Names({{"id", wanted}, {"order", "asc"}, {"limit", 2}}), ElementsAre("1", "2", "3"));
+  json::array many;
+  for (int i = 10'000; i < 12'001; ++i) {
+    many.push_back(json::string("01a0b35e-7a0d-7000-8000-0000000" + std::to_string(i)));
+  }
+  EXPECT_EQ(Query(json::serialize(json::object{{"id", many}})).status, 400);
+  many.pop_back();
+  EXPECT_EQ(Query(json::serialize(json::object{{"id", many}})).status, 200);
+}
+
 TEST_F(HttpReadsTest, RefusesACursorThatWasNotGivenOut) {
   Send({RunJson(1, 0, "p")});
   for (const std::string seen : {"18446744073709551515", "99999999999999", "-1", "x", ""}) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include <absl/container/flat_hash_set.h>
 #include <weft/tracing/json.h>
 
 #include "langsmith/json_scanner.h"
@@ -234,18 +235,40 @@ class PageBuilder {
   std::vector<StoredRun> runs_;
 };
 
-absl::StatusOr<std::vector<StoredRun>> FindByIds(const RunStore& store,
-                                                 const std::vector<RunId>& ids) {
-  std::vector<StoredRun> runs;
-  for (const RunId& id : ids) {
-    auto run = store.FindRun(id);
-    if (run.ok()) {
-      runs.push_back(*std::move(run));
-    } else if (!absl::IsNotFound(run.status())) {
-      return run.status();
-    }
+/// Each once, in the order that is asked for.
+absl::StatusOr<std::vector<RunId>> IdsOf(const RunStore& store, const RunQuery& query) {
+  std::vector<RunId> ids;
+  absl::flat_hash_set<RunId> seen;
+  for (const RunId& id : query.ids) {
+    if (seen.insert(id).second) ids.push_back(id);
   }
-  return runs;
+  if (ids.size() > kMostInPage) return Refuse("id", "more than 2000");
+  if (!query.ascending) return ids;
+  std::vector<std::pair<std::string, RunId>> starts;
+  for (const RunId& id : ids) {
+    const auto run = store.FindRun(id);
+    if (run.ok()) starts.emplace_back(run->start_time, id);
+  }
+  std::stable_sort(starts.begin(), starts.end(), [&](const auto& a, const auto& b) {
+    return *query.ascending ? a.first < b.first : b.first < a.first;
+  });
+  ids.clear();
+  for (const auto& [start, id] : starts) ids.push_back(id);
+  return ids;
+}
+
+/// Only what is in the page is in memory at once.
+absl::StatusOr<std::string> AnswerByIds(const RunStore& store, const RunQuery& query) {
+  const absl::StatusOr<std::vector<RunId>> ids = IdsOf(store, query);
+  if (!ids.ok()) return ids.status();
+  PageBuilder page(query);
+  for (const RunId& id : *ids) {
+    auto run = store.FindRun(id);
+    if (absl::IsNotFound(run.status())) continue;
+    if (!run.ok()) return run.status();
+    if (!page.Add(*std::move(run))) break;
+  }
+  return page.Finish();
 }
 
 /// False: the page is full.
@@ -318,10 +341,9 @@ absl::StatusOr<RunQuery> RunQuery::Parse(std::string_view json) {
 }
 
 absl::StatusOr<std::string> AnswerRunQuery(const RunStore& store, const RunQuery& query) {
+  if (!query.ids.empty()) return AnswerByIds(store, query);
   absl::StatusOr<std::vector<StoredRun>> runs;
-  if (!query.ids.empty()) {
-    runs = FindByIds(store, query.ids);
-  } else if (query.trace) {
+  if (query.trace) {
     runs = store.FindTrace(*query.trace);
   } else if (query.parent_run) {
     const auto parent = store.FindRun(*query.parent_run);
