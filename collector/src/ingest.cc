@@ -261,6 +261,7 @@ class LogIngest final : public Ingest {
       SetBytes(entry, "reason", rejected.reason);
       entry["key"] = HexId(batch.header.key_id);
       if (!batch.header.tenant.empty()) entry["tenant"] = batch.header.tenant;
+      if (!rejected.project.empty()) entry["project"] = rejected.project;
       SetBytes(entry, "bytes", rejected.bytes);
     }
     const absl::StatusOr<std::size_t> unkept = parked_->Park(entries);

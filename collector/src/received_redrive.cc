@@ -7,12 +7,14 @@
 #include <string>
 #include <utility>
 
+#include <absl/strings/escaping.h>
 #include <simdjson.h>
 #include <weft/tracing/internal/form_data.h>
 
 #include "fold_json.h"
 #include "langsmith/multipart.h"
 #include "langsmith/run_decoder.h"
+#include "otlp/trace_request.h"
 
 namespace weft::collector {
 namespace {
@@ -24,6 +26,7 @@ struct ReceivedLine {
   std::string reason;
   std::optional<std::string> bytes;
   std::string tenant;
+  std::string project;
   std::uint64_t key_id = 0;
 };
 
@@ -36,6 +39,9 @@ ReceivedLine ReadLine(std::string_view text) {
     if (key == "receiver") line.receiver = *content;
     if (key == "reason") line.reason = *content;
     if (key == "bytes") line.bytes = *content;
+    if (key == "project") line.project = *content;
+    std::string bytes;
+    if (key == "bytes_base64" && absl::Base64Unescape(*content, &bytes)) line.bytes = bytes;
     if (key == "tenant") line.tenant = *content;
     if (key == "key") {
       std::from_chars(content->data(), content->data() + content->size(), line.key_id, 16);
@@ -84,7 +90,32 @@ absl::StatusOr<DecodedRuns> Decode(const ReceivedLine& line, std::string& body) 
       *boundary);
 }
 
+absl::Status Accept(Ingest& ingest, const ReceivedLine& line, IngestBatch batch) {
+  batch.admitted = true;
+  batch.header.key_id = line.key_id;
+  batch.header.tenant = line.tenant;
+  batch.header.decoded_size = batch.payload.size();
+  std::promise<absl::Status> answer;
+  ingest.Accept(std::move(batch),
+                [&](absl::Status status) { answer.set_value(std::move(status)); });
+  return answer.get_future().get();
+}
+
+// What was valid, but too much; of other spans less was kept than a request.
+absl::Status AcceptSpan(Ingest& ingest, const ReceivedLine& line) {
+  IngestBatch batch;
+  batch.payload = *line.bytes;
+  absl::StatusOr<DecodedSpans> spans = DecodeTraceRequest(line.project, &batch.payload);
+  if (!spans.ok() || spans->ops.empty()) {
+    return absl::InvalidArgumentError("of invalid spans too little was kept");
+  }
+  batch.header.receiver = Receiver::kOtlp;
+  batch.header.ops = std::move(spans->ops);
+  return Accept(ingest, line, std::move(batch));
+}
+
 absl::Status Accept(Ingest& ingest, const ReceivedLine& line) {
+  if (line.bytes && line.receiver == "otlp") return AcceptSpan(ingest, line);
   // Of weft's own service only what was valid, but too much, was kept as runs.
   const bool is_run = line.bytes && (line.receiver == "langsmith" ||
                                      (line.receiver == "weft" && IsForm(*line.bytes)));
@@ -95,18 +126,11 @@ absl::Status Accept(Ingest& ingest, const ReceivedLine& line) {
   if (!runs->rejected.empty()) return absl::InvalidArgumentError(runs->rejected.front().reason);
   if (runs->ops.empty()) return absl::InvalidArgumentError("there is no run in it");
   IngestBatch batch;
-  batch.admitted = true;
   batch.header.receiver = Receiver::kLangSmith;
-  batch.header.key_id = line.key_id;
-  batch.header.tenant = line.tenant;
   batch.header.ops = std::move(runs->ops);
   body.resize(body.size() - SIMDJSON_PADDING);
   batch.payload = body + runs->appended;
-  batch.header.decoded_size = batch.payload.size();
-  std::promise<absl::Status> answer;
-  ingest.Accept(std::move(batch),
-                [&](absl::Status status) { answer.set_value(std::move(status)); });
-  return answer.get_future().get();
+  return Accept(ingest, line, std::move(batch));
 }
 
 }  // namespace

@@ -17,12 +17,15 @@
 #include "batch_payload.h"
 #include "langsmith/json_scanner.h"
 #include "otlp/request_bytes.h"
+#include "otlp/span_ids.h"
 #include "otlp/trace_request.h"
 
 namespace weft::collector {
 namespace {
 
 constexpr std::size_t kMaxRejectedBytes = 1u << 20;
+// Each span has its resource with it, which all of a request may share.
+constexpr std::size_t kMaxKeptSpans = 64u << 20;
 // What may be left out of a run; the rest says what it is.
 constexpr std::array<std::string_view, 6> kLargeFields = {"inputs", "outputs", "events",
                                                           "extra",  "error",   "serialized"};
@@ -193,19 +196,27 @@ void LimitRuns(const RunLimits& limits, const std::vector<bool>& full, std::stri
   SetPayload(std::move(rest), batch);
 }
 
+// As a request of its own, with which it can be sent again; empty when that would be large.
+std::string RequestOf(const RunOp& op, std::string_view payload) {
+  const SpanSlices slices = SlicesOf(op, payload);
+  const std::size_t size = slices.span.size() + slices.resource.size() + slices.scope.size();
+  if (size > kMaxRejectedBytes) return "";
+  return OneSpanRequest(slices.span, slices.resource, slices.scope);
+}
+
 // Larger spans were rejected when they were decoded.
 void LimitSpans(const std::vector<bool>& full, std::string_view payload, IngestBatch& batch) {
   std::vector<std::string> projects;
+  std::size_t kept = 0;
   for (std::size_t i = 0; i < full.size(); ++i) {
     const RunOp& op = batch.header.ops[i];
     if (!full[i]) {
       projects.push_back(op.project);
       continue;
     }
-    const Part& span = op.parts.front();
-    const std::uint64_t shown = std::min<std::uint64_t>(span.length, kMaxRejectedBytes);
-    batch.rejected.push_back(
-        {i, std::string("span: ") + kFull, std::string(payload.substr(span.offset, shown))});
+    std::string bytes = kept < kMaxKeptSpans ? RequestOf(op, payload) : "";
+    kept += bytes.size();
+    batch.rejected.push_back({i, std::string("span: ") + kFull, std::move(bytes), op.project});
   }
   std::size_t next = 0;
   std::string rest = KeepSpans(payload, [&](std::uint64_t) { return !full[next++]; });

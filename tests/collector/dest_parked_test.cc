@@ -8,8 +8,10 @@
 #include <boost/json.hpp>
 
 #include <weft/collector/http_server.h>
+#include <weft/tracing/internal/proto_writer.h>
 
 #include "http_test_util.h"
+#include "otlp/request_bytes.h"
 #include "parked_file.h"
 #include "parked_items.h"
 #include "received_redrive.h"
@@ -162,6 +164,33 @@ TEST_F(ParkedAdminTest, TakesRunsOfEitherServiceThatWereTooMany) {
   ASSERT_EQ(batches[0].header.ops.size(), 1u);
   EXPECT_EQ(batches[0].header.ops[0].run_id, IdOf(1));
   EXPECT_EQ(batches[0].header.ops[0].parts.size(), 2u);
+}
+
+TEST_F(ParkedAdminTest, TakesSpansThatWereTooMany) {
+  std::string span;
+  internal::ProtoWriter out(span);
+  out.Text(1, "\xff\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17");
+  out.Text(2, "\1\2\3\4\5\6\7\10");
+  const std::string request = OneSpanRequest(span, "", "");
+  JsonObject entry = {{"receiver", "otlp"},
+                      {"reason", "span: its trace has as many runs as a trace may have"},
+                      {"key", HexId(7)},
+                      {"tenant", "acme"},
+                      {"project", "p"}};
+  JsonObject invalid = entry;
+  SetBytes(entry, "bytes", request);
+  SetBytes(invalid, "bytes", span);
+  ASSERT_TRUE(file_->Park({entry, invalid}).ok());
+  const HttpResponse answer = Post("/admin/parked/redrive", "{\"all\":true}");
+  EXPECT_THAT(answer.body, HasSubstr("{\"redriving\":1,\"refused\":1"));
+  const std::vector<IngestBatch> batches = ingest_.TakeBatches();
+  ASSERT_EQ(batches.size(), 1u);
+  EXPECT_EQ(batches[0].payload, request);
+  EXPECT_EQ(batches[0].header.receiver, Receiver::kOtlp);
+  EXPECT_EQ(batches[0].header.key_id, 7u);
+  EXPECT_EQ(batches[0].header.tenant, "acme");
+  ASSERT_EQ(batches[0].header.ops.size(), 1u);
+  EXPECT_EQ(batches[0].header.ops[0].project, "p");
 }
 
 TEST_F(ParkedAdminTest, MarksWhatADestinationShallSendAgain) {

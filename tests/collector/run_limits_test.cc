@@ -230,7 +230,12 @@ TEST_F(RunLimitsTest, NewSpansOfAFullTraceAreParked) {
   EXPECT_THAT(Text(1, 0), HasSubstr("second"));
   EXPECT_THAT(payload_, AllOf(HasSubstr("first"), Not(HasSubstr("third"))));
   ASSERT_EQ(batch_.rejected.size(), 1u);
-  EXPECT_THAT(batch_.rejected[0].bytes, HasSubstr("third"));
+  EXPECT_EQ(batch_.rejected[0].project, "p");
+  std::string again = batch_.rejected[0].bytes;
+  const auto third = DecodeTraceRequest("", &again);
+  ASSERT_TRUE(third.ok()) << third.status();
+  ASSERT_EQ(third->ops.size(), 1u);
+  EXPECT_EQ(third->ops[0].run_id, before[2].run_id);
 }
 
 TEST_F(RunLimitsTest, ARequestOfAFullTraceAloneLeavesNothing) {

@@ -10,7 +10,6 @@
 #include <weft/collector/process_log.h>
 #include <weft/tracing/internal/otlp_request.h>
 #include <weft/tracing/internal/otlp_transport.h>
-#include <weft/tracing/internal/proto_writer.h>
 
 #include "config_values.h"
 #include "destinations/run_span.h"
@@ -77,21 +76,6 @@ std::size_t OfOneRecord(std::span<const OutgoingOp> ops) {
   return count;
 }
 
-// A request with a span that lies in no other.
-std::string OneSpan(const OutgoingOp& op) {
-  const SpanSlices slices = SlicesOf(*op.op, op.payload);
-  std::string request;
-  internal::ProtoWriter writer(request);
-  const auto resource_spans = writer.Begin(1);
-  if (!slices.resource.empty()) writer.Text(1, slices.resource);
-  const auto scope_spans = writer.Begin(2);
-  if (!slices.scope.empty()) writer.Text(1, slices.scope);
-  writer.Text(2, slices.span);
-  writer.End(scope_spans);
-  writer.End(resource_spans);
-  return request;
-}
-
 std::string SomeSpans(std::span<const OutgoingOp> ops) {
   std::set<std::uint64_t> wanted;
   for (const OutgoingOp& op : ops) {
@@ -107,7 +91,8 @@ std::string SomeSpans(std::span<const OutgoingOp> ops) {
 void AppendSpans(std::span<const OutgoingOp> ops, std::string& request) {
   const OutgoingOp& first = ops.front();
   if (first.record_ops == 0) {
-    request += OneSpan(first);
+    const SpanSlices slices = SlicesOf(*first.op, first.payload);  // that lies in no other
+    request += OneSpanRequest(slices.span, slices.resource, slices.scope);
   } else if (first.record_ops == ops.size()) {
     request += first.payload;
   } else {

@@ -57,4 +57,18 @@ std::string KeepSpans(std::string_view request, const Keep& keep) {
   return out;
 }
 
+std::string OneSpanRequest(std::string_view span, std::string_view resource,
+                           std::string_view scope) {
+  std::string request;
+  internal::ProtoWriter writer(request);
+  const auto resource_spans = writer.Begin(1);
+  if (!resource.empty()) writer.Text(1, resource);
+  const auto scope_spans = writer.Begin(2);
+  if (!scope.empty()) writer.Text(1, scope);
+  writer.Text(2, span);
+  writer.End(scope_spans);
+  writer.End(resource_spans);
+  return request;
+}
+
 }  // namespace weft::collector

@@ -15,4 +15,9 @@ namespace weft::collector {
 std::string KeepSpans(std::string_view request,
                       const std::function<bool(std::uint64_t offset)>& keep);
 
+/// An ExportTraceServiceRequest with one span, of the contents of its messages; an empty resource
+/// or scope is left out.
+std::string OneSpanRequest(std::string_view span, std::string_view resource,
+                           std::string_view scope);
+
 }  // namespace weft::collector

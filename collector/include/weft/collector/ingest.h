@@ -24,6 +24,7 @@ struct RejectedOp {
   std::size_t index = 0;  ///< Place among the operations of the request.
   std::string reason;     ///< Names the field.
   std::string bytes;      ///< What arrived, cut at 1 MiB.
+  std::string project{};  ///< Of a span, where it does not say it itself.
 };
 
 /// A request that was decoded and validated by a receiver.
