@@ -134,12 +134,8 @@ void CollectorSender::Forget(Batches::iterator batch, Outcome outcome) {
   if (auto& kept = batch->second.kept) {
     if (outcome == Outcome::kAcknowledged) kept->Remove();
     if (outcome == Outcome::kRejected) kept->SetAside();
-    may_be_kept_ = outcome != Outcome::kExpired;
-    has_kept_ = has_kept_ || !may_be_kept_;
   } else if (outcome == Outcome::kExpired) {
     outcome = GiveUp(batch->second);
-  } else if (outcome == Outcome::kAcknowledged && std::exchange(has_kept_, false)) {
-    may_be_kept_ = true;
   }
   queue_.Resolve(outcome, batch->second.runs, batch->second.charge);
   batches_.erase(batch);
@@ -161,7 +157,7 @@ ExportQueue::Outcome CollectorSender::GiveUp(const Batch& batch) {
   const std::string_view bytes(reinterpret_cast<const char*>(batch.bytes.begin()),
                                batch.bytes.size());
   if (!KeepBatch(*failed_, std::string(bytes))) return Outcome::kExpired;
-  has_kept_ = true;
+  may_be_kept_ = true;
   return Outcome::kSpilled;
 }
 
@@ -190,8 +186,11 @@ CollectorSender::Batches::const_iterator CollectorSender::OldestOwn() const noex
 
 void CollectorSender::DropExpired(Clock::time_point now) {
   const auto oldest = now - options_.retry_for;
-  while (!batches_.empty() && batches_.begin()->second.taken <= oldest) {
-    Forget(batches_.begin(), Outcome::kExpired);
+  // What is from the folder is tried until the collector is back.
+  for (auto next = batches_.begin();
+       next != batches_.end() && (next->second.kept || next->second.taken <= oldest);) {
+    const auto batch = next++;
+    if (!batch->second.kept) Forget(batch, Outcome::kExpired);
   }
   while (!backlog_.empty() && backlog_.front().taken <= oldest) GiveUpOldestRuns();
 }

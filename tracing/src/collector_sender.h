@@ -121,8 +121,7 @@ class CollectorSender {
   bool quiet_ = false;   // Nothing happened during the last wait.
   bool asleep_ = false;  // The queue was told to wake us.
   const std::shared_ptr<FailedTraces> failed_;
-  bool has_kept_ = false;  // Since the last acknowledgement something was left in the folder.
-  bool may_be_kept_;       // There may be something in the folder, and a collector to take it.
+  bool may_be_kept_;  // There may be something in the folder.
   LossReport loss_;
   std::minstd_rand random_;
 };
