@@ -311,6 +311,27 @@ TEST(ExportQueueTest, WakesTheSenderForWhatFillsItsBatch) {
   EXPECT_EQ(wakes, 2);
 }
 
+TEST(ExportQueueTest, ALookLeavesWhatDoesNotFillABatchWhereItIs) {
+  int wakes = 0;
+  internal::ExportQueue queue({.bytes = 1 << 20, .batch_runs = 10, .batch_bytes = 1 << 20},
+                              [&wakes] { ++wakes; });
+  const auto push = [&queue](int runs) {
+    for (int i = 0; i < runs; ++i) queue.Push(RunRecord());
+  };
+  const internal::ExportQueue::Waiting look = {
+      .wake_seen = false, .may_sleep = false, .only_full = true};
+  push(9);
+  EXPECT_TRUE(queue.Take({}, look).runs.empty());
+  EXPECT_EQ(wakes, 0);
+  push(1);
+  EXPECT_EQ(wakes, 1);
+  const internal::ExportQueue::Orders full = queue.Take({}, look);
+  EXPECT_EQ(full.runs.size(), 10U);
+  EXPECT_EQ(full.bytes, 10 * full.runs[0].size);
+  push(1);
+  EXPECT_EQ(queue.Take({}, {.wake_seen = true, .may_sleep = false}).runs.size(), 1U);
+}
+
 TEST(ExportQueueTest, WhoFlushesReturnsOnceWhatWasThereIsSettled) {
   std::binary_semaphore woken(0);
   internal::ExportQueue queue({.bytes = 1 << 20, .batch_runs = 100, .batch_bytes = 1 << 20},

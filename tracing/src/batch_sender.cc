@@ -41,7 +41,7 @@ void BatchSender::Loop() {
                                                                  .bytes = backlog_bytes_});
     auto now = Clock::now();
     asleep_ = may_sleep && orders.runs.empty();
-    AddToBacklog(std::move(orders.runs), now);
+    AddToBacklog(orders, now);
     if (orders.stop && !orders.wake_pending) return Finish();
     // Who waits wants to know now whether the target is back, unless it said when.
     if (orders.flush_below > flush_below_ && !told_when_) retry_at_ = now;
@@ -59,16 +59,16 @@ void BatchSender::Loop() {
   }
 }
 
-void BatchSender::AddToBacklog(std::vector<QueuedRun> runs, Clock::time_point now) {
-  if (runs.empty()) {
-    spare_ = std::move(runs);
+void BatchSender::AddToBacklog(ExportQueue::Orders& orders, Clock::time_point now) {
+  if (orders.runs.empty()) {
+    spare_ = std::move(orders.runs);
     return;
   }
-  backlog_runs_ += runs.size();
-  for (const QueuedRun& run : runs) backlog_bytes_ += run.size;
+  backlog_runs_ += orders.runs.size();
+  backlog_bytes_ += orders.bytes;
   // While nothing can be sent, what trickles in must not hold the room of a full batch each time.
   if (!backlog_.empty()) backlog_.back().runs.shrink_to_fit();
-  backlog_.push_back({.runs = std::move(runs), .next = 0, .sent = 0, .taken = now});
+  backlog_.push_back({.runs = std::move(orders.runs), .next = 0, .sent = 0, .taken = now});
 }
 
 bool BatchSender::IsDue(Clock::time_point now) const {

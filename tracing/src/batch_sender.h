@@ -66,7 +66,8 @@ class BatchSender {
     Clock::time_point taken;
   };
 
-  void AddToBacklog(std::vector<QueuedRun> runs, Clock::time_point now);
+  /// Takes the runs out of `orders`.
+  void AddToBacklog(ExportQueue::Orders& orders, Clock::time_point now);
   bool IsDue(Clock::time_point now) const;
   void SendBatch();
   /// The next `most` runs, finished; fewer when they are large.

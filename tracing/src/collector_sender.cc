@@ -90,13 +90,17 @@ void CollectorSender::Loop() {
   bool wake_seen = false;
   while (true) {
     const bool may_sleep = quiet_ && backlog_.empty() && batches_.empty() && !may_be_kept_;
-    ExportQueue::Orders orders = queue_.Take(std::move(spare_), {.wake_seen = wake_seen,
-                                                                 .may_sleep = may_sleep,
-                                                                 .runs = backlog_runs_,
-                                                                 .bytes = backlog_bytes_});
     const auto now = Clock::now();
+    // A look for answers leaves what is coming in alone.
+    const bool only_full = !wake_seen && !may_sleep && now < take_at_;
+    if (!only_full) take_at_ = now + options_.flush_interval;
+    ExportQueue::Orders orders = queue_.Take(std::exchange(spare_, {}), {.wake_seen = wake_seen,
+                                                                         .may_sleep = may_sleep,
+                                                                         .runs = backlog_runs_,
+                                                                         .bytes = backlog_bytes_,
+                                                                         .only_full = only_full});
     asleep_ = may_sleep && orders.runs.empty();
-    AddToBacklog(std::move(orders.runs), now);
+    AddToBacklog(orders, now);
     if (orders.stop && !orders.wake_pending) return SayGoodbye(orders.stop_until);
     DropExpired(now);
     CancelIfStalled(now);
@@ -115,18 +119,18 @@ void CollectorSender::Loop() {
   }
 }
 
-void CollectorSender::AddToBacklog(std::vector<QueuedRun> runs, Clock::time_point now) {
-  if (runs.empty()) {
-    spare_ = std::move(runs);
+void CollectorSender::AddToBacklog(ExportQueue::Orders& orders, Clock::time_point now) {
+  if (orders.runs.empty()) {
+    spare_ = std::move(orders.runs);
     return;
   }
-  backlog_runs_ += runs.size();
-  for (const QueuedRun& run : runs) backlog_bytes_ += run.size;
+  backlog_runs_ += orders.runs.size();
+  backlog_bytes_ += orders.bytes;
   const std::uint64_t first = taken_;
-  taken_ += runs.size();
+  taken_ += orders.runs.size();
   // While nothing can be sent, what trickles in must not hold the room of a full batch each time.
-  if (!backlog_.empty()) backlog_.back().runs.shrink_to_fit();
-  backlog_.push_back({.runs = std::move(runs), .next = 0, .first = first, .taken = now});
+  if (backlog_.size() > 1) backlog_.back().runs.shrink_to_fit();
+  backlog_.push_back({.runs = std::move(orders.runs), .next = 0, .first = first, .taken = now});
 }
 
 void CollectorSender::Forget(Batches::iterator batch, Outcome outcome) {
@@ -351,7 +355,7 @@ CollectorSender::Clock::time_point CollectorSender::NextLook(Clock::time_point n
     return now + (stream_.state() == CollectorStream::State::kClosed ? milliseconds(kForever)
                                                                      : kStreamLook);
   }
-  auto next = now + std::max(options_.flush_interval, milliseconds(1));
+  auto next = std::max(take_at_, now + milliseconds(1));
   if (in_flight_ > 0) next = std::min(next, now + kAnswerLook);
   if (!backlog_.empty() && stream_.CanWrite()) {
     next = std::min(next, backlog_.front().taken + options_.flush_interval);

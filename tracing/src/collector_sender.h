@@ -71,7 +71,8 @@ class CollectorSender {
   };
   using Batches = std::map<std::uint64_t, Batch>;
 
-  void AddToBacklog(std::vector<QueuedRun> runs, Clock::time_point now);
+  /// Takes the runs out of `orders`.
+  void AddToBacklog(ExportQueue::Orders& orders, Clock::time_point now);
   void DropExpired(Clock::time_point now);
   void DropFirstChunk();
   void GiveUpOldestRuns();
@@ -110,7 +111,8 @@ class CollectorSender {
   std::size_t backlog_bytes_ = 0;
   std::uint64_t taken_ = 0;  // How many runs were taken from the queue so far.
   std::vector<QueuedRun> spare_;
-  Batches batches_;  // Unanswered, by id.
+  Clock::time_point take_at_;  // Even less than a batch.
+  Batches batches_;            // Unanswered, by id.
   std::uint64_t last_id_ = 0;
   std::size_t in_flight_ = 0;
   std::size_t window_;

@@ -106,18 +106,21 @@ bool ExportQueue::TryPush(RunRecord& record) noexcept {
 
 ExportQueue::Orders ExportQueue::Take(std::vector<QueuedRun> spare, Waiting waiting) {
   const std::lock_guard lock(mutex_);
+  if (spare.capacity() > spare_.capacity()) spare_.swap(spare);
   Orders orders;
-  orders.runs = std::exchange(incoming_, std::move(spare));
-  orders.runs.resize(std::exchange(filled_, 0));
+  if (!waiting.only_full || filled_ >= missing_runs_ || incoming_bytes_ >= missing_bytes_) {
+    orders.runs = std::exchange(incoming_, std::exchange(spare_, {}));
+    orders.runs.resize(std::exchange(filled_, 0));
+    orders.bytes = std::exchange(incoming_bytes_, 0);
+    missing_runs_ = limits_.batch_runs - (waiting.runs + orders.runs.size()) % limits_.batch_runs;
+    missing_bytes_ = limits_.batch_bytes - (waiting.bytes + orders.bytes) % limits_.batch_bytes;
+  }
   orders.flush_below = flush_below_;
   orders.stop = stop_;
   orders.stop_until = stop_until_;
-  missing_runs_ = limits_.batch_runs - (waiting.runs + orders.runs.size()) % limits_.batch_runs;
-  missing_bytes_ = limits_.batch_bytes -
-                   (waiting.bytes + std::exchange(incoming_bytes_, 0)) % limits_.batch_bytes;
   if (waiting.wake_seen) woken_ = false;
   orders.wake_pending = woken_;
-  asleep_ = waiting.may_sleep && orders.runs.empty();
+  asleep_ = waiting.may_sleep && filled_ == 0 && orders.runs.empty();
   return orders;
 }
 

@@ -53,6 +53,7 @@ class ExportQueue {
 
   struct Orders {
     std::vector<QueuedRun> runs;
+    std::size_t bytes = 0;          ///< What they are charged for together.
     std::uint64_t flush_below = 0;  ///< Runs below this number are not to wait for company.
     bool wake_pending = false;      ///< A call of `wake` is on its way.
     bool stop = false;
@@ -66,6 +67,9 @@ class ExportQueue {
     /// What the sender has and did not send: less is missing for a full batch.
     std::size_t runs = 0;
     std::size_t bytes = 0;
+    /// Runs that do not fill a batch stay: taken in pieces, what was sent before them would be
+    /// destroyed by the sender. Not together with `may_sleep` or `wake_seen`.
+    bool only_full = false;
   };
 
   /// What came since the last call. `spare` is a vector to fill from now on. The runs that are
@@ -94,6 +98,7 @@ class ExportQueue {
   std::condition_variable settled_enough_;
   std::vector<QueuedRun> incoming_;
   std::size_t filled_ = 0;  // Of incoming_; what follows was sent.
+  std::vector<QueuedRun> spare_;
   std::size_t incoming_bytes_ = 0;
   std::size_t missing_runs_;  // For a full batch, when the sender looked.
   std::size_t missing_bytes_;
