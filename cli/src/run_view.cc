@@ -25,8 +25,8 @@ std::string Text(const boost::json::value& json, std::initializer_list<std::stri
   const auto* value = Find(json, path);
   if (value == nullptr) return {};
   if (const auto* text = value->if_string()) return {text->data(), text->size()};
-  if (value->is_int64() || value->is_uint64())
-    return std::to_string(value->to_number<std::int64_t>());
+  if (const auto* number = value->if_int64()) return std::to_string(*number);
+  if (const auto* number = value->if_uint64()) return std::to_string(*number);
   return {};
 }
 
@@ -45,6 +45,9 @@ std::optional<std::int64_t> Time(const boost::json::value& json, std::string_vie
   absl::Time time;
   std::string error;
   if (text.empty() || !absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return {};
+  // What is no time of the years 1 to 9999 could not be subtracted from another one.
+  const std::int64_t seconds = absl::ToUnixSeconds(time);
+  if (seconds < -62'135'596'800 || seconds > 253'402'300'799) return {};
   return absl::ToUnixMicros(time);
 }
 

@@ -2,6 +2,9 @@
 #include "tree_printer.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <optional>
 #include <ostream>
 #include <set>
 #include <string>
@@ -167,6 +170,14 @@ bool HasTokensBelow(std::span<const RunView> runs, const Forest& forest, std::si
   return false;
 }
 
+/// `sum + count`, or the border that it would cross.
+std::int64_t Add(std::optional<std::int64_t> sum, std::optional<std::int64_t> count) {
+  using Limits = std::numeric_limits<std::int64_t>;
+  std::int64_t result = 0;
+  if (!__builtin_add_overflow(sum.value_or(0), count.value_or(0), &result)) return result;
+  return *sum < 0 ? Limits::min() : Limits::max();
+}
+
 Sums AddUp(std::span<const RunView> runs, const Forest& forest) {
   Sums sums;
   for (std::size_t i = 0; i < runs.size(); ++i) {
@@ -178,8 +189,8 @@ Sums AddUp(std::span<const RunView> runs, const Forest& forest) {
       sums.first_us = std::min(sums.first_us.value_or(*run.start_us), *run.start_us);
     if (run.end_us) sums.last_us = std::max(sums.last_us.value_or(*run.end_us), *run.end_us);
     if ((!run.input_tokens && !run.output_tokens) || HasTokensBelow(runs, forest, i)) continue;
-    sums.input = sums.input.value_or(0) + run.input_tokens.value_or(0);
-    sums.output = sums.output.value_or(0) + run.output_tokens.value_or(0);
+    sums.input = Add(sums.input, run.input_tokens);
+    sums.output = Add(sums.output, run.output_tokens);
   }
   return sums;
 }

@@ -2,6 +2,8 @@
 #include "tree_printer.h"
 
 #include <clocale>
+#include <cstdint>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -61,6 +63,14 @@ TEST_F(TreePrinterTest, PutsChildrenBelowTheirParentInTheOrderOfTheirStart) {
   EXPECT_THAT(lines[5], StartsWith("├─ run-b "));
   EXPECT_THAT(lines[6], StartsWith("│  └─ run-d "));
   EXPECT_THAT(lines[7], StartsWith("└─ run-c "));
+}
+
+TEST_F(TreePrinterTest, SumsOfTokensStopAtTheBorder) {
+  std::vector<RunView> runs = SmallTree();
+  runs[0].input_tokens = runs[2].input_tokens = std::numeric_limits<std::int64_t>::max();
+  runs[0].output_tokens = runs[2].output_tokens = std::numeric_limits<std::int64_t>::min();
+  EXPECT_THAT(Print(runs)[1], HasSubstr("tokens 9,223,372,036,854,775,807 in "
+                                        "-9,223,372,036,854,775,808 out"));
 }
 
 TEST_F(TreePrinterTest, ShowsTimesStatusAndTokens) {
