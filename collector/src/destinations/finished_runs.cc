@@ -10,23 +10,8 @@
 namespace weft::collector {
 namespace {
 
-// A round that has this much has no room for more.
-constexpr std::uint64_t kRoundBytes = 16ull << 20;
-
-// A clock that is set must neither end runs nor keep them.
-std::uint64_t SteadyMicroseconds() {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                        std::chrono::steady_clock::now().time_since_epoch())
-                                        .count());
-}
-
 std::uint64_t Microseconds(std::chrono::milliseconds time) {
   return static_cast<std::uint64_t>(time.count()) * 1000;
-}
-
-FinishedRunsOptions WithClock(FinishedRunsOptions options) {
-  if (!options.now) options.now = SteadyMicroseconds;
-  return options;
 }
 
 bool SaysEnd(const RunOp& op, std::string_view payload) {
@@ -86,7 +71,7 @@ RunOp WholeRun(const StoredRun& stored, bool has_error, std::string& payload) {
 }  // namespace
 
 FinishedRuns::FinishedRuns(FinishedRunsOptions options)
-    : options_(WithClock(std::move(options))), records_(options_.log) {}
+    : options_(std::move(options)), records_(options_.log) {}
 
 void FinishedRuns::Take(Round::Loaded record, Round& round) {
   const RecordCache::Entry entry = records_.Add(std::move(record));

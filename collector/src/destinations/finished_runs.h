@@ -29,7 +29,7 @@ struct FinishedRunsOptions {
   /// The oldest of more open runs go out unfinished.
   std::size_t max_runs = 1'000'000;
   /// Microseconds since any time.
-  std::function<std::uint64_t()> now{};
+  std::function<std::uint64_t()> now = SteadyMicroseconds;
 };
 
 /// For receivers that know finished spans only: keeps the operations of a run until it has ended,

@@ -10,20 +10,6 @@
 namespace weft::collector {
 namespace {
 
-// A round that has this much has no room for more.
-constexpr std::uint64_t kRoundBytes = 16ull << 20;
-
-std::uint64_t SteadyMicroseconds() {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                        std::chrono::steady_clock::now().time_since_epoch())
-                                        .count());
-}
-
-PlacedSpansOptions WithClock(PlacedSpansOptions options) {
-  if (!options.now) options.now = SteadyMicroseconds;
-  return options;
-}
-
 SpanPlacesOptions PlacesOptions(const PlacedSpansOptions& options) {
   SpanPlacesOptions places;
   places.grace_us = static_cast<std::uint64_t>(options.grace.count()) * 1000;
@@ -54,9 +40,7 @@ std::string TimeOfRoot(std::string_view order) {
 }  // namespace
 
 PlacedSpans::PlacedSpans(PlacedSpansOptions options)
-    : options_(WithClock(std::move(options))),
-      records_(options_.log),
-      places_(PlacesOptions(options_)) {}
+    : options_(std::move(options)), records_(options_.log), places_(PlacesOptions(options_)) {}
 
 void PlacedSpans::Take(Round::Loaded record, Round& round) {
   const RecordCache::Entry entry = records_.Add(std::move(record));

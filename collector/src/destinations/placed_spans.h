@@ -26,7 +26,7 @@ struct PlacedSpansOptions {
   std::chrono::milliseconds orphan_wait{60'000};
   std::size_t max_bytes = std::size_t{64} << 20;
   /// Microseconds since any time.
-  std::function<std::uint64_t()> now{};
+  std::function<std::uint64_t()> now = SteadyMicroseconds;
 };
 
 /// For targets that know runs only: makes runs of spans, each once all of its ancestors are known,

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "destinations/stage.h"
 
+#include <chrono>
 #include <utility>
 
 namespace weft::collector {
+
+std::uint64_t SteadyMicroseconds() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
 
 RecordCache::Entry RecordCache::Add(Round::Loaded record) {
   const std::uint64_t seq = record.record.position.seq;

@@ -12,6 +12,13 @@
 
 namespace weft::collector {
 
+/// A round that has this much has no room for more.
+inline constexpr std::uint64_t kRoundBytes = 16ull << 20;
+
+/// By which stages measure how long something waits: a clock that is set must neither end runs nor
+/// keep them.
+std::uint64_t SteadyMicroseconds();
+
 /// An operation where it lies in the log.
 struct OpPlace {
   Position position;        ///< Of its record.
