@@ -75,11 +75,9 @@ std::optional<std::string_view> OnlyValue(const MetadataView& metadata, std::str
 }
 
 bool SameSecret(std::string_view given, std::string_view secret) noexcept {
-  if (given.empty() || secret.empty()) return false;
-  std::size_t difference = given.size() ^ secret.size();
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    difference |= static_cast<unsigned char>(given[i] ^ secret[i % secret.size()]);
-  }
+  if (given.empty() || given.size() != secret.size()) return false;
+  int difference = 0;
+  for (std::size_t i = 0; i < given.size(); ++i) difference |= given[i] ^ secret[i];
   return difference == 0;
 }
 
