@@ -39,6 +39,20 @@ TEST(RunIdTest, IdsOfOneMillisecondSortAsTheyWereMade) {
   EXPECT_TRUE(std::is_sorted(ids.begin(), ids.end()));
 }
 
+TEST(RunIdTest, EveryByteIsWrittenAsItsTwoDigits) {
+  for (unsigned value = 0; value < 256; ++value) {
+    RunId id;
+    std::string expected;
+    for (std::size_t i = 0; i < id.bytes.size(); ++i) {
+      id.bytes[i] = static_cast<std::uint8_t>(value + 17 * i);
+      if (i == 4 || i == 6 || i == 8 || i == 10) expected += '-';
+      expected += "0123456789abcdef"[id.bytes[i] >> 4];
+      expected += "0123456789abcdef"[id.bytes[i] & 15];
+    }
+    EXPECT_EQ(id.ToString(), expected);
+  }
+}
+
 TEST(RunIdTest, TimesBeforeTheEpochAreTheEpoch) {
   EXPECT_EQ(RunId::New(At(-5)).ToString().substr(0, 14), "00000000-0000-");
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -54,6 +55,22 @@ inline char* WriteHex(std::span<const std::uint8_t> bytes, char* out) noexcept {
     out += 2;
   }
   return out;
+}
+
+/// The lower-case digits of 16 bytes at once: ids are written more often than anything else.
+inline std::array<char, 32> HexDigits(const std::array<std::uint8_t, 16>& bytes) noexcept {
+  using Bytes [[gnu::vector_size(16)]] = std::uint8_t;
+  const auto in = std::bit_cast<Bytes>(bytes);
+  const auto digits_of = [](Bytes values) {
+    return values + '0' + (static_cast<Bytes>(values > 9) & ('a' - '0' - 10));
+  };
+  const Bytes high = digits_of(in >> 4);
+  const Bytes low = digits_of(in & 15);
+  const std::array<Bytes, 2> text = {
+      __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+      __builtin_shufflevector(high, low, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                              31)};
+  return std::bit_cast<std::array<char, 32>>(text);
 }
 
 }  // namespace internal

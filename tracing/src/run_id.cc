@@ -121,16 +121,16 @@ std::string RunId::ToString() const {
 }
 
 void RunId::Write(char* out) const noexcept {
-  const std::span<const std::uint8_t> in(bytes);
-  out = internal::WriteHex(in.subspan(0, 4), out);
-  *out++ = '-';
-  out = internal::WriteHex(in.subspan(4, 2), out);
-  *out++ = '-';
-  out = internal::WriteHex(in.subspan(6, 2), out);
-  *out++ = '-';
-  out = internal::WriteHex(in.subspan(8, 2), out);
-  *out++ = '-';
-  internal::WriteHex(in.subspan(10, 6), out);
+  const std::array<char, 32> digits = internal::HexDigits(bytes);
+  std::memcpy(out, digits.data(), 8);
+  out[8] = '-';
+  std::memcpy(out + 9, digits.data() + 8, 4);
+  out[13] = '-';
+  std::memcpy(out + 14, digits.data() + 12, 4);
+  out[18] = '-';
+  std::memcpy(out + 19, digits.data() + 16, 4);
+  out[23] = '-';
+  std::memcpy(out + 24, digits.data() + 20, 12);
 }
 
 }  // namespace v0
