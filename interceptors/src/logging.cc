@@ -6,7 +6,9 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,60 +27,109 @@ constexpr std::size_t kLongestValue = 512;
 
 constexpr bool IsPlain(char c) noexcept { return c > 0x20 && c < 0x7f && c != '"' && c != '='; }
 
-void AppendQuoted(std::string& line, std::string_view value) {
+/// A line that is put together on the stack, as long as it is short.
+class Line {
+ public:
+  Line() noexcept = default;
+  Line(const Line&) = delete;
+  Line& operator=(const Line&) = delete;
+
+  Line& operator<<(std::string_view text) {
+    std::memcpy(Room(text.size()), text.data(), text.size());
+    size_ += text.size();
+    return *this;
+  }
+  Line& operator<<(char c) { return *this << std::string_view(&c, 1); }
+  Line& operator<<(const RunId& id) {
+    id.Write(Room(RunId::kTextSize));
+    size_ += RunId::kTextSize;
+    return *this;
+  }
+  Line& operator<<(std::uint64_t number) {
+    constexpr std::size_t kMostDigits = 20;
+    char* const at = Room(kMostDigits);
+    size_ += static_cast<std::size_t>(std::to_chars(at, at + kMostDigits, number).ptr - at);
+    return *this;
+  }
+
+  std::string_view text() const noexcept { return {data_, size_}; }
+
+ private:
+  // Where the next `bytes` go.
+  char* Room(std::size_t bytes) {
+    if (capacity_ - size_ < bytes) [[unlikely]]
+      Grow(bytes);
+    return data_ + size_;
+  }
+
+  void Grow(std::size_t bytes) {
+    const std::size_t capacity = 2 * capacity_ + bytes;
+    std::unique_ptr<char[]> larger(new char[capacity]);
+    std::memcpy(larger.get(), data_, size_);
+    capacity_ = capacity;
+    data_ = larger.get();
+    long_ = std::move(larger);
+  }
+
+  std::array<char, 512> short_;
+  std::unique_ptr<char[]> long_;
+  char* data_ = short_.data();
+  std::size_t capacity_ = short_.size();
+  std::size_t size_ = 0;
+};
+
+void AppendQuoted(Line& line, std::string_view value) {
   constexpr std::string_view kHex = "0123456789abcdef";
-  line += '"';
+  line << '"';
   for (const char c : value) {
     if (c == '"' || c == '\\') {
-      (line += '\\') += c;
+      line << '\\' << c;
     } else if (c >= 0x20 && c < 0x7f) {
-      line += c;
+      line << c;
     } else {
       const auto byte = static_cast<unsigned char>(c);
-      ((line += "\\x") += kHex[byte >> 4]) += kHex[byte & 15];
+      line << "\\x" << kHex[byte >> 4] << kHex[byte & 15];
     }
   }
-  line += '"';
+  line << '"';
 }
 
-void AppendField(std::string& line, std::string_view name, std::string_view value) {
-  if (!line.empty()) line += ' ';
-  (line += name) += '=';
+void AppendField(Line& line, std::string_view name, std::string_view value) {
+  line << ' ' << name << '=';
   value = value.substr(0, kLongestValue);
   if (!value.empty() && std::ranges::all_of(value, IsPlain)) {
-    line += value;
+    line << value;
   } else {
     AppendQuoted(line, value);
   }
 }
 
-void AppendMilliseconds(std::string& line, std::chrono::system_clock::duration duration) {
+void AppendMilliseconds(Line& line, std::chrono::system_clock::duration duration) {
   const auto rounded = std::chrono::round<std::chrono::microseconds>(duration);
-  const std::int64_t micros = std::max<std::int64_t>(rounded.count(), 0);
-  std::array<char, 32> buffer;
-  char* end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), micros / 1000).ptr;
-  auto rest = static_cast<int>(micros % 1000);
-  if (rest != 0) *end++ = '.';
-  for (int unit = 100; rest != 0; rest %= unit, unit /= 10) {
-    *end++ = static_cast<char>('0' + rest / unit);
+  const auto micros = static_cast<std::uint64_t>(std::max<std::int64_t>(rounded.count(), 0));
+  line << micros / 1000;
+  auto rest = static_cast<unsigned>(micros % 1000);
+  if (rest != 0) line << '.';
+  for (; rest != 0; rest = rest % 100 * 10) line << static_cast<char>('0' + rest / 100);
+}
+
+constexpr std::array<std::string_view, 4> kLevelNames = {"debug", "info", "warning", "error"};
+
+/// What lines of a method begin with, by level.
+using Heads = std::array<std::string, kLevelNames.size()>;
+
+Heads HeadsOf(const MethodDescription& method) {
+  Heads heads;
+  for (std::size_t level = 0; level < heads.size(); ++level) {
+    Line head;
+    head << "level=" << kLevelNames[level];
+    AppendField(head, "grpc.component", method.side == CallSide::kClient ? "client" : "server");
+    AppendField(head, "grpc.service", method.service);
+    AppendField(head, "grpc.method", method.method);
+    AppendField(head, "grpc.method_type", RpcKindName(method.kind));
+    heads[level] = head.text();
   }
-  line.append(buffer.data(), end);
-}
-
-void AppendId(std::string& line, const RunId& id) {
-  const std::size_t size = line.size();
-  line.resize(size + RunId::kTextSize);
-  id.Write(line.data() + size);
-}
-
-/// What all lines of a method have in common.
-std::string FieldsOf(const MethodDescription& method) {
-  std::string fields;
-  AppendField(fields, "grpc.component", method.side == CallSide::kClient ? "client" : "server");
-  AppendField(fields, "grpc.service", method.service);
-  AppendField(fields, "grpc.method", method.method);
-  AppendField(fields, "grpc.method_type", RpcKindName(method.kind));
-  return fields;
+  return heads;
 }
 
 class LoggingMiddleware final : public Middleware {
@@ -92,7 +143,7 @@ class LoggingMiddleware final : public Middleware {
   HookSet hooks() const noexcept override { return HooksOf<LoggingMiddleware>(); }
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
-    return std::make_shared<std::string>(FieldsOf(method));
+    return std::make_shared<Heads>(HeadsOf(method));
   }
 
   void OnEnd(Call& call, const CallReport& report) noexcept override try {
@@ -103,33 +154,32 @@ class LoggingMiddleware final : public Middleware {
         ended_ok_.fetch_add(1, std::memory_order_relaxed) % options_.one_of != 0) {
       return;
     }
-    sink_(level, Line(level, call, report));
+    Line line;
+    Write(level, call, report, line);
+    sink_(level, line.text());
   } catch (...) {
     internal::CountHookFailure();
   }
 
  private:
-  static std::string Line(LogLevel level, const Call& call, const CallReport& report) {
-    std::string line;
-    line.reserve(320);
-    ((line += "level=") += LogLevelName(level)) += ' ';
-    line += call.method_state<std::string>();
+  static void Write(LogLevel level, const Call& call, const CallReport& report, Line& line) {
+    line << call.method_state<Heads>()[static_cast<std::size_t>(level)];
     if (const std::string_view peer = RealPeerOf(call.context()); !peer.empty()) {
       AppendField(line, "peer.address", peer);
     }
-    (line += " grpc.code=") += StatusCodeName(report.status.error_code());
-    AppendMilliseconds(line += " grpc.time_ms=", report.end - call.start());
+    line << " grpc.code=" << StatusCodeName(report.status.error_code()) << " grpc.time_ms=";
+    AppendMilliseconds(line, report.end - call.start());
     if (const RunContext run = internal::RunOf(call)) {
-      AppendId(line += " trace_id=", run.trace_id());
-      AppendId(line += " run_id=", run.id());
+      line << " trace_id=" << run.trace_id() << " run_id=" << run.id();
     }
     if (!report.rejected_by.empty()) AppendField(line, "rejected_by", report.rejected_by);
-    const std::string error = report.status.error_message();
-    if (!error.empty()) AppendField(line, "grpc.error", error);
+    if (!report.status.ok()) {
+      const std::string error = report.status.error_message();
+      if (!error.empty()) AppendField(line, "grpc.error", error);
+    }
     if (call.exception() != nullptr) {
       AppendField(line, "exception", ExceptionText(call.exception()));
     }
-    return line;
   }
 
   LogSink sink_;
@@ -140,8 +190,7 @@ class LoggingMiddleware final : public Middleware {
 }  // namespace
 
 std::string_view LogLevelName(LogLevel level) noexcept {
-  constexpr std::array<std::string_view, 4> kNames = {"debug", "info", "warning", "error"};
-  return kNames[static_cast<std::size_t>(level)];
+  return kLevelNames[static_cast<std::size_t>(level)];
 }
 
 LogLevel LogLevelOf(grpc::StatusCode code) noexcept {
