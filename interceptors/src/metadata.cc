@@ -27,19 +27,25 @@ bool IsKeyByte(char c) noexcept { return kKeyBytes[static_cast<unsigned char>(c)
 
 constexpr bool IsPrintable(char c) noexcept { return c >= 0x20 && c <= 0x7e; }
 
-// Eight bytes at a time: every header of every call goes through here.
-bool AllPrintable(std::string_view text) noexcept {
+bool AllPrintable(std::uint64_t word) noexcept {
   constexpr std::uint64_t kOnes = 0x0101010101010101;
   constexpr std::uint64_t kHighBits = 0x80 * kOnes;
-  while (text.size() >= 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, text.data(), 8);
-    const std::uint64_t below_blank = (word - 0x20 * kOnes) & ~word;
-    const std::uint64_t is_delete = ((word ^ 0x7f * kOnes) - kOnes) & ~(word ^ 0x7f * kOnes);
-    if (((word | below_blank | is_delete) & kHighBits) != 0) return false;
-    text.remove_prefix(8);
+  const std::uint64_t below_blank = (word - 0x20 * kOnes) & ~word;
+  const std::uint64_t is_delete = ((word ^ 0x7f * kOnes) - kOnes) & ~(word ^ 0x7f * kOnes);
+  return ((word | below_blank | is_delete) & kHighBits) == 0;
+}
+
+// Eight bytes at a time, the last ones perhaps twice: every header of every call goes through here.
+bool AllPrintable(std::string_view text) noexcept {
+  std::uint64_t word = 0;
+  if (text.size() < sizeof(word)) return std::ranges::all_of(text, IsPrintable);
+  const std::size_t last = text.size() - sizeof(word);
+  for (std::size_t at = 0; at < last; at += sizeof(word)) {
+    std::memcpy(&word, text.data() + at, sizeof(word));
+    if (!AllPrintable(word)) return false;
   }
-  return std::ranges::all_of(text, IsPrintable);
+  std::memcpy(&word, text.data() + last, sizeof(word));
+  return AllPrintable(word);
 }
 
 // Owned by HTTP/2 or by gRPC itself; a second one, or a wrong one, can fail the call.

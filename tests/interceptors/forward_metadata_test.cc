@@ -88,6 +88,14 @@ TEST_P(ForwardMetadataTest, RemembersABoundedAmount) {
   EXPECT_THAT(received_->Last("x-small"), ElementsAre("s"));
 }
 
+TEST_P(ForwardMetadataTest, SendsOnceWhatTwoNamesList) {
+  Call({"x-*", "x-tenant", "baggage"},
+       {{"x-tenant", "a"}, {"x-tenant", "b"}, {"x-tenantry", ""}, {"x", "no"}});
+  EXPECT_THAT(received_->Last("x-tenant"), UnorderedElementsAre("a", "b"));
+  EXPECT_THAT(received_->Last("x-tenantry"), ElementsAre(""));
+  EXPECT_THAT(received_->Last("x"), IsEmpty());
+}
+
 INSTANTIATE_TEST_SUITE_P(All, ForwardMetadataTest,
                          ::testing::Values(Flavour::kSync, Flavour::kCallback, Flavour::kCq),
                          ::testing::PrintToStringParamName());
