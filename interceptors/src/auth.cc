@@ -2,6 +2,10 @@
 #include <weft/interceptors/auth.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -65,19 +69,38 @@ class AuthMiddleware final : public Middleware {
 
 /// The value of a header that is there once; else nothing, so that nobody hides one behind another.
 std::optional<std::string_view> OnlyValue(const MetadataView& metadata, std::string_view key) {
-  int count = 0;
-  std::string_view only;
-  metadata.ForEach(key, [&](std::string_view value) {
-    ++count;
-    only = value;
-  });
-  return count == 1 ? std::optional(only) : std::nullopt;
+  const MetadataView::Map& map = metadata.map();
+  const grpc::string_ref name(key.data(), key.size());
+  const auto found = map.lower_bound(name);
+  if (found == map.end() || found->first != name) return std::nullopt;
+  const auto next = std::next(found);
+  if (next != map.end() && next->first == name) return std::nullopt;
+  return std::string_view(found->second.data(), found->second.size());
 }
 
+std::uint64_t WordAt(const char* text) noexcept {
+  std::uint64_t word = 0;
+  std::memcpy(&word, text, sizeof(word));
+  return word;
+}
+
+// Eight bytes at a time, the last ones perhaps twice. Never ends early.
 bool SameSecret(std::string_view given, std::string_view secret) noexcept {
-  if (given.empty() || given.size() != secret.size()) return false;
-  int difference = 0;
-  for (std::size_t i = 0; i < given.size(); ++i) difference |= given[i] ^ secret[i];
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  const std::size_t size = given.size();
+  if (size == 0 || size != secret.size()) return false;
+  std::uint64_t difference = 0;
+  if (size < kWord) {
+    for (std::size_t i = 0; i < size; ++i) {
+      difference |= static_cast<unsigned char>(given[i] ^ secret[i]);
+    }
+    return difference == 0;
+  }
+  for (std::size_t i = 0; i < size - kWord; i += kWord) {
+    difference |= WordAt(given.data() + i) ^ WordAt(secret.data() + i);
+  }
+  const std::size_t last = size - kWord;
+  difference |= WordAt(given.data() + last) ^ WordAt(secret.data() + last);
   return difference == 0;
 }
 

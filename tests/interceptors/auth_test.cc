@@ -61,6 +61,24 @@ TEST_P(AuthTest, LetsInWhoHasAKeyAndTellsTheHandlerWhoItIs) {
   EXPECT_THAT(handled_for_, ElementsAre("billing", "shop"));
 }
 
+TEST_P(AuthTest, ReadsAllOfAKeyWhateverItsLength) {
+  const std::string digits = "0123456789abcdef01234567";
+  std::map<std::string, Identity> keys;
+  for (const std::size_t size : {1, 7, 8, 9, 16, 23}) {
+    keys[digits.substr(0, size)] = {.name = std::to_string(size)};
+  }
+  Serve(ApiKey(keys));
+  for (const auto& [key, identity] : keys) {
+    EXPECT_EQ(Code({{"x-api-key", key}}), grpc::StatusCode::OK) << key;
+    EXPECT_EQ(handled_for_.back(), identity.name);
+    for (const std::size_t at : {std::size_t{0}, key.size() / 2, key.size() - 1}) {
+      std::string wrong = key;
+      wrong[at] ^= 1;
+      EXPECT_EQ(Code({{"x-api-key", wrong}}), kRefused) << wrong;
+    }
+  }
+}
+
 TEST_P(AuthTest, TakesABearerTokenInEitherCaseOfItsScheme) {
   Serve(BearerToken([](std::string_view token) -> absl::StatusOr<Identity> {
     if (token != "t") return absl::PermissionDeniedError("not you");
