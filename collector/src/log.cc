@@ -333,6 +333,10 @@ absl::StatusOr<Record> LogImpl::Read(Position position) const {
   return segments_.Read(position, true);
 }
 
+absl::StatusOr<Record> LogImpl::ReadNext(Position position, ReadAhead& ahead) const {
+  return segments_.Read(position, true, &ahead);
+}
+
 absl::StatusOr<Record> LogImpl::ReadHeader(Position position) const {
   return segments_.Read(position, false);
 }

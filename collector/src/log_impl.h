@@ -31,6 +31,7 @@ class LogImpl final : public Log {
   void Append(RecordHeader header, std::string payload, Done done) override;
   absl::Status Ready() const override;
   absl::StatusOr<Record> Read(Position position) const override;
+  absl::StatusOr<Record> ReadNext(Position position, ReadAhead& ahead) const override;
   absl::StatusOr<Record> ReadHeader(Position position) const override;
   std::shared_ptr<const Record> Recent(Position position) const override;
   Position Begin() const override;

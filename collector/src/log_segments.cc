@@ -256,7 +256,19 @@ void SegmentSet::Quarantine(const Segment& segment, int fd, std::uint64_t begin,
   }
 }
 
-absl::StatusOr<Record> SegmentSet::Read(Position position, bool with_payload) {
+// Not kOk for what is damaged, too: that is looked at in the file.
+RecordBytes SegmentSet::TakeRecord(const Segment& segment, std::uint64_t offset,
+                                   std::uint64_t limit, ReadAhead& ahead) const {
+  RecordBytes record;
+  std::string_view bytes = ahead.Bytes(segment.first_seq, segment.path, offset, kFrameBytes, limit);
+  const std::optional<Frame> frame =
+      bytes.empty() ? std::nullopt : Frame::Read(salt_, bytes.data());
+  if (!frame) return record;
+  bytes = ahead.Bytes(segment.first_seq, segment.path, offset, frame->length, limit);
+  return bytes.empty() ? record : ReadRecord(*frame, salt_, bytes);
+}
+
+absl::StatusOr<Record> SegmentSet::Read(Position position, bool with_payload, ReadAhead* ahead) {
   std::shared_ptr<Segment> segment = Find(position.segment);
   std::uint64_t offset = std::max(position.offset, kSegmentHeaderBytes);
   if (!segment && position.segment > First()->first_seq) {  // somebody deleted it: go on behind
@@ -279,7 +291,11 @@ absl::StatusOr<Record> SegmentSet::Read(Position position, bool with_payload) {
     absl::StatusOr<std::shared_ptr<File>> file = FileOf(*segment);
     if (!file.ok()) return file.status();
     const int fd = (*file)->fd();
-    RecordBytes bytes = ReadRecord(fd, salt_, offset, limit, with_payload);
+    RecordBytes bytes;
+    if (ahead != nullptr) bytes = TakeRecord(*segment, offset, limit, *ahead);
+    if (bytes.result != FrameResult::kOk) {
+      bytes = ReadRecord(fd, salt_, offset, limit, with_payload);
+    }
     if (bytes.result == FrameResult::kOk) {
       absl::StatusOr<RecordHeader> header = RecordHeader::Decode(bytes.header);
       if (header.ok()) {

@@ -16,6 +16,7 @@
 #include <weft/collector/record.h>
 
 #include "log_files.h"
+#include "log_read_ahead.h"
 #include "segment.h"
 
 namespace weft::collector {
@@ -57,7 +58,8 @@ class SegmentSet {
   std::shared_ptr<Segment> Last() const;
   std::map<std::uint64_t, std::shared_ptr<Segment>> All() const;
 
-  absl::StatusOr<Record> Read(Position position, bool with_payload);
+  /// From `ahead`, where it is not null and has it.
+  absl::StatusOr<Record> Read(Position position, bool with_payload, ReadAhead* ahead = nullptr);
 
   std::uint32_t salt() const { return salt_; }
   std::uint64_t quarantined_bytes() const { return quarantined_bytes_; }
@@ -71,6 +73,8 @@ class SegmentSet {
   std::shared_ptr<Segment> Find(std::uint64_t first_seq) const;
   std::shared_ptr<Segment> Next(std::uint64_t first_seq) const;
   absl::StatusOr<std::shared_ptr<File>> FileOf(const Segment& segment);
+  RecordBytes TakeRecord(const Segment& segment, std::uint64_t offset, std::uint64_t limit,
+                         ReadAhead& ahead) const;
   std::uint64_t StepOverDamage(const Segment& segment, std::uint64_t offset) const;
   void Quarantine(const Segment& segment, int fd, std::uint64_t begin, std::uint64_t end);
 

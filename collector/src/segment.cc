@@ -145,6 +145,22 @@ RecordBytes ReadRecord(int fd, std::uint32_t salt, std::uint64_t offset, std::ui
   return record;
 }
 
+RecordBytes ReadRecord(const Frame& frame, std::uint32_t salt, std::string_view bytes) {
+  const std::string_view header = bytes.substr(kFrameBytes, frame.header_length);
+  const std::string_view payload =
+      bytes.substr(kFrameBytes + frame.header_length, frame.payload_length());
+  RecordBytes record;
+  record.frame = frame;
+  record.result = FrameResult::kDamaged;
+  if (Crc32c(salt, header) != frame.header_crc || Crc32c(salt, payload) != frame.payload_crc) {
+    return record;
+  }
+  record.header = header;
+  record.payload = payload;
+  record.result = FrameResult::kOk;
+  return record;
+}
+
 std::optional<std::uint64_t> FindRecord(int fd, std::uint32_t salt, std::uint64_t offset,
                                         std::uint64_t limit, std::uint64_t least_seq) {
   std::vector<char> bytes(kScanBytes);

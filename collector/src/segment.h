@@ -61,6 +61,9 @@ struct RecordBytes {
 RecordBytes ReadRecord(int fd, std::uint32_t salt, std::uint64_t offset, std::uint64_t limit,
                        bool with_payload);
 
+/// The same of a record that lies at the begin of `bytes`, whole.
+RecordBytes ReadRecord(const Frame& frame, std::uint32_t salt, std::string_view bytes);
+
 /// The first intact record in [offset, limit) with a sequence number of at least `least_seq`.
 std::optional<std::uint64_t> FindRecord(int fd, std::uint32_t salt, std::uint64_t offset,
                                         std::uint64_t limit, std::uint64_t least_seq);

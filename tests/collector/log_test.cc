@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "log_crc32c.h"
+#include "log_read_ahead.h"
 #include "storage_support.h"
 
 namespace weft::collector {
@@ -120,6 +121,55 @@ TEST(LogTest, RecordsOfAnySizeAreReadBackAfterEachStart) {
     }
     ASSERT_EQ(ReadAll(*log), written) << size;
   }
+}
+
+// What Read gives, of records that lie across pieces, are larger than one, or just came.
+TEST(LogTest, AReaderThatGoesAheadFindsWhatOthersFind) {
+  TemporaryDirectory directory;
+  LogOptions options = SmallLog(directory.path());
+  options.segment_bytes = 4 << 20;
+  auto log = OpenLog(options);
+  ReadAhead ahead;
+  Position at = log->Begin();
+  const std::size_t piece = ReadAhead::kBytes;
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{0}, piece / 2, piece / 2 + 1, piece / 3, piece - 4096, piece,
+        3 * piece, std::size_t{7}, std::size_t{4096}}) {
+    for (const char text : {'a', 'b'}) ASSERT_TRUE(AppendNow(*log, std::string(size, text)).ok());
+    for (absl::StatusOr<Record> record = log->ReadNext(at, ahead); record.ok();
+         record = log->ReadNext(at, ahead)) {
+      const absl::StatusOr<Record> known = log->Read(at);
+      ASSERT_TRUE(known.ok());
+      EXPECT_EQ(record->position, known->position);
+      EXPECT_EQ(record->header, known->header);
+      EXPECT_TRUE(record->payload == known->payload) << size;
+      at = record->next;
+    }
+    EXPECT_EQ(at, log->DurableEnd()) << size;
+  }
+  EXPECT_GT(log->Segments().size(), 2u);
+}
+
+TEST(LogTest, WhatLiesAheadIsNotReadAgain) {
+  TemporaryDirectory directory;
+  auto log = OpenLog(SmallLog(directory.path()));
+  for (const char* payload : {"first", "second"}) ASSERT_TRUE(AppendNow(*log, payload).ok());
+  const SegmentInfo segment = log->Segments().front();
+  const std::filesystem::path path =
+      std::filesystem::directory_iterator(directory.path() / "log")->path();
+  ReadAhead ahead;
+  const auto read = [&](std::uint64_t offset, std::size_t size) {
+    return std::string(ahead.Bytes(segment.begin.segment, path, offset, size, segment.end.offset));
+  };
+  const std::string all = read(segment.begin.offset, 1);
+  if (all.empty()) GTEST_SKIP() << "the file system does not read past the page cache";
+  EXPECT_EQ(all.size(), segment.end.offset - segment.begin.offset);
+  // Not a byte that may still change, and nothing that does not fit.
+  EXPECT_EQ(read(segment.begin.offset, all.size() + 1), "");
+  EXPECT_EQ(read(segment.end.offset + 1, 1), "");
+  EXPECT_EQ(read(segment.begin.offset, ReadAhead::kBytes), "");
+  std::filesystem::resize_file(path, 0);
+  EXPECT_EQ(read(segment.begin.offset + 9, 5), all.substr(9));
 }
 
 TEST(LogTest, WhatWasJustWrittenIsInMemory) {

@@ -103,9 +103,9 @@ bool RoundReader::Add(const Carries& carries, const BatchLimits& whole, Stage* s
     return true;
   }
   // Payloads of other keys need not be read.
-  absl::StatusOr<Record> record = carries ? log_->ReadHeader(at) : log_->Read(at);
+  absl::StatusOr<Record> record = carries ? log_->ReadHeader(at) : log_->ReadNext(at, ahead_);
   if (carries && record.ok() && carries(record->header.key_id)) {
-    record = log_->Read(record->position);
+    record = log_->ReadNext(record->position, ahead_);
   }
   const Position begin = log_->Begin();
   if (absl::IsNotFound(record.status()) && at < begin) {

@@ -14,6 +14,7 @@
 #include <weft/collector/log.h>
 
 #include "destinations/sink.h"
+#include "log_read_ahead.h"
 
 namespace weft::collector {
 
@@ -82,6 +83,7 @@ class RoundReader {
   const std::shared_ptr<Log> log_;
   const std::string spec_;
   const std::atomic<bool>& stopping_;
+  ReadAhead ahead_;
   std::atomic<std::uint64_t> expired_records_{0};
 };
 

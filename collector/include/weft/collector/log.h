@@ -17,6 +17,8 @@
 
 namespace weft::collector {
 
+class ReadAhead;
+
 struct LogOptions {
   std::filesystem::path directory;
   std::uint64_t segment_bytes = 64ull << 20;
@@ -83,6 +85,12 @@ class Log {
   /// log goes on at `next`. NotFound: the segment was deleted (go on at Begin()); OutOfRange:
   /// nothing durable is there yet.
   virtual absl::StatusOr<Record> Read(Position position) const = 0;
+
+  /// The same for a reader that goes through the log and seldom comes back: large pieces are read
+  /// past the page cache and kept in `ahead`, which is the reader's own.
+  virtual absl::StatusOr<Record> ReadNext(Position position, ReadAhead& /*ahead*/) const {
+    return Read(position);
+  }
 
   /// The same without the payload, which stays empty.
   virtual absl::StatusOr<Record> ReadHeader(Position position) const = 0;
