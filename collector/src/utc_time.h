@@ -28,23 +28,29 @@ inline std::string UtcText(std::int64_t unix_us, std::string form) {
   const auto seconds = static_cast<unsigned>(us / 1'000'000);
 
   std::array<char, 20> digits;
-  auto end = digits.begin();
-  const auto put = [&end](unsigned number, std::size_t count) {
-    for (std::size_t i = count; i-- > 0; number /= 10)
-      end[i] = static_cast<char>('0' + number % 10);
-    end += count;
+  char* end = digits.data();
+  const auto put = [&end](unsigned below_100) {
+    *end++ = static_cast<char>('0' + below_100 / 10);
+    *end++ = static_cast<char>('0' + below_100 % 10);
   };
-  put(static_cast<unsigned>(static_cast<int>(date.year())), 4);
-  put(static_cast<unsigned>(date.month()), 2);
-  put(static_cast<unsigned>(date.day()), 2);
-  put(seconds / 3600, 2);
-  put(seconds / 60 % 60, 2);
-  put(seconds % 60, 2);
-  put(static_cast<unsigned>(us % 1'000'000), 6);
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  const auto part = static_cast<unsigned>(us % 1'000'000);
+  put(year / 100);
+  put(year % 100);
+  put(static_cast<unsigned>(date.month()));
+  put(static_cast<unsigned>(date.day()));
+  put(seconds / 3600);
+  put(seconds / 60 % 60);
+  put(seconds % 60);
+  put(part / 10'000);
+  put(part / 100 % 100);
+  put(part % 100);
 
-  auto digit = digits.begin();
-  for (char& c : form) {
-    if (c == '0' && digit != digits.end()) c = *digit++;
+  // More zeros than there are digits stay.
+  const char* digit = digits.data();
+  char* const form_end = form.data() + form.size();
+  for (char* c = form.data(); c != form_end && digit != end; ++c) {
+    if (*c == '0') *c = *digit++;
   }
   return form;
 }

@@ -43,6 +43,17 @@ TEST(JsonTextTest, EscapesASpecialByteWhereverItStands) {
   }
 }
 
+TEST(JsonTextTest, KeysAreEscapedWhateverTheirLength) {
+  for (std::size_t size = 0; size < 70; ++size) {
+    const std::string plain(size, 'k');
+    JsonObjectWriter object;
+    object.Add(plain, "1");
+    object.AddText(plain + '"', plain);
+    const std::string key = '"' + plain;
+    EXPECT_EQ(object.Take(), '{' + key + "\":1," + key + "\\\"\":" + key + "\"}");
+  }
+}
+
 TEST(TraceRequestTest, FindsSpansWhereTheyLie) {
   TraceRequest request;
   AddSpan(request, 1, 0);

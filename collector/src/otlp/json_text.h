@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +9,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace weft::collector {
 
@@ -25,15 +30,20 @@ inline std::uint64_t SpecialJsonBytes(std::uint64_t word) {
 /// How many bytes of `text` from `at` on stand in a JSON string as they are.
 inline std::size_t PlainJsonBytes(std::string_view text, std::size_t at) {
   static_assert(std::endian::native == std::endian::little);
-  using Block = unsigned char __attribute__((vector_size(16)));
   const std::size_t start = at;
-  for (Block block; at + sizeof block <= text.size(); at += sizeof block) {
-    std::memcpy(&block, text.data() + at, sizeof block);
-    const auto special = (block < 0x20) | (block == '"') | (block == '\\');
-    std::uint64_t words[sizeof block / sizeof(std::uint64_t)];
-    std::memcpy(words, &special, sizeof words);
-    if ((words[0] | words[1]) != 0) break;
+#ifdef __SSE2__
+  const __m128i last_control = _mm_set1_epi8(0x1f);
+  const __m128i quote = _mm_set1_epi8('"');
+  const __m128i backslash = _mm_set1_epi8('\\');
+  for (; at + sizeof(__m128i) <= text.size(); at += sizeof(__m128i)) {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + at));
+    const __m128i special =
+        _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(block, last_control), block),
+                     _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash)));
+    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(special));
+    if (mask != 0) return at + static_cast<std::size_t>(std::countr_zero(mask)) - start;
   }
+#endif
   std::uint64_t word;
   for (; at + sizeof word <= text.size(); at += sizeof word) {
     std::memcpy(&word, text.data() + at, sizeof word);
@@ -54,10 +64,19 @@ inline std::size_t PlainJsonBytes(std::string_view text, std::size_t at) {
 inline void AppendJsonString(std::string& out, std::string_view text) {
   constexpr std::string_view kHex = "0123456789abcdef";
   constexpr std::size_t kAround = 16;  // Quotes, and what usually closes the values around.
+  std::size_t plain = PlainJsonBytes(text, 0);
+  // Keys, ids and times: put together here, they are one piece for the string.
+  std::array<char, 64> quoted;
+  if (plain == text.size() && plain <= quoted.size() - 2) {
+    quoted[0] = '"';
+    text.copy(quoted.data() + 1, plain);
+    quoted[plain + 1] = '"';
+    out.append(quoted.data(), plain + 2);
+    return;
+  }
   out.reserve(out.size() + text.size() + kAround);
   out += '"';
-  for (std::size_t at = 0;; ++at) {
-    const std::size_t plain = PlainJsonBytes(text, at);
+  for (std::size_t at = 0;; plain = PlainJsonBytes(text, ++at)) {
     out.append(text, at, plain);
     at += plain;
     if (at == text.size()) break;
@@ -97,9 +116,20 @@ class JsonObjectWriter {
   void AddText(std::string_view key, std::string_view text) { AppendJsonString(Key(key), text); }
   /// For who writes the value himself.
   std::string& Key(std::string_view key) {
-    if (!empty()) text_ += ',';
-    AppendJsonString(text_, key);
-    return text_ += ':';
+    std::array<char, 48> quoted;
+    const bool first = empty();
+    if (key.size() > quoted.size() - 4 || PlainJsonBytes(key, 0) != key.size()) {
+      if (!first) text_ += ',';
+      AppendJsonString(text_, key);
+      return text_ += ':';
+    }
+    char* end = quoted.data();
+    if (!first) *end++ = ',';
+    *end++ = '"';
+    end += key.copy(end, key.size());
+    *end++ = '"';
+    *end++ = ':';
+    return text_.append(quoted.data(), end);
   }
   bool empty() const { return text_.size() == begin_ + 1; }
   void Close() { text_ += '}'; }

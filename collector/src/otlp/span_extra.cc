@@ -2,7 +2,11 @@
 #include "otlp/span_extra.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <initializer_list>
+#include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -26,34 +30,74 @@ constexpr std::string_view kSpanKinds[] = {"",       "INTERNAL", "SERVER",
 // Shown as they are: a viewer reads hops between services from them.
 constexpr std::string_view kServicePrefixes[] = {"rpc.", "http.", "server.", "client.", "network."};
 
-// Members by key, the last word counts; values are JSON.
+// Members by key, the last word counts; values are JSON. Keys and values stand behind each other in
+// one text, which spares two strings a member.
 class Members {
  public:
-  Members() { members_.reserve(16); }
+  Members() {
+    members_.reserve(16);
+    text_.reserve(512);
+  }
 
-  void Set(std::string_view key, std::string json) {
-    if (const std::size_t known = Find(key); known < members_.size()) {
-      members_[known].second = std::move(json);
-      return;
-    }
-    if (!places_.empty()) places_.emplace(std::string(key), members_.size());
-    members_.emplace_back(key, std::move(json));
-    if (members_.size() != kFew) return;
-    for (std::size_t i = 0; i < kFew; ++i) places_.emplace(members_[i].first, i);
+  void Set(std::string_view key, std::string_view json) {
+    Begin(key) += json;
+    End();
   }
   void SetText(std::string_view key, std::string_view text) {
-    if (!text.empty()) Set(key, JsonString(text));
+    if (text.empty()) return;
+    AppendJsonString(Begin(key), text);
+    End();
   }
+  void SetValue(std::string_view key, const AttributeValue& value) {
+    value.AppendJson(Begin(key));
+    End();
+  }
+
   bool empty() const { return members_.empty(); }
+  void WriteTo(std::string& out) const {
+    JsonObjectWriter object(out);
+    for (const Member& member : members_) object.Add(KeyOf(member), ValueOf(member));
+    object.Close();
+  }
   std::string Json() const {
-    JsonObjectWriter object;
-    for (const auto& [key, value] : members_) object.Add(key, value);
-    return object.Take();
+    std::string json;
+    json.reserve(text_.size() + 4 * members_.size() + 2);
+    WriteTo(json);
+    return json;
   }
 
  private:
+  // Places in `text_`; the value stands behind its key the first time only.
+  struct Member {
+    std::size_t key, key_size, value, value_size;
+  };
   // Up to here looking through is faster. A text of JSON may bring millions.
   static constexpr std::size_t kFew = 64;
+
+  std::string_view KeyOf(const Member& member) const {
+    return std::string_view(text_).substr(member.key, member.key_size);
+  }
+  std::string_view ValueOf(const Member& member) const {
+    return std::string_view(text_).substr(member.value, member.value_size);
+  }
+
+  // Where to write the value of `key`, which may not lie in `text_`.
+  std::string& Begin(std::string_view key) {
+    open_ = Find(key);
+    if (open_ == members_.size()) {
+      if (!places_.empty()) places_.emplace(std::string(key), open_);
+      members_.push_back({text_.size(), key.size(), 0, 0});
+      text_ += key;
+      if (members_.size() == kFew) {
+        for (std::size_t i = 0; i < kFew; ++i) {
+          places_.emplace(std::string(KeyOf(members_[i])), i);
+        }
+      }
+    }
+    members_[open_].value = text_.size();
+    return text_;
+  }
+  void End() { members_[open_].value_size = text_.size() - members_[open_].value; }
 
   std::size_t Find(std::string_view key) const {
     if (!places_.empty()) {
@@ -61,25 +105,27 @@ class Members {
       return found == places_.end() ? members_.size() : found->second;
     }
     const auto found = std::find_if(members_.begin(), members_.end(),
-                                    [&](const auto& member) { return member.first == key; });
+                                    [&](const Member& member) { return KeyOf(member) == key; });
     return static_cast<std::size_t>(found - members_.begin());
   }
 
-  std::vector<std::pair<std::string, std::string>> members_;
+  std::vector<Member> members_;
+  std::string text_;
+  std::size_t open_ = 0;  ///< The member whose value is being written.
   absl::flat_hash_map<std::string, std::size_t> places_;  ///< In `members_`, once there are many.
 };
 
 // A text that is a JSON object or list stands for that; other texts are texts.
-std::string MetadataValue(const AttributeValue& value) {
+void SetMetadata(std::string_view key, const AttributeValue& value, Members& into) {
   if (value.is_text() && (value.bytes.starts_with('{') || value.bytes.starts_with('['))) {
-    return JsonOf(value);
+    return into.Set(key, JsonOf(value));
   }
-  return value.Json();
+  into.SetValue(key, value);
 }
 
 void SetFrom(Attributes& attributes, std::string_view key, std::string_view name, Members& into) {
   const AttributeValue value = attributes.Take(key);
-  if (value.type != Type::kNone) into.Set(name, value.Json());
+  if (value.type != Type::kNone) into.SetValue(name, value);
 }
 
 void SetFirstText(Attributes& attributes, std::initializer_list<std::string_view> keys,
@@ -94,7 +140,7 @@ void SetFirstText(Attributes& attributes, std::initializer_list<std::string_view
 void SetUnder(Attributes& attributes, std::string_view prefix, Members& into) {
   for (Attributes::Entry* const entry : attributes.Under(prefix)) {
     if (entry->key.size() == prefix.size()) continue;
-    into.Set(entry->key.substr(prefix.size()), MetadataValue(AttributeValue::Read(entry->value)));
+    SetMetadata(entry->key.substr(prefix.size()), AttributeValue::Read(entry->value), into);
     entry->used = true;
   }
 }
@@ -102,8 +148,7 @@ void SetUnder(Attributes& attributes, std::string_view prefix, Members& into) {
 void MergeObject(const std::string& object, Members& into) {
   FieldCutter cutter(object);
   for (std::string_view key, value; cutter.Next(key, value);) {
-    if (const auto name = JsonText('"' + std::string(key) + '"'))
-      into.Set(*name, std::string(value));
+    if (const auto name = JsonText('"' + std::string(key) + '"')) into.Set(*name, value);
   }
 }
 
@@ -131,7 +176,7 @@ void SetAiMetadata(Attributes& attributes, Members& metadata) {
     const std::string_view name = entry->key.substr(kPrefix.size());
     entry->used = true;
     if (name == "ls_project_name" || name == "ls_project_id" || name == "ls_run_name") continue;
-    metadata.Set(name, MetadataValue(AttributeValue::Read(entry->value)));
+    SetMetadata(name, AttributeValue::Read(entry->value), metadata);
   }
 }
 
@@ -139,9 +184,16 @@ std::string Hex(std::string_view bytes) {
   return absl::BytesToHexString(absl::string_view(bytes.data(), bytes.size()));
 }
 
-std::string HexOf(SpanId id) {
-  const RunId padded = PaddedRunId(id);
-  return Hex({reinterpret_cast<const char*>(padded.bytes.data()) + 8, 8});
+// Of the last bytes of an id.
+void SetHex(std::string_view key, const RunId& id, std::size_t bytes, Members& into) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::array<char, 2 * sizeof id.bytes> text;
+  char* end = text.data();
+  for (const std::uint8_t byte : std::span(id.bytes).last(bytes)) {
+    *end++ = kDigits[byte >> 4];
+    *end++ = kDigits[byte & 15];
+  }
+  into.SetText(key, {text.data(), static_cast<std::size_t>(end - text.data())});
 }
 
 std::string LinksOf(SpanView& span) {
@@ -164,9 +216,8 @@ std::string LinksOf(SpanView& span) {
 }
 
 void SetOpenTelemetry(SpanView& span, Members& metadata) {
-  const RunId& trace = span.ids.otel_trace_id;
-  metadata.SetText("OTEL_TRACE_ID", Hex({reinterpret_cast<const char*>(trace.bytes.data()), 16}));
-  metadata.SetText("OTEL_SPAN_ID", HexOf(span.ids.span_id));
+  SetHex("OTEL_TRACE_ID", span.ids.otel_trace_id, 16, metadata);
+  SetHex("OTEL_SPAN_ID", PaddedRunId(span.ids.span_id), 8, metadata);
   if (span.kind < std::size(kSpanKinds)) metadata.SetText("otel_kind", kSpanKinds[span.kind]);
   metadata.SetText("otel_scope_name", span.scope_name);
   metadata.SetText("otel_scope_version", span.scope_version);
@@ -199,12 +250,12 @@ void SetOthers(SpanView& span, const MetadataOptions& options, Members& metadata
         std::any_of(std::begin(kServicePrefixes), std::end(kServicePrefixes),
                     [&](std::string_view prefix) { return entry.key.starts_with(prefix); });
     if (!is_service && (!options.other_attributes || entry.value.size() > room)) continue;
-    std::string value = AttributeValue::Read(entry.value).Json();
+    const AttributeValue value = AttributeValue::Read(entry.value);
     if (is_service) {
-      metadata.Set(entry.key, std::move(value));
+      metadata.SetValue(entry.key, value);
     } else {
       room -= entry.value.size();
-      others.Add(entry.key, value);
+      value.AppendJson(others.Key(entry.key));
     }
   }
   if (!others.empty()) metadata.Set("otel_attributes", others.Take());
@@ -242,11 +293,11 @@ std::string InvocationParamsOf(Attributes& attributes) {
   return params.empty() ? "" : params.Json();
 }
 
-std::string MetadataOf(SpanView& span, const MetadataOptions& options) {
+void WriteMetadata(SpanView& span, const MetadataOptions& options, std::string& out) {
   Attributes& attributes = span.attributes;
   Members metadata;
   for (const Attributes::Entry& entry : span.resource.all()) {
-    metadata.Set(entry.key, AttributeValue::Read(entry.value).Json());
+    metadata.SetValue(entry.key, AttributeValue::Read(entry.value));
   }
   SetFirstText(attributes, {"gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"},
                "ls_provider", metadata);
@@ -271,7 +322,7 @@ std::string MetadataOf(SpanView& span, const MetadataOptions& options) {
   if (options.clock_fixed) metadata.Set("weft_clock_fixed", "true");
   MarkIds(span);
   SetOthers(span, options, metadata);
-  return metadata.Json();
+  metadata.WriteTo(out);
 }
 
 }  // namespace weft::collector

@@ -25,8 +25,8 @@ struct MetadataOptions {
   std::size_t max_other_bytes = 0;
 };
 
-/// `extra.metadata`, a JSON object. Call last: what is not marked by then counts as other
+/// Appends `extra.metadata`, a JSON object. Call last: what is not marked by then counts as other
 /// attributes.
-std::string MetadataOf(SpanView& span, const MetadataOptions& options);
+void WriteMetadata(SpanView& span, const MetadataOptions& options, std::string& out);
 
 }  // namespace weft::collector

@@ -169,7 +169,7 @@ class RunWriter {
       extra.Add("invocation_params", metadata.invocation_params);
     }
     AddRuntime(extra);
-    extra.Add("metadata", MetadataOf(span_, metadata));
+    WriteMetadata(span_, metadata, extra.Key("metadata"));
     extra.Close();
     AddPart(PartField::kExtra, begin);
   }

@@ -66,7 +66,9 @@ std::string_view Look(std::span<const Pair> table, std::string_view value) {
 
 std::string_view TypeFrom(Attributes& attributes, std::string_view key,
                           std::span<const Pair> table) {
-  const std::string_view type = Look(table, Lower(attributes.Text(key)));
+  const std::string_view text = attributes.Text(key);
+  if (text.empty()) return {};
+  const std::string_view type = Look(table, Lower(text));
   if (!type.empty()) attributes.MarkUsed(key);
   return type;
 }
@@ -109,7 +111,8 @@ std::string RunNameOf(SpanView& span) {
       return std::string(name);
     }
   }
-  if (Lower(attributes.Text("openinference.span.kind")) == "tool") {
+  const std::string_view kind = attributes.Text("openinference.span.kind");
+  if (!kind.empty() && Lower(kind) == "tool") {
     if (const auto name = attributes.TakeText("tool.name"); !name.empty()) return std::string(name);
   }
   if (attributes.Text("ai.operationId") == "ai.toolCall") {
