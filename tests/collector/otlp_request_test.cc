@@ -227,14 +227,70 @@ TEST(TraceRequestTest, TheNameOfAProjectIsShort) {
 }
 
 TEST(TraceRequestTest, RefusesValuesThatAreNestedTooDeeply) {
-  for (const int depth : {30, 1000}) {
-    std::string value = Delimited(1, "x");  // AnyValue.string_value
-    for (int i = 0; i < depth; ++i) value = Delimited(5, Delimited(1, value));  // array_value
+  for (const int depth : {30, 31, 1000}) {
+    for (const bool is_map : {false, true}) {
+      std::string value = Delimited(1, "x");  // AnyValue.string_value
+      for (int i = 0; i < depth; ++i) {
+        value = is_map ? Delimited(6, Delimited(1, Delimited(1, "key") + Delimited(2, value)))
+                       : Delimited(5, Delimited(1, value));
+      }
+      TraceRequest request;
+      const std::string span = AddSpan(request, 1, 0)->SerializeAsString() +
+                               Delimited(9, Delimited(1, "key") + Delimited(2, value));
+      std::string bytes = Delimited(1, Delimited(2, Delimited(2, span)));
+      EXPECT_EQ(DecodeTraceRequest("", &bytes).ok(), depth == 30) << depth << is_map;
+    }
+  }
+}
+
+TEST(TraceRequestTest, ReadsAttributesHoweverTheirFieldsStand) {
+  const std::string key = Delimited(1, "langsmith.trace.session_name");
+  const std::string text = Delimited(1, "mine"), longest = Delimited(1, std::string(1024, 'p'));
+  const std::string other = Delimited(7, "?");
+  const std::pair<std::string, std::string> cases[] = {
+      {key + Delimited(2, text), "mine"},
+      {Delimited(2, text) + key, "mine"},
+      {key + Delimited(2, longest), std::string(1024, 'p')},
+      {key + Delimited(2, Delimited(1, "first") + text), "mine"},
+      {key + Delimited(2, "first") + Delimited(2, text), ""},
+      {key + Delimited(2, other + text), "mine"},
+      {key + other + Delimited(2, text) + other, "mine"},
+      {Delimited(1, "another") + key + Delimited(2, text), "mine"},
+      {key + Delimited(2, Delimited(1, "")), "header"},
+      {key + Delimited(2, ""), "header"},
+      {key, "header"},
+      {"", "header"},
+      // A length that takes more bytes than it needs.
+      {key + "\x12\x87\x80" + std::string("\0\x0a\x84\0mine", 8), "mine"}};
+  for (const auto& [pair, project] : cases) {
     TraceRequest request;
-    const std::string span = AddSpan(request, 1, 0)->SerializeAsString() +
-                             Delimited(9, Delimited(1, "key") + Delimited(2, value));
+    const std::string span = AddSpan(request, 1, 0)->SerializeAsString() + Delimited(9, pair);
     std::string bytes = Delimited(1, Delimited(2, Delimited(2, span)));
-    EXPECT_EQ(DecodeTraceRequest("", &bytes).ok(), depth == 30) << depth;
+    const auto decoded = DecodeTraceRequest("header", &bytes);
+    EXPECT_EQ(decoded.ok(), !project.empty());
+    if (decoded.ok()) EXPECT_EQ(decoded->ops[0].project, project);
+  }
+}
+
+TEST(TraceRequestTest, RepairsTextOfAnyLengthWhereverItIsBroken) {
+  for (std::size_t size = 1; size < 70; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      std::string broken(size, 'a'), repaired(size, 'a');
+      broken[at] = '\xff';
+      repaired[at] = '?';
+      TraceRequest request;
+      const std::string before = AddSpan(request, 1, 0)->SerializeAsString();
+      const auto request_with = [&](const std::string& key, const std::string& text) {
+        const std::string pair = Delimited(1, key) + Delimited(2, Delimited(1, text));
+        return Delimited(1, Delimited(2, Delimited(2, before + Delimited(9, pair))));
+      };
+      for (const bool in_key : {false, true}) {
+        std::string bytes = in_key ? request_with(broken, "text") : request_with("key", broken);
+        const auto decoded = DecodeTraceRequest("", &bytes);
+        ASSERT_TRUE(decoded.ok() && decoded->changed) << size << ' ' << at;
+        EXPECT_EQ(bytes, in_key ? request_with(repaired, "text") : request_with("key", repaired));
+      }
+    }
   }
 }
 

@@ -28,6 +28,36 @@ class ProtoReader {
   bool Next() noexcept {
     if (next_ == end_) return false;
     start_ = next_;
+    // Most fields: a message, a text or bytes with a small number, below 128 bytes long.
+    if (end_ - next_ >= 2) {
+      const auto tag = static_cast<unsigned char>(next_[0]);
+      const auto size = static_cast<unsigned char>(next_[1]);
+      if ((tag & 0x87) == kDelimited && tag >= 8 && size < 0x80 && size <= end_ - next_ - 2) {
+        field_ = tag >> 3;
+        type_ = kDelimited;
+        bytes_ = {next_ + 2, size};
+        next_ += 2 + size;
+        return true;
+      }
+    }
+    return NextOfAnyKind();
+  }
+
+  bool ok() const noexcept { return ok_; }
+  std::uint32_t field() const noexcept { return field_; }
+  bool Is(std::uint32_t field, WireType type) const noexcept {
+    return field_ == field && type_ == type;
+  }
+  WireType type() const noexcept { return type_; }
+  std::uint64_t number() const noexcept { return number_; }   ///< Not of kDelimited.
+  std::string_view bytes() const noexcept { return bytes_; }  ///< Of kDelimited.
+  /// The whole field as it is written, with its tag.
+  std::string_view raw() const noexcept {
+    return {start_, static_cast<std::size_t>(next_ - start_)};
+  }
+
+ private:
+  [[gnu::noinline]] bool NextOfAnyKind() noexcept {
     std::uint64_t tag = 0;
     if (!Varint(&tag) || tag > 0xffffffffu || tag < 8) return Fail();
     field_ = static_cast<std::uint32_t>(tag >> 3);
@@ -50,20 +80,6 @@ class ProtoReader {
     return Fail();
   }
 
-  bool ok() const noexcept { return ok_; }
-  std::uint32_t field() const noexcept { return field_; }
-  bool Is(std::uint32_t field, WireType type) const noexcept {
-    return field_ == field && type_ == type;
-  }
-  WireType type() const noexcept { return type_; }
-  std::uint64_t number() const noexcept { return number_; }   ///< Not of kDelimited.
-  std::string_view bytes() const noexcept { return bytes_; }  ///< Of kDelimited.
-  /// The whole field as it is written, with its tag.
-  std::string_view raw() const noexcept {
-    return {start_, static_cast<std::size_t>(next_ - start_)};
-  }
-
- private:
   bool Fail() noexcept {
     ok_ = false;
     next_ = end_;

@@ -2,7 +2,10 @@
 #include "otlp/span_check.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include <simdjson.h>
@@ -20,24 +23,74 @@ constexpr auto kDelimited = ProtoReader::kDelimited;
 
 constexpr std::uint64_t kStatusError = 2;
 
+template <typename Word>
+Word Load(const char* at) {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// The last bytes are looked at together with some before them.
 bool IsAscii(std::string_view text) {
-  std::uint64_t high = 0, words[4];
-  for (; text.size() >= sizeof words; text.remove_prefix(sizeof words)) {
-    std::memcpy(words, text.data(), sizeof words);
-    high |= words[0] | words[1] | words[2] | words[3];
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  std::uint64_t high = 0;
+  if (text.size() >= sizeof high) {
+    using Block = std::array<std::uint64_t, 4>;
+    for (; end - at >= static_cast<std::ptrdiff_t>(sizeof(Block)); at += sizeof(Block)) {
+      const auto block = Load<Block>(at);
+      high |= block[0] | block[1] | block[2] | block[3];
+    }
+    for (; end - at > static_cast<std::ptrdiff_t>(sizeof high); at += sizeof high) {
+      high |= Load<std::uint64_t>(at);
+    }
+    high |= Load<std::uint64_t>(end - sizeof high);
+  } else if (text.size() >= sizeof(std::uint32_t)) {
+    high = Load<std::uint32_t>(at) | Load<std::uint32_t>(end - sizeof(std::uint32_t));
+  } else {
+    for (; at != end; ++at) high |= static_cast<unsigned char>(*at);
   }
-  while (text.size() >= sizeof high) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data(), sizeof word);
-    high |= word;
-    text.remove_prefix(sizeof word);
-  }
-  for (const char c : text) high |= static_cast<unsigned char>(c);
   return (high & 0x8080808080808080u) == 0;
 }
 
 bool IsZero(std::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == 0; });
+}
+
+// A number of at most two bytes; nothing behind `end`, and for longer ones.
+const char* ReadSize(const char* at, const char* end, std::size_t* size) {
+  if (end - at < 2) return nullptr;
+  const auto low = static_cast<unsigned char>(at[0]), high = static_cast<unsigned char>(at[1]);
+  *size = low < 0x80 ? low : (low & 0x7fu) | std::size_t{high} << 7;
+  return low < 0x80 ? at + 1 : high < 0x80 ? at + 2 : nullptr;
+}
+
+struct TextPair {
+  std::string_view key, value, text;
+};
+
+// A KeyValue of a key and a text, written as everyone writes it. Most attributes are; others have
+// to be read field by field.
+std::optional<TextPair> ReadTextPair(std::string_view pair) {
+  constexpr char kFirst = 1 << 3 | kDelimited, kSecond = 2 << 3 | kDelimited;
+  const char* at = pair.data();
+  const char* const end = at + pair.size();
+  std::size_t size = 0;
+  if (pair.empty() || *at != kFirst) return std::nullopt;
+  at = ReadSize(at + 1, end, &size);
+  if (at == nullptr || static_cast<std::size_t>(end - at) <= size) return std::nullopt;
+  TextPair found;
+  found.key = {at, size};
+  at += size;
+  if (*at != kSecond) return std::nullopt;
+  at = ReadSize(at + 1, end, &size);
+  if (at == nullptr || static_cast<std::size_t>(end - at) != size || size == 0) return std::nullopt;
+  found.value = {at, size};
+  if (*at != kFirst) return std::nullopt;
+  at = ReadSize(at + 1, end, &size);
+  if (at == nullptr || static_cast<std::size_t>(end - at) != size) return std::nullopt;
+  found.text = {at, size};
+  return found;
 }
 
 // The text of an AnyValue, if it is one.
@@ -223,6 +276,13 @@ bool SpanChecker::CheckAttribute(std::string_view pair) {
 
 bool SpanChecker::CheckKeyValue(std::string_view pair, int depth, std::string_view* key,
                                 std::string_view* value) {
+  const std::optional<TextPair> simple =
+      depth <= kMaxValueDepth ? ReadTextPair(pair) : std::nullopt;
+  if (simple) {
+    *key = simple->key;
+    *value = simple->value;
+    return CheckText(simple->key) && CheckText(simple->text);
+  }
   ProtoReader in(pair);
   while (in.Next()) {
     if (in.Is(1, kDelimited)) {

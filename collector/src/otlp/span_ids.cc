@@ -49,6 +49,7 @@ std::vector<RunId> IdsOf(std::string_view order) {
 }
 
 void TakeId(std::string_view text, RunId* id, bool* named) {
+  if (text.empty()) return;
   const std::optional<RunId> parsed = RunId::Parse(text);
   if (!parsed || parsed->IsNil()) return;
   *id = *parsed;

@@ -19,6 +19,8 @@ constexpr std::size_t kMaxRejectedBytes = 1 << 20;
 // A span takes 30 bytes at least, and its operation some 400: a small body that is packed well must
 // not take memory without end.
 constexpr std::size_t kMaxSpans = 100'000;
+// Room is made for so many at once, if the request can have them.
+constexpr std::size_t kUsualSpans = 128;
 
 // How many bytes the character that begins `text` has; 0 when it is not UTF-8.
 std::size_t CharacterSize(std::string_view text) {
@@ -115,6 +117,8 @@ class RequestWalk {
       return true;
     }
     SpanIds ids = facts.Ids();
+    if (result_.ops.empty())
+      result_.ops.reserve(std::min(kUsualSpans, request_.size() / span.size()));
     RunOp& op = result_.ops.emplace_back();
     op.run_id = ids.run_id;
     op.trace_id = ids.trace_id;
