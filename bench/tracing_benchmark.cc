@@ -207,6 +207,16 @@ int main(int argc, char** argv) {
     const Run parent("parent");
     Print("    below another run", Measure(500'000, run, [] {}));
   }
+  for (const double rate : {0.0, 1e-9}) {
+    weft::SetGlobalTracer(Tracer::Create({.sampling_rate = rate,
+                                          .error_promotion = false,
+                                          .exporters = {std::make_shared<NullExporter>()}})
+                              .value());
+    Print(rate == 0 ? "out of the sample, of the global tracer" : "    where its id decides",
+          Measure(
+              500'000, [] { const Run step("step"); }, [] {}));
+  }
+  weft::SetGlobalTracer(nullptr);
   MeasureWith("made, and thrown away", TracerWith(std::make_shared<NullExporter>()), 200'000);
 
   MeasureWith("sent to a collector in another process",

@@ -86,16 +86,16 @@ bool LacksContext(ContextView here, const Surroundings& surroundings,
   return surroundings.run == nullptr && NamesNoParent(options) && !IsDetached(here);
 }
 
-void MarkContextLoss(RunState& run, SourceLocation where) noexcept try {
+void MarkContextLoss(Tracer& tracer, RunState* run, SourceLocation where) noexcept try {
   std::string methods = MethodsInFlight();
   if (methods.empty()) return;
-  run.tracer()->impl().context_lost.fetch_add(1, std::memory_order_relaxed);
-  if (!run.recording()) return;
+  tracer.impl().context_lost.fetch_add(1, std::memory_order_relaxed);
+  if (run == nullptr || !run->recording()) return;
   JsonObject mark = {{"method", methods}};
   if (where.line() != 0) {
     mark["source"] = std::string(where.file()) + ":" + std::to_string(where.line());
   }
-  run.unshared_record().metadata["weft_context_lost"] = std::move(mark);
+  run->unshared_record().metadata["weft_context_lost"] = std::move(mark);
 } catch (...) {
 }
 

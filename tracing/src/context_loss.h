@@ -16,8 +16,9 @@ namespace internal {
 bool LacksContext(ContextView here, const Surroundings& surroundings,
                   const RunOptions* options) noexcept;
 
-/// Marks a run that has not been shared yet, if a call is in flight whose context it may have lost.
-void MarkContextLoss(RunState& run, SourceLocation where) noexcept;
+/// Counts a run of `tracer`, and marks it, if a call is in flight whose context it may have lost.
+/// `run` has not been shared yet; null: it is not recorded.
+void MarkContextLoss(Tracer& tracer, RunState* run, SourceLocation where) noexcept;
 
 }  // namespace internal
 }  // namespace v0

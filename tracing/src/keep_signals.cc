@@ -12,6 +12,7 @@ namespace weft {
 inline namespace v0 {
 namespace {
 
+using internal::LocalRun;
 using internal::RunState;
 
 /// Keeps the trace of a run of another process; `tracer`, which may be null, sends what it holds.
@@ -31,25 +32,30 @@ bool HoldsAsKept(Tracer& tracer, const RunId& trace_id) noexcept {
   return tracer.enabled() && held && held->Of(trace_id, /*begins_here=*/false)->kept();
 }
 
-RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
-  return node ? node->AsState() : nullptr;
+LocalRun* LocalOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
+  return node ? node->AsLocal() : nullptr;
+}
+
+/// Of a run that is not recorded there is nothing to be kept.
+void KeepTraceOf(LocalRun& run) noexcept {
+  if (RunState* const state = run.AsState()) state->Keep();
 }
 
 }  // namespace
 
 void RunRef::Keep() const noexcept {
-  if (RunState* const state = StateOf(node_)) return state->Keep();
   if (!node_) return;
+  if (LocalRun* const local = LocalOf(node_)) return KeepTraceOf(*local);
   KeepTraceOf(*node_, internal::Surroundings::Of(Context::View()).FindTracer(nullptr).get());
 }
 
 namespace internal {
 
 void TakeKeepSignal(const RunRef& run, Tracer* tracer, KeepSignal signal) noexcept {
-  RunState* const state = StateOf(run.node_);
-  if (state != nullptr) tracer = state->tracer().get();
+  LocalRun* const local = LocalOf(run.node_);
+  if (local != nullptr) tracer = local->tracer().get();
   // Only the call is new to us, not the trace.
-  const bool known = signal == KeepSignal::kLimited && state == nullptr && tracer != nullptr &&
+  const bool known = signal == KeepSignal::kLimited && local == nullptr && tracer != nullptr &&
                      HoldsAsKept(*tracer, run.context().trace_id());
   if (known) signal = KeepSignal::kFollowed;
   if (tracer != nullptr) {
@@ -60,24 +66,25 @@ void TakeKeepSignal(const RunRef& run, Tracer* tracer, KeepSignal signal) noexce
     count.fetch_add(1, std::memory_order_relaxed);
   }
   if (signal != KeepSignal::kFollowed) return;
-  if (state != nullptr) return state->Keep();
+  if (local != nullptr) return KeepTraceOf(*local);
   KeepTraceOf(*run.node_, tracer);
 }
 
 bool HearsKeepSignals(const RunRef& run, const Tracer* tracer) noexcept {
   if (!run) return false;
-  if (const RunState* const state = StateOf(run.node_)) tracer = state->tracer().get();
+  if (const LocalRun* const local = LocalOf(run.node_)) tracer = local->tracer().get();
   return tracer == nullptr || tracer->options().error_promotion;
 }
 
 bool AwaitsKeepSignal(const std::shared_ptr<Tracer>& tracer, bool only_held) noexcept {
   const Surroundings here = Surroundings::Of(Context::View());
   RunNode* const run = here.run != nullptr ? here.run->get() : nullptr;
-  if (run == nullptr || !run->context() || run->kept()) return false;
-  const std::shared_ptr<Tracer> applies = here.FindTracer(tracer);
+  if (run == nullptr || !run->has_context() || run->kept()) return false;
+  const TracerRef applies = here.FindTracer(&tracer);
   if (!applies || !here.Enabled(*applies) || !applies->options().error_promotion) return false;
+  if (run->AsLocal() == nullptr || !only_held) return true;
   const RunState* const state = run->AsState();
-  return state == nullptr || !only_held || (state->recording() && !state->context().sampled());
+  return state != nullptr && state->recording() && !state->context().sampled();
 }
 
 }  // namespace internal

@@ -114,7 +114,7 @@ void AddUsageTo(RunState* state, const Usage& usage) noexcept {
 
 TraceHeaders HeadersOf(const std::shared_ptr<internal::RunNode>& node) {
   if (!node) return {};
-  if (node->context()) return TraceHeaders::Of(node->context());
+  if (node->has_context()) return TraceHeaders::Of(node->context());
   // The caller sent no parent, but baggage: it goes on.
   TraceHeaders headers;
   if (node->inherited()) {
@@ -125,8 +125,8 @@ TraceHeaders HeadersOf(const std::shared_ptr<internal::RunNode>& node) {
 }
 
 /// What most runs find with tracing off: no tracer, and no caller to be passed on.
-bool NothingToDo(const RunOptions* options) noexcept {
-  return !internal::HasEnabledGlobalTracer() && !Context::View() &&
+bool NothingToDo(ContextView here, const RunOptions* options) noexcept {
+  return !internal::HasEnabledGlobalTracer() && !here &&
          (options == nullptr ||
           (!options->tracer && std::holds_alternative<std::monostate>(options->parent)));
 }
@@ -140,37 +140,49 @@ RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
 Run::Run() noexcept = default;
 
 Run::Run(std::string_view name, SourceLocation where) noexcept {
-  if (!NothingToDo(nullptr)) Begin(name, nullptr, nullptr, where);
+  const ContextView here = Context::View();
+  if (NothingToDo(here, nullptr)) return;
+  if (auto root = internal::StartUnrecordedRoot(internal::Surroundings::Of(here))) {
+    local_ = root.get();
+    local_->Enter(here, std::move(root));
+    return;
+  }
+  Begin(here, name, nullptr, nullptr, where);
 }
 
 Run::Run(std::string_view name, RunOptions options, SourceLocation where) noexcept {
-  if (!NothingToDo(&options)) Begin(name, nullptr, &options, where);
+  const ContextView here = Context::View();
+  if (!NothingToDo(here, &options)) Begin(here, name, nullptr, &options, where);
 }
 
 Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
          SourceLocation where) noexcept {
-  if (!NothingToDo(&options)) Begin({}, std::move(kind), &options, where);
+  const ContextView here = Context::View();
+  if (!NothingToDo(here, &options)) Begin(here, {}, std::move(kind), &options, where);
 }
 
 Run::Run(Run&& other) noexcept
-    : node_(std::move(other.node_)), state_(std::exchange(other.state_, nullptr)) {}
+    : node_(std::move(other.node_)),
+      local_(std::exchange(other.local_, nullptr)),
+      state_(std::exchange(other.state_, nullptr)) {}
 
 Run& Run::operator=(Run&& other) noexcept {
   if (this == &other) return *this;
   Finish();
   node_ = std::move(other.node_);
+  local_ = std::exchange(other.local_, nullptr);
   state_ = std::exchange(other.state_, nullptr);
   return *this;
 }
 
 Run::~Run() { Finish(); }
 
-void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, RunOptions* options,
-                SourceLocation where) noexcept {
-  const ContextView view = Context::View();
-  const internal::Surroundings surroundings = internal::Surroundings::Of(view);
-  std::shared_ptr<Tracer> tracer =
-      surroundings.FindTracer(options != nullptr ? std::move(options->tracer) : nullptr);
+void Run::Begin(ContextView here, std::string_view name, std::shared_ptr<const RunTemplate> kind,
+                RunOptions* options, SourceLocation where) noexcept {
+  const internal::Surroundings surroundings = internal::Surroundings::Of(here);
+  internal::TracerRef tracer = options != nullptr && options->tracer
+                                   ? internal::TracerRef(std::move(options->tracer))
+                                   : surroundings.FindTracer(nullptr);
   const bool make_current = options == nullptr || options->make_current;
   if (!tracer || !surroundings.Enabled(*tracer)) {
     // Nothing is recorded, but who the caller is stays known to the calls made from here.
@@ -182,21 +194,28 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
     return;
   }
   const bool lost =
-      tracer->impl().detects_context_loss && internal::LacksContext(view, surroundings, options);
+      tracer->impl().detects_context_loss && internal::LacksContext(here, surroundings, options);
   if (internal::RepeatsParent(*tracer, surroundings, options)) {
     tracer->impl().sampled_out.fetch_add(1, std::memory_order_relaxed);
     node_ = *surroundings.run;
     return;
   }
-  std::shared_ptr<RunState> state =
+  Tracer::Impl& impl = tracer->impl();
+  internal::StartedRun started =
       internal::StartRun(std::move(tracer), surroundings, {name, std::move(kind)}, options);
-  if (lost) internal::MarkContextLoss(*state, where);
+  local_ = started.run.get();
+  state_ = started.recorded;
+  if (lost) internal::MarkContextLoss(*local_->tracer(), state_, where);
   if (make_current) {
-    state->scope.emplace(Context::Embed(view, internal::kRunKey, state, state->context_node));
+    local_->Enter(here, std::move(started.run));
+  } else {
+    local_->KeepAmbient(surroundings.ambient);
+    node_ = std::move(started.run);
   }
-  state_ = state.get();
-  node_ = std::move(state);
-  Tracer::Impl& impl = state_->tracer()->impl();
+  if (state_ == nullptr) {
+    impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   if (state_->recording() && state_->JoinHeldTrace()) return;
   const bool sampled = state_->context().sampled();
   const bool send_when_open = state_->recording() && impl.open_runs && state_->will_be_sent();
@@ -211,33 +230,47 @@ void Run::Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, 
 }
 
 void Run::Finish() noexcept {
-  if (state_ == nullptr) return;
-  if (std::uncaught_exceptions() > state_->exceptions_at_start && state_->recording()) {
+  if (local_ == nullptr) return;
+  if (state_ != nullptr && std::uncaught_exceptions() > state_->exceptions_at_start &&
+      state_->recording()) {
     state_->Change([](RunRecord& record) {
       if (!record.error) record.error = "an exception left the block of the run";
     });
   }
-  End();
+  if (state_ != nullptr) {
+    End();
+  } else {
+    local_->Leave();
+  }
+  local_ = nullptr;
   state_ = nullptr;
 }
 
+/// The run is not current any more, and kept from here.
+void Run::Leave() noexcept {
+  if (local_ == nullptr) return;
+  if (!node_) node_ = node();
+  local_->Leave();
+}
+
 void Run::End() noexcept {
-  if (state_ == nullptr) return;
-  state_->scope.reset();
-  state_->End(std::nullopt);
+  Leave();
+  if (state_ != nullptr) state_->End(std::nullopt);
 }
 
 void Run::End(std::chrono::system_clock::time_point time) noexcept {
-  if (state_ == nullptr) return;
-  state_->scope.reset();
-  state_->End(time);
+  Leave();
+  if (state_ != nullptr) state_->End(time);
 }
 
 void Run::End(std::chrono::system_clock::time_point time,
               std::shared_ptr<const RunTemplate> kind) noexcept {
-  if (state_ == nullptr) return;
-  state_->scope.reset();
-  state_->End(time, std::move(kind));
+  Leave();
+  if (state_ != nullptr) state_->End(time, std::move(kind));
+}
+
+const std::shared_ptr<internal::RunNode>& Run::node() const noexcept {
+  return node_ || local_ == nullptr ? node_ : *local_->entered();
 }
 
 void Run::SetName(std::string_view name) noexcept {
@@ -315,17 +348,17 @@ void Run::Keep() noexcept {
   if (state_ != nullptr) state_->Keep();
 }
 
-bool Run::kept() const noexcept { return node_ != nullptr && node_->kept(); }
+bool Run::kept() const noexcept { return node() != nullptr && node()->kept(); }
 
 bool Run::recording() const noexcept { return state_ != nullptr && state_->recording(); }
 
 Run::operator bool() const noexcept { return recording() && state_->will_be_sent(); }
 
-RunContext Run::context() const noexcept { return node_ ? node_->context() : RunContext(); }
+RunContext Run::context() const noexcept { return node() ? node()->context() : RunContext(); }
 
-TraceHeaders Run::ToHeaders() const { return HeadersOf(node_); }
+TraceHeaders Run::ToHeaders() const { return HeadersOf(node()); }
 
-RunRef Run::Ref() const noexcept { return RunRef(node_); }
+RunRef Run::Ref() const noexcept { return RunRef(node()); }
 
 RunRef::RunRef() noexcept = default;
 
@@ -335,7 +368,7 @@ RunContext RunRef::context() const noexcept { return node_ ? node_->context() : 
 
 TraceHeaders RunRef::ToHeaders() const { return HeadersOf(node_); }
 
-RunRef::operator bool() const noexcept { return node_ && node_->context(); }
+RunRef::operator bool() const noexcept { return node_ && node_->has_context(); }
 
 void RunRef::SetOutputs(JsonObject outputs) const noexcept {
   SetOutputsOf(StateOf(node_), outputs);
@@ -372,7 +405,7 @@ RunRef CurrentRun() noexcept {
 }
 
 Context WithRun(const Context& base, const Run& run) noexcept {
-  return run.node_ ? base.With(internal::kRunKey, run.node_) : base;
+  return run.node() ? base.With(internal::kRunKey, run.node()) : base;
 }
 
 Context WithParent(const Context& base, ParsedHeaders parent,

@@ -8,11 +8,14 @@
 #include "redactor.h"
 #include "tags.h"
 #include "tracer_impl.h"
+#include "unrecorded_run.h"
 
 namespace weft {
 inline namespace v0 {
 namespace internal {
 namespace {
+
+using std::chrono::system_clock;
 
 bool NamesDestination(const TraceBaggage& baggage) noexcept {
   return baggage.project.has_value() || baggage.address.has_value();
@@ -38,12 +41,6 @@ const std::shared_ptr<const TraceBaggage>& NoBaggage() {
       new std::shared_ptr<const TraceBaggage>(std::make_shared<TraceBaggage>());
   return *kNone;
 }
-
-/// What a run hands on: in headers, and to runs below it in this process.
-struct Baggage {
-  std::shared_ptr<const TraceBaggage> own;
-  std::shared_ptr<const TraceBaggage> inherited;  ///< Null: the same.
-};
 
 /// Makes the baggage of a run. In most runs nothing changes and the parent's is shared.
 class BaggageMaker {
@@ -143,14 +140,13 @@ bool AddsNothing(const Tracer::Impl* tracer, const TraceBaggage& base, const Amb
 
 Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* ambient,
                     RunOptions* options) {
-  const RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
+  const LocalRun* const local = parent != nullptr ? parent->AsLocal() : nullptr;
   const bool from_tracer = tracer != nullptr && StartsFromTracer(ambient, options);
   const std::shared_ptr<const TraceBaggage>& base = parent != nullptr ? parent->inherited()
                                                     : from_tracer     ? tracer->baggage
                                                                       : NoBaggage();
   // A parent that started under the same TracingContext has its tags and metadata already.
-  const Ambient* const added =
-      local != nullptr && local->ambient().get() == ambient ? nullptr : ambient;
+  const Ambient* const added = local != nullptr && local->ambient() == ambient ? nullptr : ambient;
   if (AddsNothing(tracer, *base, added, options)) return {base, nullptr};
   BaggageMaker maker(tracer, base);
   maker.SetDestination(options != nullptr ? &options->project : nullptr, ambient);
@@ -163,42 +159,39 @@ Baggage MakeBaggage(const Tracer::Impl* tracer, RunNode* parent, const Ambient* 
   return std::move(maker).Finish(std::move(options->tags));
 }
 
-/// `rate`: of the sample, if it is this run that decides and the sampler says it.
-RunContext MakeContext(const Tracer::Impl& tracer, const RunNode* parent, Baggage& baggage,
-                       std::chrono::system_clock::time_point start, const RunSubject& subject,
-                       std::optional<double>& rate) {
-  const RunId id = tracer.NewId(start);
-  const bool has_parent = parent != nullptr && parent->context();
-  RunContext context = has_parent ? parent->context().Child(id, start, std::move(baggage.own))
-                                  : RunContext::Root(id, start, std::move(baggage.own));
-  if (has_parent && !parent->context().is_remote()) return context;
-  SamplingQuestion question{.trace_id = context.trace_id()};
+/// Whether a root has the tracer's baggage as it is.
+bool TakesTracersBaggage(const Tracer::Impl& tracer, const Ambient* ambient,
+                         const RunOptions* options) noexcept {
+  return StartsFromTracer(ambient, options) &&
+         AddsNothing(&tracer, *tracer.baggage, ambient, options);
+}
+
+SamplingDecision Decide(const Tracer::Impl& tracer, const RunId& trace_id,
+                        const TraceBaggage& baggage, const RunSubject& subject) {
+  SamplingQuestion question{.trace_id = trace_id};
   if (tracer.sampler) {
-    if (context.baggage().project) question.project = *context.baggage().project;
+    if (baggage.project) question.project = *baggage.project;
     if (subject.kind) question.method = subject.kind->rpc_method;
     question.name = subject.name.empty() && subject.kind ? subject.kind->name : subject.name;
   }
-  const SamplingDecision decision = tracer.Decide(question);
-  rate = decision.rate;
-  if (decision.sampled != context.sampled()) {
-    context = std::move(context).WithSampled(decision.sampled);
-  }
-  return context;
+  return tracer.Decide(question);
 }
 
-/// The mark of the current run, if that is `parent` and of another process.
-std::shared_ptr<KeepMark> CallersMark(const RunNodePtr* current, const RunNode* parent) {
-  if (current == nullptr || parent == nullptr || current->get() != parent) return nullptr;
+/// The mark of the run of another process that called: that is known of the current run only.
+std::shared_ptr<KeepMark> CallersMark(const RunNodePtr* current, RunNode* parent) {
+  if (parent == nullptr) return nullptr;
+  if (const RunState* const state = parent->AsState()) return state->caller_mark();
+  if (current == nullptr || current->get() != parent || parent->AsLocal() != nullptr) {
+    return nullptr;
+  }
   return {*current, &parent->mark()};
 }
 
 /// What the run shares with others of its trace.
-void FindMarks(Tracer::Impl& tracer, const RunNodePtr* current, RunNode* parent,
-               const RunContext& context, RunState::Origin& origin) {
+void FindMarks(Tracer::Impl& tracer, RunNode* parent, const RunContext& context,
+               std::shared_ptr<KeepMark> caller, RunState::Origin& origin) {
   if (!tracer.options.error_promotion) return;
   RunState* const local = parent != nullptr ? parent->AsState() : nullptr;
-  std::shared_ptr<KeepMark> caller =
-      local != nullptr ? local->caller_mark() : CallersMark(current, parent);
   if (local != nullptr && &local->tracer()->impl() == &tracer &&
       local->context().sampled() == context.sampled()) {
     origin.mark = local->SharedMark();
@@ -240,16 +233,16 @@ Surroundings Surroundings::Of(ContextView context) noexcept {
   return {context.Find(kRunKey), context.Find(kAmbientKey)};
 }
 
-std::shared_ptr<Tracer> Surroundings::FindTracer(std::shared_ptr<Tracer> option) const noexcept {
-  if (option) return option;
-  const RunState* const local = run != nullptr && *run ? (*run)->AsState() : nullptr;
+TracerRef Surroundings::FindTracer(const std::shared_ptr<Tracer>* option) const noexcept {
+  if (option != nullptr && *option) return TracerRef(option);
+  const LocalRun* const local = run != nullptr && *run ? (*run)->AsLocal() : nullptr;
   const Ambient* const around = ambient != nullptr ? ambient->get() : nullptr;
-  const bool run_is_inner = local != nullptr && local->ambient().get() == around;
-  if (around != nullptr && around->tracer && !run_is_inner) return around->tracer;
-  if (local != nullptr) return local->tracer();
-  if (around != nullptr && around->tracer) return around->tracer;
+  const bool run_is_inner = local != nullptr && local->ambient() == around;
+  if (around != nullptr && around->tracer && !run_is_inner) return TracerRef(&around->tracer);
+  if (local != nullptr) return TracerRef(&local->tracer());
+  if (around != nullptr && around->tracer) return TracerRef(&around->tracer);
   const bool forced = around != nullptr && around->enabled.value_or(false);
-  return forced ? GlobalTracer() : EnabledGlobalTracer();
+  return TracerRef(forced ? GlobalTracer() : EnabledGlobalTracer());
 }
 
 bool Surroundings::Enabled(const Tracer& tracer) const noexcept {
@@ -285,14 +278,14 @@ std::shared_ptr<const TraceBaggage> WithMembers(std::shared_ptr<const TraceBagga
 bool RepeatsParent(Tracer& tracer, const Surroundings& surroundings,
                    const RunOptions* options) noexcept {
   if (surroundings.run == nullptr || !*surroundings.run) return false;
-  const RunState* const parent = (*surroundings.run)->AsState();
-  if (parent == nullptr || parent->context().sampled() || tracer.impl().held ||
+  const LocalRun* const parent = (*surroundings.run)->AsLocal();
+  if (parent == nullptr || parent->sampled() || tracer.impl().held ||
       parent->tracer().get() != &tracer) {
     return false;
   }
   const Ambient* const ambient =
       surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
-  return ambient == parent->ambient().get() &&
+  return ambient == parent->ambient() &&
          (options == nullptr || (std::holds_alternative<std::monostate>(options->parent) &&
                                  options->tags.empty() && options->metadata.empty()));
 }
@@ -303,60 +296,49 @@ bool RecordsAny(Tracer& tracer) noexcept {
 
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept {
   const Surroundings here = Surroundings::Of(Context::View());
-  if (tracer) return here.Enabled(*tracer);
-  const std::shared_ptr<Tracer> applies = here.FindTracer(nullptr);
+  const TracerRef applies = here.FindTracer(&tracer);
   return applies && here.Enabled(*applies);
 }
 
 bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   const Surroundings here = Surroundings::Of(Context::View());
-  std::shared_ptr<Tracer> found;
-  if (!tracer) found = here.FindTracer(nullptr);
-  Tracer* const applies = tracer ? tracer.get() : found.get();
-  if (applies == nullptr || !here.Enabled(*applies)) return false;
+  const TracerRef applies = here.FindTracer(&tracer);
+  if (!applies || !here.Enabled(*applies)) return false;
   // What is out of the sample is recorded in case that it fails.
   if (applies->impl().held) return true;
   const RunNode* const parent = here.run != nullptr ? here.run->get() : nullptr;
-  if (parent == nullptr || !parent->context()) {
+  if (parent == nullptr || !parent->has_context()) {
     return applies->impl().MaySample();
   }
-  if (!parent->context().is_remote()) return parent->context().sampled();
+  if (!parent->is_remote()) return parent->sampled();
   return applies->impl().MaySample(parent->context().trace_id());
 }
 
-std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
-                                   RunSubject subject, RunOptions* options) {
-  Tracer::Impl& impl = tracer->impl();
-  // The current run's node is borrowed from the context; one of an explicit parent lives here.
-  RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
-  std::optional<RunNode> named;
-  if (options != nullptr) {
-    parent = Resolve<RunNode*>(options->parent, parent, nullptr, [&named](auto&&... node) {
-      return &named.emplace(std::move(node)...);
-    });
+std::shared_ptr<LocalRun> StartUnrecordedRoot(const Surroundings& surroundings) {
+  if (surroundings.run != nullptr && *surroundings.run) return nullptr;
+  const Ambient* const ambient =
+      surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
+  if (ambient != nullptr && !ambient->names_only_tracer) return nullptr;
+  TracerRef tracer =
+      ambient != nullptr ? TracerRef(&ambient->tracer) : TracerRef(EnabledGlobalTracer());
+  if (!tracer || !tracer->impl().records_no_root || tracer->impl().fork_mark.IsInChild()) {
+    return nullptr;
   }
-  const AmbientPtr* const ambient = surroundings.ambient;
-  const auto [now, steady] = impl.Times();
-  const auto start = options != nullptr && options->start ? *options->start : now;
-  Baggage baggage =
-      MakeBaggage(&impl, parent, ambient != nullptr ? ambient->get() : nullptr, options);
-  std::optional<double> rate;
-  RunContext context = MakeContext(impl, parent, baggage, start, subject, rate);
+  Tracer::Impl& impl = tracer->impl();
+  impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
+  return UnrecordedRun::MakeRoot(std::move(tracer), surroundings.ambient, impl.CoarseNow());
+}
 
-  RunState::Origin origin;
-  origin.steady_start = steady - (now - start);
-  if (ambient != nullptr) origin.ambient = *ambient;
-  FindMarks(impl, surroundings.run, parent, context, origin);
-  origin.tracer = std::move(tracer);
-  auto state = std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
-                                          std::move(origin));
-  if (!state->recording()) return state;
-  RunRecord& record = state->unshared_record();
-  record.context = state->context();
-  record.start = start;
+namespace {
+
+/// Fills in what is known of a run when it begins.
+void BeginRecord(const Tracer::Impl& tracer, RunState& state, RunSubject& subject,
+                 RunOptions* options, std::optional<double> rate) {
+  RunRecord& record = state.unshared_record();
+  record.context = state.context();
   // What is out of the sample gets the environment of its kind when it is sent.
-  if (state->context().sampled()) record.environment = impl.environment;
-  if (rate && state->context().sampled()) {
+  if (state.context().sampled()) record.environment = tracer.environment;
+  if (rate && state.context().sampled()) {
     record.attributes.push_back({"ls_tracing_sample_rate", *rate});
   }
   record.name = subject.name;
@@ -366,7 +348,74 @@ std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroun
   }
   if (subject.kind) record.type = subject.kind->type;
   record.kind = std::move(subject.kind);
-  return state;
+}
+
+}  // namespace
+
+StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubject subject,
+                    RunOptions* options) {
+  Tracer::Impl& impl = tracer->impl();
+  // The current run's node is borrowed from the context; one of an explicit parent lives here.
+  RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
+  std::optional<RunNode> named;
+  if (options != nullptr) {
+    parent = Resolve<RunNode*>(options->parent, parent, nullptr, [&named](auto&&... node) {
+      return &named.emplace(std::move(node)...);
+    });
+  }
+  const Ambient* const ambient =
+      surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
+  const bool has_parent = parent != nullptr && parent->has_context();
+  const bool plain = parent == nullptr && TakesTracersBaggage(impl, ambient, options);
+  Baggage baggage = plain ? Baggage() : MakeBaggage(&impl, parent, ambient, options);
+  const auto begin = [&](system_clock::time_point now) {
+    return options != nullptr && options->start ? *options->start : now;
+  };
+
+  std::optional<Times> times;
+  RunId id{};
+  SamplingDecision decision;
+  if (has_parent && !parent->is_remote()) {
+    decision.sampled = parent->sampled();
+  } else {
+    decision.sampled = impl.MaySample();
+    // Of a root the id decides, which is made of the time.
+    if (decision.sampled && !has_parent) id = impl.NewId(begin(times.emplace(impl.Times()).wall));
+    if (decision.sampled) {
+      decision = Decide(impl, has_parent ? parent->context().trace_id() : id,
+                        plain ? *impl.baggage : *baggage.own, subject);
+    }
+  }
+  std::shared_ptr<KeepMark> caller;
+  if (impl.options.error_promotion) caller = CallersMark(surroundings.run, parent);
+  if (!decision.sampled && !impl.held && !caller) {
+    const auto now = times ? times->wall : impl.CoarseNow();
+    return {.run = UnrecordedRun::Make(std::move(tracer), surroundings.ambient, begin(now), id,
+                                       {.parent = has_parent ? parent->context() : RunContext(),
+                                        .baggage = std::move(baggage)})};
+  }
+
+  if (!times) times = impl.Times();
+  const auto start = begin(times->wall);
+  if (id.IsNil()) id = impl.NewId(start);
+  if (plain) baggage.own = impl.baggage;
+  RunContext context = has_parent ? parent->context().Child(id, start, std::move(baggage.own))
+                                  : RunContext::Root(id, start, std::move(baggage.own));
+  if (decision.sampled != context.sampled()) {
+    context = std::move(context).WithSampled(decision.sampled);
+  }
+  RunState::Origin origin;
+  origin.steady_start = times->steady - (times->wall - start);
+  FindMarks(impl, parent, context, std::move(caller), origin);
+  auto state =
+      std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
+                                 std::move(tracer), surroundings.ambient, std::move(origin));
+  if (state->recording()) {
+    state->unshared_record().start = start;
+    BeginRecord(impl, *state, subject, options, decision.rate);
+  }
+  RunState* const recorded = state.get();
+  return {.run = std::move(state), .recorded = recorded};
 }
 
 }  // namespace internal

@@ -19,8 +19,9 @@ struct Surroundings {
 
   static Surroundings Of(ContextView context) noexcept;
 
-  /// The tracer that applies, `option` first; null: none, or the global one while it is off.
-  std::shared_ptr<Tracer> FindTracer(std::shared_ptr<Tracer> option) const noexcept;
+  /// The tracer that applies, `option` first, which may be null or point to null; null: none, or
+  /// the global one while it is off. Borrowed from `option`, or from what is around.
+  TracerRef FindTracer(const std::shared_ptr<Tracer>* option) const noexcept;
   bool Enabled(const Tracer& tracer) const noexcept;
 };
 
@@ -46,9 +47,18 @@ struct RunSubject {
   std::shared_ptr<const RunTemplate> kind;
 };
 
+/// A root there that says nothing of its own, if its tracer sends none and holds none back; it is
+/// counted. Null is no answer.
+std::shared_ptr<LocalRun> StartUnrecordedRoot(const Surroundings& surroundings);
+
+struct StartedRun {
+  std::shared_ptr<LocalRun> run;
+  RunState* recorded = nullptr;  ///< The same run; null: it is not recorded.
+};
+
 /// A run that is in progress from now on. `options` may be null.
-std::shared_ptr<RunState> StartRun(std::shared_ptr<Tracer> tracer, const Surroundings& surroundings,
-                                   RunSubject subject, RunOptions* options);
+StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubject subject,
+                    RunOptions* options);
 
 }  // namespace internal
 }  // namespace v0

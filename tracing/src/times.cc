@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "times.h"
 
+#include <time.h>
+
 #include <atomic>
 #include <cstdint>
 #include <limits>
@@ -44,6 +46,13 @@ Times ReadClocks() noexcept {
     return Measure(now);
   const std::chrono::nanoseconds wall(steady + distance.load(std::memory_order_relaxed));
   return {system_clock::time_point(wall), now};
+}
+
+system_clock::time_point ReadCoarseClock() noexcept {
+  timespec time{};
+  if (clock_gettime(CLOCK_REALTIME_COARSE, &time) != 0) return system_clock::now();
+  return system_clock::time_point(std::chrono::seconds(time.tv_sec) +
+                                  std::chrono::nanoseconds(time.tv_nsec));
 }
 
 }  // namespace internal

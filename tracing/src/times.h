@@ -17,6 +17,10 @@ struct Times {
 /// milliseconds, so for as long a step of the wall clock may not be seen. Both are slewed alike.
 Times ReadClocks() noexcept;
 
+/// The wall clock as the kernel noted it last: up to a tick of it ago (1 to 10 ms), and a tenth of
+/// the price.
+std::chrono::system_clock::time_point ReadCoarseClock() noexcept;
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include <absl/status/status.h>
@@ -96,6 +97,10 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
       detects_context_loss(options.detect_context_loss.value_or(kDebugBuild)),
       environment(EnvironmentOf(options, redactor, /*promoted=*/false)),
       promoted_environment(EnvironmentOf(options, std::move(redactor), /*promoted=*/true)) {
+  // Before anything is held.
+  records_no_root = options.enabled && !MaySample() && !options.hide_metadata &&
+                    !detects_context_loss && (baggage->project || baggage->address) &&
+                    (options.exporters.empty() || !options.error_promotion);
   if (options.exporters.empty()) return;
   if (detects_context_loss) internal::DetectContextLoss();
   const bool may_leave_out = sampler != nullptr || options.sampling_rate.value_or(1.0) < 1.0;
@@ -264,10 +269,22 @@ TracerStats Tracer::Stats() const noexcept {
 
 namespace {
 
+/// For a lock that every root takes, and nobody holds for longer than it takes to copy a pointer.
+class SpinLock {
+ public:
+  void lock() noexcept {
+    while (locked_.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
+  }
+  void unlock() noexcept { locked_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> locked_{false};
+};
+
 struct Global {
   std::atomic<bool> set{false};
   std::atomic<bool> enabled{false};
-  std::mutex mutex;
+  SpinLock mutex;
   std::shared_ptr<Tracer> tracer;
 };
 

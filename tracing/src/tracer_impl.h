@@ -33,6 +33,8 @@ struct Tracer::Impl {
   /// Runs out of the sample; null when none are held.
   std::unique_ptr<internal::PromotionBuffer> held;
   internal::ForkMark fork_mark;
+  /// No root that says nothing of its own is sent, held back or looked at.
+  bool records_no_root = false;
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
   // Runs that may be sent while they are open are counted by open_runs, those that are held by
   // `held`; here are the others in the sample, the others out of it, and those of open_runs out of
@@ -53,6 +55,10 @@ struct Tracer::Impl {
   }
   std::chrono::steady_clock::time_point Steady() const noexcept {
     return options.clock ? options.clock->Steady() : std::chrono::steady_clock::now();
+  }
+  /// Some milliseconds late at most, for a tenth of the price.
+  std::chrono::system_clock::time_point CoarseNow() const noexcept {
+    return options.clock ? options.clock->Now() : internal::ReadCoarseClock();
   }
   /// Both, of one moment.
   internal::Times Times() const noexcept {

@@ -33,6 +33,9 @@ internal::AmbientPtr Extend(const internal::AmbientPtr* outer, TracingContextOpt
     std::erase_if(ambient->baggage, [&key = key](const auto& had) { return had.first == key; });
     ambient->baggage.emplace_back(key, std::move(value));
   }
+  ambient->names_only_tracer = ambient->tracer && !ambient->enabled && !ambient->project &&
+                               ambient->tags.empty() && ambient->metadata.empty() &&
+                               ambient->baggage.empty();
   return ambient;
 }
 
@@ -52,7 +55,9 @@ class NodeWithMembers final : public internal::RunNode {
                   std::shared_ptr<const TraceBaggage> inherited) noexcept
       : RunNode(std::move(context), std::move(inherited)), run_(std::move(run)) {}
 
+  internal::LocalRun* AsLocal() noexcept override { return run_ ? run_->AsLocal() : nullptr; }
   internal::RunState* AsState() noexcept override { return run_ ? run_->AsState() : nullptr; }
+  const internal::RunNodePtr* inner() const noexcept override { return run_ ? &run_ : nullptr; }
   internal::KeepMark& mark() const noexcept override { return run_ ? run_->mark() : own_mark_; }
 
  private:
@@ -66,9 +71,8 @@ internal::RunNodePtr AddMembers(const internal::RunNodePtr* current,
   if (run == nullptr) {
     return std::make_shared<NodeWithMembers>(nullptr, RunContext(), std::move(inherited));
   }
-  internal::RunState* const state = run->AsState();
   return std::make_shared<NodeWithMembers>(
-      state != nullptr ? state->shared_from_this() : *current,
+      run->inner() != nullptr ? *run->inner() : *current,
       run->context().WithBaggage(internal::WithMembers(run->context().shared_baggage(), members)),
       std::move(inherited));
 }
@@ -102,9 +106,9 @@ TracingContext::TracingContext(TracingContextOptions options) noexcept
 TracingContextOptions CurrentTracing() {
   const internal::Surroundings here = internal::Surroundings::Of(Context::View());
   TracingContextOptions now;
-  now.tracer = here.FindTracer(nullptr);
+  now.tracer = here.FindTracer(nullptr).Share();
   now.enabled = now.tracer && here.Enabled(*now.tracer);
-  if (here.run != nullptr && *here.run && (*here.run)->context()) {
+  if (here.run != nullptr && *here.run && (*here.run)->has_context()) {
     now.parent = (*here.run)->context();
   }
   const auto baggage = internal::InheritedBaggage(now.tracer.get(), here);

@@ -28,6 +28,7 @@ class Run;
 class RunRef;
 
 namespace internal {
+class LocalRun;
 class RunNode;
 class RunState;
 
@@ -172,13 +173,17 @@ class [[nodiscard]] Run {
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
 
-  void Begin(std::string_view name, std::shared_ptr<const RunTemplate> kind, RunOptions* options,
-             SourceLocation where) noexcept;
+  void Begin(ContextView here, std::string_view name, std::shared_ptr<const RunTemplate> kind,
+             RunOptions* options, SourceLocation where) noexcept;
+  void Leave() noexcept;
   void Finish() noexcept;
+  const std::shared_ptr<internal::RunNode>& node() const noexcept;
 
-  // The run that this handle stands for; without `state_`, somebody else's or none.
+  // The run that this handle stands for; without `local_`, somebody else's or none. While the run
+  // is current its context keeps it, and this is null.
   std::shared_ptr<internal::RunNode> node_;
-  internal::RunState* state_ = nullptr;
+  internal::LocalRun* local_ = nullptr;
+  internal::RunState* state_ = nullptr;  // The same run; null: it is not recorded.
 };
 
 /// The run that the calling stack works for, whoever made it: the setters of Run that are safe on
