@@ -4,43 +4,20 @@
 #include <typeinfo>
 
 #include <google/protobuf/message_lite.h>
-#include <grpcpp/completion_queue.h>
-#include <grpcpp/impl/call.h>
 #include <grpcpp/impl/call_op_set.h>
 #include <grpcpp/support/client_interceptor.h>
 
+#include "batch_start.h"
 #include "private_member.h"
 
 namespace weft {
 inline namespace v0 {
 namespace internal {
 
-using grpc::internal::InterceptorBatchMethodsImpl;
-
-struct BatchCallTag {
-  friend constexpr auto Get(BatchCallTag);
-};
-struct BatchOperationsTag {
-  friend constexpr auto Get(BatchOperationsTag);
-};
-struct BatchEndedTag {
-  friend constexpr auto Get(BatchEndedTag);
-};
 struct InterceptorsTag {
   friend constexpr auto Get(InterceptorsTag);
 };
-struct RpcInfoTag {
-  friend constexpr auto Get(RpcInfoTag);
-};
-struct CompleteAvalanchingTag {
-  friend constexpr auto Get(CompleteAvalanchingTag);
-};
-template struct PrivateMember<&InterceptorBatchMethodsImpl::call_, BatchCallTag>;
-template struct PrivateMember<&InterceptorBatchMethodsImpl::ops_, BatchOperationsTag>;
-template struct PrivateMember<&InterceptorBatchMethodsImpl::reverse_, BatchEndedTag>;
 template struct PrivateMember<&grpc::experimental::ClientRpcInfo::interceptors_, InterceptorsTag>;
-template struct PrivateMember<&grpc::internal::Call::client_rpc_info_, RpcInfoTag>;
-template struct PrivateMember<&grpc::CompletionQueue::CompleteAvalanching, CompleteAvalanchingTag>;
 
 namespace {
 
@@ -63,27 +40,20 @@ using Unary = CallOpSet<CallOpSendInitialMetadata, CallOpSendMessage, CallOpClie
 }  // namespace
 
 bool ClientOperations::Start(Batch& batch) noexcept {
-  auto& shown = static_cast<InterceptorBatchMethodsImpl&>(batch);
-  if (shown.*Get(BatchEndedTag())) return false;
-  grpc::internal::Call& call = *(shown.*Get(BatchCallTag()));  // the batch's own
-  grpc::internal::CallOpSetInterface& operations = *(shown.*Get(BatchOperationsTag()));
-  if ((call.client_rpc_info()->*Get(InterceptorsTag())).size() != 1) return false;
-  if (typeid(operations) == typeid(Unary)) {
+  grpc::internal::CallOpSetInterface* const operations = OperationsToStart(batch);
+  if (operations == nullptr) return false;
+  if ((CallOf(batch).client_rpc_info()->*Get(InterceptorsTag())).size() != 1) return false;
+  if (typeid(*operations) == typeid(Unary)) {
     // Without a status it asks for the initial metadata only.
-    if (batch.GetRecvStatus() == nullptr || operations.core_cq_tag() != &operations) return false;
-    static_cast<Unary&>(operations)
-        .set_core_cq_tag(static_cast<grpc::internal::CompletionQueueTag*>(this));
-    unary_ = &operations;
+    if (batch.GetRecvStatus() == nullptr || operations->core_cq_tag() != operations) return false;
+    static_cast<Unary*>(operations)
+        ->set_core_cq_tag(static_cast<grpc::internal::CompletionQueueTag*>(this));
+    unary_ = operations;
     unary_batch_ = &batch;
-  } else if (typeid(operations) != typeid(Write)) {
+  } else if (typeid(*operations) != typeid(Write)) {
     return false;
   }
-  // The batch then ends as that of a call without interceptors.
-  call.*Get(RpcInfoTag()) = nullptr;
-  grpc::CompletionQueue& queue = *call.cq();
-  operations.ContinueFillOpsAfterInterception();
-  // For an interceptor gRPC keeps the queue open until the batch has ended.
-  (queue.*Get(CompleteAvalanchingTag()))();
+  StartWithoutHooks(batch);
   return true;
 }
 

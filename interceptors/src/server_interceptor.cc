@@ -15,6 +15,7 @@
 #include "queue_call.h"
 #include "rpc_kind.h"
 #include "server_call.h"
+#include "server_writes.h"
 
 namespace weft {
 inline namespace v0 {
@@ -36,8 +37,10 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
   using WithTrailingStates<ServerInterceptor>::operator new;
   using WithTrailingStates<ServerInterceptor>::operator delete;
 
-  ServerInterceptor(MethodRef method, grpc::ServerContextBase* context) noexcept
-      : call_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset(), context) {}
+  /// `alone`: no other interceptor sees the call.
+  ServerInterceptor(MethodRef method, grpc::ServerContextBase* context, bool alone) noexcept
+      : call_(std::move(method), reinterpret_cast<std::byte*>(this) + StateOffset(), context),
+        alone_(alone) {}
 
   ~ServerInterceptor() override {
     if (t_handled == this) call_.set_api(ServerApi::kSync);
@@ -50,7 +53,7 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
       return Handle(*batch);
     }
     After(*batch);
-    batch->Proceed();
+    if (!alone_ || !writes_.Start(*batch)) batch->Proceed();
   }
 
  private:
@@ -120,6 +123,8 @@ class ServerInterceptor final : public grpc::experimental::Interceptor,
   }
 
   ServerCall call_;
+  ServerWrites writes_{&call_};
+  const bool alone_;
 };
 
 bool AllSkip(const MethodInfo& info, const grpc::ServerContextBase& context) noexcept {
@@ -169,7 +174,7 @@ grpc::experimental::Interceptor* ServerInterceptorFactory::CreateServerIntercept
     }
   }
   const std::size_t state_bytes = method.info->state_bytes;
-  return new (state_bytes) ServerInterceptor(std::move(method), info->server_context());
+  return new (state_bytes) ServerInterceptor(std::move(method), info->server_context(), alone_);
 }
 
 }  // namespace internal
