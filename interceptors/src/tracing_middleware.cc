@@ -2,45 +2,29 @@
 #include <weft/interceptors/tracing_middleware.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include <weft/context/context_scope.h>
-#include <weft/interceptors/recovery.h>
 #include <weft/tracing/internal/call_in_flight.h>
 #include <weft/tracing/tracing_context.h>
 
+#include "call_outcome.h"
 #include "captured_call.h"
 #include "header_exchange.h"
 #include "keep_signals.h"
 #include "message_envelope.h"
 #include "message_runs.h"
+#include "method_tracing.h"
 #include "stats.h"
-#include "trust_policy.h"
 
 namespace weft {
 inline namespace v0 {
 namespace {
 
-constexpr std::string_view kStatusCode = "rpc.grpc.status_code";
 constexpr std::string_view kHeadersDropped = "weft_headers_dropped";
-constexpr std::string_view kServerApi = "weft.server_api";
-constexpr std::size_t kServerApis = static_cast<std::size_t>(ServerApi::kFiber) + 1;
-
-struct MethodTracing {
-  std::shared_ptr<const RunTemplate> kind;
-  /// Of unary calls that ended well, by ServerApi: by far most do.
-  std::array<std::shared_ptr<const RunTemplate>, kServerApis> good;
-  bool client_run = true;
-  bool only_headers = false;  // was asked for
-  MessageReader reader;
-  internal::HeaderPolicy headers;  // of a client's requests
-  internal::TrustPolicy trust;     // in a server's callers
-  std::shared_ptr<const internal::MethodCapture> capture;
-  std::shared_ptr<const internal::MethodMessageRuns> message_runs;
-};
+using internal::MethodTracing;
 
 struct CallTracing {
   Run run;
@@ -50,21 +34,6 @@ struct CallTracing {
   RunRef above;                                      // on a client, for calls without a run
   bool tells_caller = false;                         // that the trace is kept; on a server
 };
-
-// What is the server's fault rather than an answer (as OpenTelemetry's instrumentation has it).
-bool IsServerError(grpc::StatusCode code) noexcept {
-  switch (code) {
-    case grpc::StatusCode::UNKNOWN:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::UNIMPLEMENTED:
-    case grpc::StatusCode::INTERNAL:
-    case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DATA_LOSS:
-      return true;
-    default:
-      return false;
-  }
-}
 
 class TracingMiddleware final : public Middleware {
  public:
@@ -81,39 +50,7 @@ class TracingMiddleware final : public Middleware {
   CallStateType call_state() const noexcept override { return CallStateType::Of<CallTracing>(); }
 
   std::shared_ptr<void> OnMethod(const MethodDescription& method) noexcept override {
-    JsonObject metadata = {{"rpc.system", "grpc"},
-                           {"rpc.service", Text(method.service)},
-                           {"rpc.method", Text(method.method)},
-                           {"rpc.grpc.kind", Text(RpcKindName(method.kind))},
-                           {"otel_kind", method.side == CallSide::kClient ? "CLIENT" : "SERVER"}};
-    if (!method.target.empty()) metadata["server.address"] = Text(method.target);
-    auto tracing = std::make_shared<MethodTracing>();
-    tracing->only_headers =
-        options_.headers_only && options_.headers_only->Selects(method.full_method);
-    tracing->client_run = options_.client_runs && !tracing->only_headers;
-    tracing->headers = {.propagation = PropagationOf(method.side),
-                        .budget = options_.header_budget,
-                        .disclosure = internal::DisclosureTo(method.target, options_.disclosure)};
-    tracing->trust = internal::TrustPolicy(options_.trust, method.full_method);
-    tracing->reader = ReaderOf(method);
-    tracing->capture = internal::MethodCapture::Of(options_.capture, method);
-    const RunType type = TypeOf(method);
-    const std::string name = NameOf(method);
-    tracing->message_runs = internal::MethodMessageRuns::Of(options_.per_message, method, name);
-    const auto make = [&] {
-      auto kind = std::make_shared<RunTemplate>(name, type, metadata);
-      kind->rpc_method = method.full_method;
-      return kind;
-    };
-    tracing->kind = make();
-    metadata[kStatusCode] = std::int64_t{grpc::StatusCode::OK};
-    for (std::size_t api = 0; api < kServerApis; ++api) {
-      const bool none = static_cast<ServerApi>(api) == ServerApi::kNone;
-      if (none != (method.side == CallSide::kClient)) continue;
-      if (!none) metadata[kServerApi] = Text(ServerApiName(static_cast<ServerApi>(api)));
-      tracing->good[api] = make();
-    }
-    return tracing;
+    return MethodTracing::Of(method, tracer_, options_);
   }
 
   bool OnlyHeaders(const MethodDescription& method, void* method_state,
@@ -180,7 +117,7 @@ class TracingMiddleware final : public Middleware {
 
   // Just before the trailers go out, and the last to see it.
   void OnStatus(Call& call, grpc::Status& status) noexcept override {
-    if (call.side() == CallSide::kClient || !IsServerError(status.error_code())) return;
+    if (call.side() == CallSide::kClient || !internal::IsServerError(status.error_code())) return;
     call.state<CallTracing>().run.Keep();
   }
 
@@ -203,7 +140,8 @@ class TracingMiddleware final : public Middleware {
   }
 
   bool wants_messages(const MethodDescription& method) const noexcept override {
-    return ReaderOf(method) != nullptr || internal::Captures(options_.capture, method) ||
+    return internal::ReaderOf(method, options_) != nullptr ||
+           internal::Captures(options_.capture, method) ||
            internal::RunsPerMessage(options_.per_message, method);
   }
 
@@ -224,11 +162,11 @@ class TracingMiddleware final : public Middleware {
   void OnEnd(Call& call, const CallReport& report) noexcept override {
     Run& run = call.state<CallTracing>().run;
     if (internal::DetectsContextLoss()) call.state<CallTracing>().in_flight = {};
-    if (EndedWell(call, report)) {
+    if (internal::EndedWell(call, report)) {
       const auto& good = call.method_state<MethodTracing>().good;
       return run.End(report.end, good[static_cast<std::size_t>(report.api)]);
     }
-    if (run.recording()) Describe(call, report, run);
+    if (run.recording()) internal::DescribeOutcome(call, report, run);
     if (const auto& messages = call.state<CallTracing>().messages) {
       JsonObject links = messages->End(report.end);
       if (!links.empty()) run.AddMetadata(std::move(links));
@@ -237,46 +175,6 @@ class TracingMiddleware final : public Middleware {
   }
 
  private:
-  static Json Text(std::string_view text) { return Json(boost::json::string(text)); }
-
-  // Where the runs are known as spans, the called server's are to find theirs.
-  std::optional<Propagation> PropagationOf(CallSide side) const noexcept {
-    if (options_.propagation || side == CallSide::kServer) return options_.propagation;
-    const std::shared_ptr<Tracer> tracer = tracer_ ? tracer_ : GlobalTracer();
-    if (tracer == nullptr) return std::nullopt;
-    const auto& exporters = tracer->options().exporters;
-    const bool opentelemetry =
-        std::any_of(exporters.begin(), exporters.end(),
-                    [](const auto& exporter) { return exporter->speaks_opentelemetry(); });
-    return opentelemetry ? std::optional(Propagation::kBoth) : std::nullopt;
-  }
-
-  RunType TypeOf(const MethodDescription& method) const noexcept try {
-    if (options_.run_type) return options_.run_type(method);
-    if (method.side == CallSide::kServer) return options_.server_run_type;
-    return method.kind == RpcKind::kUnary ? options_.client_run_type
-                                          : options_.client_stream_run_type;
-  } catch (...) {
-    internal::CountHookFailure();
-    return RunType::kChain;
-  }
-
-  std::string NameOf(const MethodDescription& method) const noexcept try {
-    std::string name = options_.run_name ? options_.run_name(method) : std::string();
-    if (name.empty()) name = method.full_method.substr(method.full_method.starts_with('/') ? 1 : 0);
-    return name;
-  } catch (...) {
-    internal::CountHookFailure();
-    return "call";
-  }
-
-  MessageReader ReaderOf(const MethodDescription& method) const noexcept try {
-    return options_.message_reader ? options_.message_reader(method) : nullptr;
-  } catch (...) {
-    internal::CountHookFailure();
-    return nullptr;
-  }
-
   static void Note(Call& call, const MessageView& message, MessageFacts facts) {
     Run& run = call.state<CallTracing>().run;
     const JsonObject& above = run.context().baggage().metadata;
@@ -445,51 +343,6 @@ class TracingMiddleware final : public Middleware {
   std::chrono::system_clock::time_point Now() const noexcept {
     const Clock* const clock = tracer_ != nullptr ? tracer_->options().clock.get() : nullptr;
     return clock != nullptr ? clock->Now() : std::chrono::system_clock::now();
-  }
-
-  static std::string StatusText(const grpc::Status& status) {
-    return std::string(StatusCodeName(status.error_code()))
-        .append(": ")
-        .append(status.error_message());
-  }
-
-  static std::string ErrorText(const Call& call, const grpc::Status& status) {
-    std::string text = StatusText(status);
-    if (call.exception() != nullptr) text.append(": ").append(ExceptionText(call.exception()));
-    return text;
-  }
-
-  static bool EndedWell(const Call& call, const CallReport& report) noexcept {
-    return report.status.ok() && call.kind() == RpcKind::kUnary && !report.cancelled &&
-           !report.abandoned && !report.deadline_exceeded && report.rejected_by.empty();
-  }
-
-  static void Describe(const Call& call, const CallReport& report, Run& run) noexcept {
-    const grpc::StatusCode code = report.status.error_code();
-    run.AddAttribute(kStatusCode, std::int64_t{code});
-    if (report.api != ServerApi::kNone) run.AddAttribute(kServerApi, ServerApiName(report.api));
-    if (call.kind() != RpcKind::kUnary) {
-      run.AddAttribute("rpc.grpc.messages_sent", static_cast<std::int64_t>(report.messages_sent));
-      run.AddAttribute("rpc.grpc.messages_received",
-                       static_cast<std::int64_t>(report.messages_received));
-    }
-    if (report.cancelled) run.AddAttribute("weft.cancelled", true);
-    if (report.abandoned) run.AddAttribute("weft.abandoned", true);
-    if (report.deadline_exceeded) run.AddAttribute("weft.deadline_exceeded", true);
-    if (!report.rejected_by.empty()) {
-      run.AddAttribute("weft.rejected_by", std::string(report.rejected_by));
-      run.AddAttribute(
-          "weft.rejected_after_us",
-          std::chrono::duration_cast<std::chrono::microseconds>(report.rejected_after).count());
-      run.AddAttribute("weft.verdict", StatusText(report.status));
-    }
-    if (call.exception() != nullptr) {
-      run.AddAttribute("exception.message", ExceptionText(call.exception()));
-    }
-    if (call.side() == CallSide::kClient ? code != grpc::StatusCode::OK
-                                         : report.abandoned || IsServerError(code)) {
-      run.SetError(ErrorText(call, report.status));
-    }
   }
 
   std::shared_ptr<Tracer> tracer_;
