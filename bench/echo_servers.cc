@@ -81,18 +81,19 @@ class BareCall final : public Event {
   bool answered_ = false;
 };
 
+// Watched, it learns that its client has gone, as the calls of a FiberServer do, and cancels what
+// it has asked for.
 class BareFanOutCall final : public Event {
  public:
-  BareFanOutCall(Service& service, grpc::ServerCompletionQueue& queue, Stub& backend)
-      : service_(service), queue_(queue), backend_(backend) {
+  BareFanOutCall(Service& service, grpc::ServerCompletionQueue& queue, Stub& backend, bool watched)
+      : service_(service), queue_(queue), backend_(backend), watched_(watched) {
+    if (watched_) context_.AsyncNotifyWhenDone(closed_.tag());
     service.RequestUnary(&context_, &request_, &writer_, &queue, &queue, tag());
   }
   void Complete(bool ok) override {
-    if (!ok || answered_) {
-      delete this;
-      return;
-    }
-    new BareFanOutCall(service_, queue_, backend_);
+    if (!ok || answered_) return Release();
+    if (watched_) ++references_;
+    new BareFanOutCall(service_, queue_, backend_, watched_);
     for (Leg& leg : legs_) {
       leg.call = this;
       leg.reader = backend_.PrepareAsyncUnary(&leg.context, request_, &queue_);
@@ -110,7 +111,21 @@ class BareFanOutCall final : public Event {
     Message response;
     grpc::Status status;
   };
+  struct Closed final : Event {
+    explicit Closed(BareFanOutCall* its_call) : call(its_call) {}
+    void Complete(bool) override { call->WasClosed(); }
+    BareFanOutCall* call;
+  };
 
+  void Release() {
+    if (--references_ == 0) delete this;
+  }
+  void WasClosed() {
+    if (context_.IsCancelled() && !answered_) {
+      for (Leg& leg : legs_) leg.context.TryCancel();
+    }
+    Release();
+  }
   void Join() {
     if (++joined_ < 2) return;
     answered_ = true;
@@ -126,6 +141,9 @@ class BareFanOutCall final : public Event {
   Message response_;
   grpc::ServerAsyncResponseWriter<Message> writer_{&context_};
   std::array<Leg, 2> legs_;
+  Closed closed_{this};
+  const bool watched_;
+  int references_ = 1;
   int joined_ = 0;
   bool answered_ = false;
 };
@@ -147,10 +165,11 @@ void ServeBare(const Tell& tell, int) {
   ServeQueue(tell, [](Service& service, auto& queue) { new BareCall(service, queue); });
 }
 
-void ServeBareFanOut(const Tell& tell, int backend_port) {
+void ServeBareFanOut(const Tell& tell, int backend_port, bool watched) {
   const auto backend = StubFor(backend_port);
-  ServeQueue(tell,
-             [&](Service& service, auto& queue) { new BareFanOutCall(service, queue, *backend); });
+  ServeQueue(tell, [&](Service& service, auto& queue) {
+    new BareFanOutCall(service, queue, *backend, watched);
+  });
 }
 
 // ---- the callback interface
@@ -276,7 +295,8 @@ bool Serve(const std::string& name, int backend_port, const Tell& tell) {
        }},
       {"fiber", [](const Tell& say, int) { ServeFiberEcho(say, true); }},
       {"fiber-unwatched", [](const Tell& say, int) { ServeFiberEcho(say, false); }},
-      {"fan-out-bare", ServeBareFanOut},
+      {"fan-out-bare", [](const Tell& say, int port) { ServeBareFanOut(say, port, false); }},
+      {"fan-out-bare-watched", [](const Tell& say, int port) { ServeBareFanOut(say, port, true); }},
       {"fan-out-callback",
        [](const Tell& say, int port) {
          CallbackFanOut service(port);

@@ -19,7 +19,7 @@ std::unique_ptr<Echo::Stub> StubFor(int port);
 ///   callback        gRPC's callback interface
 ///   fiber           a FiberServer
 ///   fiber-unwatched the same, whose handlers may not ask for cancellation
-///   fan-out-bare, fan-out-callback, fan-out-fiber, fan-out-fiber-unwatched
+///   fan-out-bare, fan-out-bare-watched, fan-out-callback, fan-out-fiber, fan-out-fiber-unwatched
 ///                   the same, calling the backend twice at once for each call; in one fiber, which
 ///                   starts both calls and then waits
 ///   fan-out-child, fan-out-child-unwatched

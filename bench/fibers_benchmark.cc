@@ -184,6 +184,7 @@ std::vector<Subject> Subjects(int backend_port) {
   add_go("echo, Go, one processor");
   const std::size_t first_fan_out = baseline = subjects.size();
   add("fan-out, state machine", "fan-out-bare");
+  add("fan-out, state machine, watched", "fan-out-bare-watched");
   add("fan-out, callback API", "fan-out-callback");
   add("fan-out, both awaited", "fan-out-fiber", ">= 1.0");
   add("fan-out, both awaited, not watched", "fan-out-fiber-unwatched", ">= 1.0");
