@@ -68,13 +68,17 @@ void QueueWaker::WaitClosed(steady_clock::time_point deadline) noexcept {
   wake_pending_ = false;
 }
 
-void CqAlgorithm::awakened(fibers::context* fiber) noexcept { fiber->ready_link(ready_); }
+void CqAlgorithm::awakened(fibers::context* fiber) noexcept {
+  if (fiber->is_context(fibers::type::dispatcher_context)) dispatcher_runs_ = false;
+  fiber->ready_link(ready_);
+}
 
 fibers::context* CqAlgorithm::pick_next() noexcept {
   if (PollIsDue()) Poll(gpr_time_0(GPR_CLOCK_MONOTONIC));
   if (ready_.empty()) return nullptr;
   fibers::context* const next = &ready_.front();
   ready_.pop_front();
+  if (next->is_context(fibers::type::dispatcher_context)) dispatcher_runs_ = true;
   return next;
 }
 
@@ -83,8 +87,7 @@ fibers::context* CqAlgorithm::pick_next() noexcept {
 // for the dispatcher fetches the fibers that other threads woke before it picks, not before it
 // waits.
 bool CqAlgorithm::PollIsDue() noexcept {
-  if (closed_ || ready_.empty()) return false;
-  if (!fibers::context::active()->is_context(fibers::type::dispatcher_context)) return false;
+  if (closed_ || ready_.empty() || !dispatcher_runs_) return false;
   // Mostly an event makes one fiber ready, which waits again soon; then no clock is read.
   if (++rounds_since_poll_ == 1) return false;
   const auto now = steady_clock::now();

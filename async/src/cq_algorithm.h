@@ -73,6 +73,7 @@ class CqAlgorithm final : public boost::fibers::algo::algorithm {
   std::chrono::steady_clock::time_point second_round_;  // since the last poll
   int polls_to_skip_ = 0;                               // of PollForMore
   int skipped_polls_ = 0;                               // the last time
+  bool dispatcher_runs_ = false;  // else it is in ready_, and a fiber that waits picks the next one
   bool closed_ = false;
 };
 
