@@ -16,6 +16,8 @@
 
 #include <weft/async/fiber_operation.h>
 
+#include "call_stack.h"
+
 namespace weft {
 inline namespace v0 {
 namespace internal {
@@ -58,6 +60,8 @@ class CqAlgorithm final : public boost::fibers::algo::algorithm {
   void suspend_until(const std::chrono::steady_clock::time_point& deadline) noexcept override;
   void notify() noexcept override { waker_.Wake(); }
 
+  CallStack& call_stack() noexcept { return call_stack_; }
+
   // Shuts the queue down and takes out all that is left in it.
   void Close() noexcept;
 
@@ -68,6 +72,7 @@ class CqAlgorithm final : public boost::fibers::algo::algorithm {
 
   grpc::CompletionQueue* const queue_;
   QueueWaker waker_;
+  CallStack call_stack_;
   boost::fibers::scheduler::ready_queue_type ready_;
   int rounds_since_poll_ = 0;
   std::chrono::steady_clock::time_point second_round_;  // since the last poll

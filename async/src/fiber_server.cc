@@ -197,10 +197,12 @@ class FiberLoop {
     } else {
       call->Run();
     }
-    TakeHeldEvent();  // the scope is closed: the event may start another call
-    call->Release();
-    --running_;
-    Proceed();
+    OnCallStack([&] {
+      TakeHeldEvent();  // the scope is closed: the event may start another call
+      call->Release();
+      --running_;
+      Proceed();
+    });
     CheckDrained();
   }
 

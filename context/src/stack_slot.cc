@@ -9,6 +9,7 @@
 #include <boost/fiber/context.hpp>
 
 #include <weft/context/context_scope.h>
+#include <weft/context/internal/borrowed_stack.h>
 
 #include "context_counters.h"
 #include "registered_stacks.h"
@@ -27,7 +28,12 @@ struct ThreadState {
   StackSlot* last = nullptr;  // the slot that this thread used last
   std::uintptr_t native_low = 0;
   std::uintptr_t native_length = 0;  // 0: not known yet
-  StackSlot* departed = nullptr;     // those with a base; see DeferReleases
+  std::uintptr_t borrowed_low = 0;
+  std::uintptr_t borrowed_length = 0;   // 0: none is; see BorrowedStack
+  std::uintptr_t borrower_address = 0;  // in the borrower's own stack
+  StackSlot* borrower = nullptr;        // null: not looked for so far
+  std::uint64_t borrowers_range = 0;
+  StackSlot* departed = nullptr;  // those with a base; see DeferReleases
   bool defers_releases = false;
   StackSlot native;
   StackSlot dispatcher;  // of the thread's Boost.Fiber scheduler
@@ -119,6 +125,15 @@ StackSlot* FindOnOtherStack(ThreadState& thread, std::uintptr_t address, bool cr
   return thread.last = slot;
 }
 
+// Until it is back on its own stack, the borrower's slot has the range of the borrowed one.
+void LendTo(ThreadState& thread, StackSlot* slot) noexcept {
+  thread.borrower = slot;
+  thread.borrowers_range = slot->range.load(std::memory_order_relaxed);
+  slot->range.store(
+      StackRange::Pack(thread.borrowed_low, thread.borrowed_low + thread.borrowed_length),
+      std::memory_order_relaxed);
+}
+
 // For a stack whose bounds are known.
 StackSlot* Use(ThreadState& thread, StackSlot* stack, std::uintptr_t address, std::uintptr_t low,
                std::uintptr_t high) noexcept {
@@ -136,6 +151,14 @@ StackSlot* Use(ThreadState& thread, StackSlot* stack, std::uintptr_t address, st
   if (address - thread.native_low < thread.native_length) {
     return Use(thread, &thread.native, address, thread.native_low,
                thread.native_low + thread.native_length);
+  }
+  if (address - thread.borrowed_low < thread.borrowed_length) {
+    if (thread.borrower == nullptr) {
+      StackSlot* const slot = FindSlow(thread.borrower_address, create);
+      if (slot == nullptr) return nullptr;
+      LendTo(thread, slot);
+    }
+    return thread.last = Topmost(thread.borrower);
   }
   if (const RegisteredStack stack = FindRegisteredStack(address); stack.slot != nullptr) {
     return Use(thread, stack.slot, address, stack.low, stack.high);
@@ -238,6 +261,29 @@ void GiveSlot(StackSlot* slot) noexcept {
   asm volatile("");
   StackSlot* slot = std::exchange(this_thread.departed, nullptr);
   while (slot != nullptr) GiveSlot(std::exchange(slot, slot->next_free));
+}
+
+[[gnu::noinline]] BorrowedStack::BorrowedStack(const void* low, const void* high) noexcept {
+  asm volatile("");
+  ThreadState& thread = this_thread;  // nothing below suspends
+  thread.borrowed_low = reinterpret_cast<std::uintptr_t>(low);
+  thread.borrowed_length = reinterpret_cast<std::uintptr_t>(high) - thread.borrowed_low;
+  thread.borrower_address = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  StackSlot* const slot = thread.last;
+  if (slot != nullptr &&
+      StackRange::Contains(slot->range.load(std::memory_order_relaxed), thread.borrower_address)) {
+    LendTo(thread, slot);
+  }
+}
+
+[[gnu::noinline]] BorrowedStack::~BorrowedStack() {
+  asm volatile("");
+  ThreadState& thread = this_thread;  // nothing below suspends
+  thread.borrowed_length = 0;
+  StackSlot* const slot = std::exchange(thread.borrower, nullptr);
+  if (slot == nullptr) return;
+  slot->range.store(thread.borrowers_range, std::memory_order_relaxed);
+  thread.last = slot;
 }
 
 // A fiber without a slot has the root as its context: a scope of the root needs none either.

@@ -13,6 +13,7 @@
 #include <grpcpp/support/status.h>
 
 #include <weft/async/internal/call_queue.h>
+#include <weft/async/internal/call_stack.h>
 
 namespace weft {
 inline namespace v0 {
@@ -52,10 +53,12 @@ class StartedUnary {
   template <typename Stub, typename Reader, typename Request>
   StartedUnary(Stub& stub, PrepareUnary<Stub, Reader, Request> prepare, const Request& request,
                grpc::ClientContext& client_context) {
-    // gRPC keeps the reader with the call: neither needs an owner here.
-    const auto reader = (stub.*prepare)(&client_context, request, queue_.get());
-    reader->StartCall();
-    reader->Finish(&result_.response, &result_.status, queue_.Tag(finish_));
+    OnCallStack([&] {
+      // gRPC keeps the reader with the call: neither needs an owner here.
+      const auto reader = (stub.*prepare)(&client_context, request, queue_.get());
+      reader->StartCall();
+      reader->Finish(&result_.response, &result_.status, queue_.Tag(finish_));
+    });
   }
   StartedUnary(const StartedUnary&) = delete;
   StartedUnary& operator=(const StartedUnary&) = delete;
@@ -75,6 +78,9 @@ class StartedUnary {
 
 }  // namespace internal
 
+template <typename Response>
+class UnaryCall;
+
 /// Makes a unary call and waits for its answer, as the synchronous method of a stub does, but
 /// blocks only the calling fiber.
 ///
@@ -92,9 +98,8 @@ template <typename Stub, typename Reader, typename Request>
 CallResult<internal::ResponseOfReader<Reader>> CallUnary(
     Stub& stub, internal::PrepareUnary<std::type_identity_t<Stub>, Reader, Request> prepare,
     const std::type_identity_t<Request>& request, grpc::ClientContext& client_context) {
-  internal::StartedUnary<internal::ResponseOfReader<Reader>> call(stub, prepare, request,
-                                                                  client_context);
-  return std::move(call.Await());
+  return UnaryCall<internal::ResponseOfReader<Reader>>(stub, prepare, request, client_context)
+      .Await();
 }
 
 /// The same with a context of its own, which has only a deadline.
@@ -103,9 +108,7 @@ CallResult<internal::ResponseOfReader<Reader>> CallUnary(
     Stub& stub, internal::PrepareUnary<std::type_identity_t<Stub>, Reader, Request> prepare,
     const std::type_identity_t<Request>& request,
     std::chrono::system_clock::time_point deadline = std::chrono::system_clock::time_point::max()) {
-  grpc::ClientContext client_context;
-  client_context.set_deadline(deadline);
-  return CallUnary(stub, prepare, request, client_context);
+  return UnaryCall<internal::ResponseOfReader<Reader>>(stub, prepare, request, deadline).Await();
 }
 
 /// A unary call that is under way; made by `StartUnary`, or in its place in a container:
@@ -137,9 +140,11 @@ class [[nodiscard]] UnaryCall final {
   UnaryCall(const UnaryCall&) = delete;
   UnaryCall& operator=(const UnaryCall&) = delete;
   ~UnaryCall() {
-    if (call_.awaited()) return;
-    context_.TryCancel();
-    static_cast<void>(call_.Await());
+    if (!call_.awaited()) {
+      context_.TryCancel();
+      static_cast<void>(call_.Await());
+    }
+    internal::OnCallStack([this] { own_context_.reset(); });
   }
 
   /// Blocks the fiber, or where there is no CqScheduler the thread, until the call has ended. May

@@ -13,6 +13,7 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 class CqAlgorithm;
+void RunOnCallStack(void (*step)(void*), void* argument);
 }  // namespace internal
 
 /// Makes the Boost fibers of a thread and a completion queue one event loop: when no fiber can run,
@@ -60,6 +61,8 @@ class CqScheduler final {
   static CqScheduler* Current() noexcept;
 
  private:
+  friend void internal::RunOnCallStack(void (*step)(void*), void* argument);
+
   grpc::CompletionQueue* const queue_;
   internal::CqAlgorithm* const algorithm_;  // shared with the scheduler of the thread
 };

@@ -12,6 +12,7 @@
 
 #include <weft/async/call.h>
 #include <weft/async/internal/call_queue.h>
+#include <weft/async/internal/call_stack.h>
 
 namespace weft {
 inline namespace v0 {
@@ -26,9 +27,7 @@ class ClientStream {
       : own_context_(context == nullptr ? std::make_unique<grpc::ClientContext>() : nullptr),
         context_(context != nullptr ? context : own_context_.get()),
         stream_(prepare(context_, queue_.get())) {
-    CallQueue::Operation start;
-    stream_->StartCall(queue_.Tag(start));
-    started_ = queue_.Await(start);
+    started_ = Run([](GrpcStream& stream, void* tag) { stream.StartCall(tag); });
   }
   ClientStream(const ClientStream&) = delete;
   ClientStream& operator=(const ClientStream&) = delete;
@@ -48,7 +47,7 @@ class ClientStream {
   template <typename Start>
   bool Run(Start start) {
     CallQueue::Operation operation;
-    start(*stream_, queue_.Tag(operation));
+    OnCallStack([&] { start(*stream_, queue_.Tag(operation)); });
     return queue_.Await(operation);
   }
 

@@ -14,6 +14,7 @@
 
 #include <weft/async/fiber_operation.h>
 #include <weft/async/internal/call_sentinel.h>
+#include <weft/async/internal/call_stack.h>
 #include <weft/async/internal/fiber_watch.h>
 #include <weft/async/internal/thrown.h>
 #include <weft/context/context.h>
@@ -67,13 +68,14 @@ class FiberCall : public CompletionHandler {
   void Finish(Start start) {
     ++references_;
     HoldNextEvent();
+    const auto send = [&] { OnCallStack([&] { start(sent_.tag()); }); };
     const bool hooked = intercepted_ && context_.watch == nullptr;
-    if (!hooked && thrown_ == nullptr) return start(sent_.tag());
+    if (!hooked && thrown_ == nullptr) return send();
     Context context = Context::Current();
     if (hooked) context = context.With(kFiberCallKey, &context_);
     if (thrown_ != nullptr) context = context.With(kThrownKey, thrown_);
     const ContextScope scope(std::move(context));
-    start(sent_.tag());
+    send();
   }
 
   FiberServerContext context_;
