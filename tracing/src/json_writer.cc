@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json_writer.h"
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
@@ -23,22 +28,50 @@ constexpr std::array<bool, 256> kPlain = [] {
   return plain;
 }();
 
-/// Whether the eight bytes at `text` can be copied as they are.
-bool EightPlain(const char* text) noexcept {
-  constexpr std::uint64_t kOnes = 0x0101010101010101;
-  std::uint64_t word = 0;
-  std::memcpy(&word, text, sizeof(word));
-  const auto any_is = [word](std::uint64_t c) {
-    const std::uint64_t zero_where_equal = word ^ c * kOnes;
-    return (zero_where_equal - kOnes) & ~zero_where_equal;
-  };
-  const std::uint64_t below_blank = (word - 0x20 * kOnes) & ~word;
-  return ((word | below_blank | any_is('"') | any_is('\\')) & 0x80 * kOnes) == 0;
-}
+constexpr std::size_t kBlockSize = 16;
+
+/// So many bytes of text at once.
+#if defined(__SSE2__)
+class Block {
+ public:
+  explicit Block(const char* text) noexcept
+      : bytes_(_mm_loadu_si128(reinterpret_cast<const __m128i*>(text))) {}
+  /// A bit for each byte, the first one lowest, that is not to be copied as it is.
+  unsigned NotPlain() const noexcept {
+    // Compared as signed numbers, so what is beyond ASCII is below blank, too.
+    const __m128i below_blank = _mm_cmplt_epi8(bytes_, _mm_set1_epi8(0x20));
+    const __m128i quote = _mm_cmpeq_epi8(bytes_, _mm_set1_epi8('"'));
+    const __m128i backslash = _mm_cmpeq_epi8(bytes_, _mm_set1_epi8('\\'));
+    return static_cast<unsigned>(
+        _mm_movemask_epi8(_mm_or_si128(below_blank, _mm_or_si128(quote, backslash))));
+  }
+
+ private:
+  const __m128i bytes_;
+};
+#else
+class Block {
+ public:
+  explicit Block(const char* text) noexcept : text_(text) {}
+  unsigned NotPlain() const noexcept {
+    unsigned bits = 0;
+    for (unsigned i = 0; i < kBlockSize; ++i) {
+      bits |= kPlain[static_cast<unsigned char>(text_[i])] ? 0U : 1U << i;
+    }
+    return bits;
+  }
+
+ private:
+  const char* const text_;
+};
+#endif
 
 /// The end of what can be copied as it is, from `at` on.
 std::size_t PlainFrom(std::string_view text, std::size_t at) noexcept {
-  while (at + 8 <= text.size() && EightPlain(text.data() + at)) at += 8;
+  for (; at + kBlockSize <= text.size(); at += kBlockSize) {
+    const unsigned not_plain = Block(text.data() + at).NotPlain();
+    if (not_plain != 0) return at + static_cast<unsigned>(std::countr_zero(not_plain));
+  }
   while (at < text.size() && kPlain[static_cast<unsigned char>(text[at])]) ++at;
   return at;
 }

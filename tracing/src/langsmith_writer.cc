@@ -15,7 +15,6 @@ namespace {
 
 // What a run that was too large may have.
 constexpr std::size_t kShortened = std::size_t{256} << 10;
-constexpr char kJsonType[] = "application/json";
 
 bool IsPatch(const RunRecord& record) { return record.operation == RunRecord::Operation::kPatch; }
 
@@ -79,12 +78,17 @@ void LangSmithWriter::Write(const RunRecord& record, bool shorten) {
   const std::size_t most = shorten ? kShortened : RunJson::kMaxSize;
   if (replica_.ChangesNothing()) {
     json_.Write(record, record.context, most);
-    id_ = record.context.id().ToString();
+    SetId(record.context.id());
     return;
   }
   const RunContext mapped = replica_.Map(record.context).value_or(record.context);
   json_.Write(record, mapped, most);
-  id_ = mapped.id().ToString();
+  SetId(mapped.id());
+}
+
+void LangSmithWriter::SetId(const RunId& id) {
+  id_.resize(RunId::kTextSize);
+  id.Write(id_.data());
 }
 
 FormData LangSmithWriter::Form(Runs runs, bool shorten) {
@@ -99,19 +103,15 @@ FormData LangSmithWriter::Form(Runs runs, bool shorten) {
 }
 
 void LangSmithWriter::AppendForm(const RunRecord& record, FormData& form) {
-  std::string name(OperationName(record));
-  name += id_;
-  form.Append(name, kJsonType, json_.run());
-  const std::size_t stem = name.size();
+  const std::string_view operation = OperationName(record);
+  form.AppendJson(operation, id_, "", json_.run());
   const std::pair<std::string_view, std::string_view> fields[] = {{".inputs", json_.inputs()},
                                                                   {".outputs", json_.outputs()},
                                                                   {".events", json_.events()},
                                                                   {".extra", json_.extra()},
                                                                   {".error", json_.error()}};
   for (const auto& [field, json] : fields) {
-    if (json.empty()) continue;
-    name.resize(stem);
-    form.Append(name.append(field), kJsonType, json);
+    if (!json.empty()) form.AppendJson(operation, id_, field, json);
   }
   for (const RunAttachment& attachment : record.attachments) {
     form.Append("attachment." + id_ + "." + ToValidUtf8(attachment.name), attachment.mime_type,

@@ -36,6 +36,7 @@ class LangSmithWriter {
   /// What is left after folding; `folded_` owns what had to be copied.
   std::vector<const RunRecord*> Fold(Runs runs, bool leave_attachments_out);
   void Write(const RunRecord& record, bool shorten);
+  void SetId(const RunId& id);
   void AppendForm(const RunRecord& record, FormData& form);
 
   Replica replica_;

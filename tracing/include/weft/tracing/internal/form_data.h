@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ class FormData {
   /// Contents are copied as they are. Nothing in a name can end the header, and a type that could
   /// is replaced.
   void Append(std::string_view name, std::string_view type, std::string_view content);
+  /// JSON named by the three together, which hold nothing that could end the header.
+  void AppendJson(std::string_view operation, std::string_view id, std::string_view field,
+                  std::string_view json);
 
   void Reserve(std::size_t bytes) { body_.reserve(bytes); }
   std::size_t size() const { return body_.size(); }
@@ -28,7 +32,11 @@ class FormData {
   std::string Finish() &&;
 
  private:
+  void AppendPart(const std::array<std::string_view, 3>& name, std::string_view type,
+                  std::string_view content);
+
   std::string boundary_;
+  std::string before_name_;  // Of each part.
   std::string body_;
 };
 
