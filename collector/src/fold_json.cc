@@ -2,7 +2,11 @@
 #include "fold_json.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <random>
 
+#include <absl/hash/hash.h>
+#include <absl/strings/string_view.h>
 #include <boost/json.hpp>
 
 namespace weft::collector {
@@ -89,6 +93,14 @@ JsonWeight WeightOf(std::string_view value) {
   if (value.front() != '{') return JsonWeight::kSomething;
   bool blank = std::all_of(value.begin() + 1, value.end() - 1, IsBlank);
   return blank ? JsonWeight::kEmptyObject : JsonWeight::kSomething;
+}
+
+std::size_t KeyHash::operator()(std::string_view key) const noexcept {
+  static const std::uint64_t kSeed = [] {
+    std::random_device random;
+    return std::uint64_t{random()} << 32 | random();
+  }();
+  return absl::HashOf(kSeed, absl::string_view(key.data(), key.size()));
 }
 
 void FieldSet::Merge(std::string_view key, std::string_view value) {

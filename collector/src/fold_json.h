@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <optional>
 #include <string>
@@ -39,6 +40,11 @@ class FieldCutter {
 enum class JsonWeight { kNothing, kNull, kEmptyObject, kSomething };
 JsonWeight WeightOf(std::string_view value);
 
+/// Keys come from others: who does not know the seed of this process finds none that collide.
+struct KeyHash {
+  std::size_t operator()(std::string_view key) const noexcept;
+};
+
 /// The fields of an object that is being merged, in the order in which they first came.
 class FieldSet {
  public:
@@ -53,7 +59,7 @@ class FieldSet {
   std::string_view Canonical(std::string_view key);
 
   std::vector<std::pair<std::string_view, std::string_view>> fields_;
-  std::unordered_map<std::string_view, std::size_t> places_;
+  std::unordered_map<std::string_view, std::size_t, KeyHash> places_;
   std::deque<std::string> spelled_;  // keys that others point into
 };
 
