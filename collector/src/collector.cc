@@ -51,6 +51,12 @@ HttpServerOptions HttpOptionsOf(const CollectorConfig& config, const std::string
   return options;
 }
 
+// What is in flight has its own limit, which says when to come again, so that is reached first.
+std::uint64_t GrpcMemory(const CollectorConfig& config) {
+  return std::max(config.max_inflight_bytes + config.max_inflight_bytes / 2,
+                  2 * config.max_grpc_message_bytes);
+}
+
 constexpr milliseconds kDrainInterval{50};
 
 // Null where the listener has no TLS.
@@ -219,6 +225,7 @@ absl::Status Collector::Impl::Listen() {
 
   auto grpc = GrpcListener::Start({.address = config_.listen_grpc,
                                    .max_message_bytes = config_.max_grpc_message_bytes,
+                                   .max_memory_bytes = GrpcMemory(config_),
                                    .tls = tls_grpc_},
                                   {.ingest = ingest_.get(),
                                    .accepts_key = services.accepts_key,

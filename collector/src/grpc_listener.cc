@@ -101,6 +101,8 @@ absl::StatusOr<std::unique_ptr<GrpcListener>> GrpcListener::Start(GrpcListenerOp
   builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kFrameBytes);
   // It would unpack without a limit: see PlainMessage.
   builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  // Of messages that have not come whole, nobody knows yet whose they are.
+  builder.SetResourceQuota(grpc::ResourceQuota("weft").Resize(options.max_memory_bytes));
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.RegisterService(listener->receiver_.service());
   builder.RegisterService(listener->otlp_.service());

@@ -18,6 +18,9 @@ class TlsContext;
 struct GrpcListenerOptions {
   std::string address;  ///< HOST:PORT; port 0 = any.
   std::uint64_t max_message_bytes = 64ull << 20;
+  /// What all connections hold of messages that are not whole yet. Close to it they are read in
+  /// small pieces, and then calls are ended until there is room.
+  std::uint64_t max_memory_bytes = 768ull << 20;
   std::shared_ptr<TlsContext> tls{};  ///< Null: plain HTTP/2.
 };
 

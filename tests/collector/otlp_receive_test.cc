@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A collector that receives spans, and what can be read of them.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
@@ -21,6 +22,7 @@
 
 #include <weft/collector/collector.h>
 
+#include "http2_support.h"
 #include "http_test_util.h"
 #include "memory_support.h"
 #include "otlp_support.h"
@@ -250,6 +252,30 @@ TEST_F(OtlpReceiveTest, ABombOverGrpcStaysWithinTheLimitOfAMessage) {
 }
 
 // CANCELLED would tell clients that somebody gave the request up.
+// Before a message is there whole nobody knows whose it is, so a key does not help.
+TEST_F(OtlpReceiveTest, CallsThatSendHalfAMessageDoNotTakeMemoryWithoutEnd) {
+  config_.max_grpc_message_bytes = config_.max_inflight_bytes = 4 << 20;
+  ASSERT_NO_FATAL_FAILURE(Start());
+  const std::string address = collector_->addresses().grpc;
+  const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.find(':') + 1)));
+  std::vector<std::unique_ptr<HalfCall>> calls;
+  const auto is_over = [](const std::unique_ptr<HalfCall>& call) { return call->over(); };
+  for (int i = 0; i < 64; ++i) {
+    calls.push_back(std::make_unique<HalfCall>(
+        port, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", 4 << 20, 3 << 20));
+  }
+  while (std::none_of(calls.begin(), calls.end(), is_over)) std::this_thread::yield();
+  TraceRequest request;
+  AddSpan(request, 1, 0);
+  // It may be ended, too, as long as others take all there is, but there is room again.
+  grpc::Status status;
+  do {
+    status = Export(request);
+  } while (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+           status.error_code() == grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 TEST_F(OtlpReceiveTest, ClientsAreToldToComeAgainWhenItStops) {
   Start();
   auto stub = TraceService::NewStub(

@@ -267,8 +267,10 @@ TEST(TraceRequestTest, ReadsAttributesHoweverTheirFieldsStand) {
     const std::string span = AddSpan(request, 1, 0)->SerializeAsString() + Delimited(9, pair);
     std::string bytes = Delimited(1, Delimited(2, Delimited(2, span)));
     const auto decoded = DecodeTraceRequest("header", &bytes);
-    EXPECT_EQ(decoded.ok(), !project.empty());
-    if (decoded.ok()) EXPECT_EQ(decoded->ops[0].project, project);
+    ASSERT_EQ(decoded.ok(), !project.empty());
+    if (decoded.ok()) {
+      EXPECT_EQ(decoded->ops[0].project, project);
+    }
   }
 }
 
