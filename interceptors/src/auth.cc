@@ -9,7 +9,6 @@
 #include <optional>
 #include <utility>
 
-#include <weft/context/context_scope.h>
 #include <weft/interceptors/selector.h>
 #include <weft/tracing/run.h>
 
@@ -52,8 +51,7 @@ class AuthMiddleware final : public Middleware {
     if (!options_.record) return;
     const Identity* const identity = IdentityOf(call.context());
     if (identity == nullptr) return;
-    const ContextScope scope(call.context());
-    CurrentRun().AddMetadata({{"enduser.id", identity->name}});
+    RunOf(call.context()).AddMetadata({{"enduser.id", identity->name}});
   } catch (...) {
     internal::CountHookFailure();
   }

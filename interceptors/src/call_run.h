@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <weft/context/context_scope.h>
 #include <weft/interceptors/middleware.h>
 #include <weft/tracing/run.h>
 
@@ -11,9 +10,7 @@ namespace internal {
 
 /// On a server the call's own run; on a client the run that made the call. Empty: there is none.
 inline RunContext RunOf(const Call& call) noexcept {
-  if (!call.context()) return {};
-  const ContextScope scope(call.context());
-  return CurrentRun().context();
+  return weft::RunOf(call.context()).context();
 }
 
 }  // namespace internal

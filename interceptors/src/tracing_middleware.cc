@@ -267,8 +267,7 @@ class TracingMiddleware final : public Middleware {
 
   /// Of a server's call that has no run: the caller's.
   static RunRef RunIn(const Call& call) noexcept {
-    const ContextScope scope(call.context());
-    return CurrentRun();
+    return RunOf(call.context());
   }
 
   bool IsKept(const Call& call) const noexcept {

@@ -35,6 +35,15 @@ class RunTest : public TracingTest {
   const std::shared_ptr<Tracer> tracer_ = MakeTracer();
 };
 
+TEST_F(RunTest, IsFoundInAContextThatIsNotCurrent) {
+  const Context none;
+  EXPECT_FALSE(RunOf(none));
+  const Run run("run", {.tracer = tracer_, .make_current = false});
+  const Context context = WithRun(none, run);
+  EXPECT_EQ(RunOf(context).context().id(), run.context().id());
+  EXPECT_FALSE(CurrentRun());
+}
+
 TEST_F(RunTest, BecomesTheChildOfTheCurrentRun) {
   {
     Run outer("outer", {.tracer = tracer_});

@@ -399,8 +399,10 @@ bool RunRef::recording() const noexcept {
 
 bool RunRef::kept() const noexcept { return node_ != nullptr && node_->kept(); }
 
-RunRef CurrentRun() noexcept {
-  const internal::RunNodePtr* const node = Context::View().Find(internal::kRunKey);
+RunRef CurrentRun() noexcept { return RunOf(Context::View()); }
+
+RunRef RunOf(ContextView context) noexcept {
+  const internal::RunNodePtr* const node = context.Find(internal::kRunKey);
   return node != nullptr ? RunRef(*node) : RunRef();
 }
 

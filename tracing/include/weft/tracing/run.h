@@ -212,7 +212,7 @@ class RunRef {
 
  private:
   friend class Run;
-  friend RunRef CurrentRun() noexcept;
+  friend RunRef RunOf(ContextView context) noexcept;
   friend void internal::TakeKeepSignal(const RunRef& run, Tracer* tracer,
                                        internal::KeepSignal signal) noexcept;
   friend bool internal::HearsKeepSignals(const RunRef& run, const Tracer* tracer) noexcept;
@@ -223,6 +223,8 @@ class RunRef {
 
 /// The current run, or an empty reference. Cost: one reference is counted.
 RunRef CurrentRun() noexcept;
+/// The same where `context` is current; it need not be.
+RunRef RunOf(ContextView context) noexcept;
 
 namespace internal {
 /// Whether a run that starts here with `tracer` (may be null) is recorded if its parent is in the
