@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
+#include <cstdint>
+#include <cstring>
 #include <set>
 #include <string>
 #include <thread>
@@ -138,6 +141,22 @@ TEST(RunIdTest, HashesTellIdsThatDifferInOneHalfApart) {
     hashes.insert(hash(tail));
   }
   EXPECT_EQ(hashes.size(), 199u);  // The nil id is in both series.
+}
+
+TEST(RunIdTest, HashesHaveASeed) {
+  // Of any tail this is the head with which a hash without one is the same for all.
+  constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15;
+  std::uint64_t inverse = kFactor;
+  for (int i = 0; i < 6; ++i) inverse *= 2 - kFactor * inverse;
+  std::set<std::size_t> hashes;
+  for (std::uint64_t tail = 1; tail <= 100; ++tail) {
+    const std::uint64_t head = tail * inverse ^ std::rotl(tail, 32);
+    RunId id;
+    std::memcpy(id.bytes.data(), &head, sizeof(head));
+    std::memcpy(id.bytes.data() + sizeof(head), &tail, sizeof(tail));
+    hashes.insert(std::hash<RunId>()(id));
+  }
+  EXPECT_EQ(hashes.size(), 100u);
 }
 
 }  // namespace

@@ -136,14 +136,31 @@ void RunId::Write(char* out) const noexcept {
 }  // namespace v0
 }  // namespace weft
 
+namespace {
+
+// Ids come from others: who does not know the seed of this process finds none that collide.
+struct HashSeed {
+  std::array<std::uint64_t, 2> words;
+
+  static const HashSeed& Get() noexcept {
+    static const HashSeed kSeed = [] {
+      weft::Generator generator{};
+      weft::Seed(generator, 1);
+      return HashSeed{{weft::Next(generator.state), weft::Next(generator.state)}};
+    }();
+    return kSeed;
+  }
+};
+
+}  // namespace
+
 std::size_t std::hash<weft::RunId>::operator()(const weft::RunId& id) const noexcept {
+  __extension__ using Wide = unsigned __int128;
   std::uint64_t head = 0;
   std::uint64_t tail = 0;
   std::memcpy(&head, id.bytes.data(), sizeof(head));
   std::memcpy(&tail, id.bytes.data() + sizeof(head), sizeof(tail));
-  // Ids of others may be counters in either half.
-  std::uint64_t mixed = (head ^ std::rotl(tail, 32)) * 0x9E3779B97F4A7C15;
-  mixed ^= tail;
-  mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93;
-  return static_cast<std::size_t>(mixed ^ mixed >> 32);
+  const HashSeed& seed = HashSeed::Get();
+  const Wide product = Wide{head ^ seed.words[0]} * (tail ^ seed.words[1]);
+  return static_cast<std::size_t>(product) ^ static_cast<std::size_t>(product >> 64);
 }

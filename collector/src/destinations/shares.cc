@@ -2,6 +2,9 @@
 #include "destinations/shares.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <optional>
@@ -14,6 +17,19 @@ namespace {
 
 const RunId& TraceOf(const OutgoingOp& op) {
   return op.op->trace_id.IsNil() ? op.op->run_id : op.op->trace_id;
+}
+
+// The same for an id each time, unlike std::hash: so which traces go together can be repeated.
+std::size_t Spread(const RunId& id) noexcept {
+  std::uint64_t head = 0;
+  std::uint64_t tail = 0;
+  std::memcpy(&head, id.bytes.data(), sizeof(head));
+  std::memcpy(&tail, id.bytes.data() + sizeof(head), sizeof(tail));
+  // Ids of others may be counters in either half.
+  std::uint64_t mixed = (head ^ std::rotl(tail, 32)) * 0x9E3779B97F4A7C15;
+  mixed ^= tail;
+  mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93;
+  return static_cast<std::size_t>(mixed ^ mixed >> 32);
 }
 
 // The shares of one key.
@@ -59,7 +75,7 @@ class KeyShares {
 
   std::size_t ShareOf(const OutgoingOp& op) {
     const bool by_trace = sink_.keeps_traces_in_order();
-    const std::size_t slot = by_trace ? std::hash<RunId>()(TraceOf(op)) % slots_ : op.seq % slots_;
+    const std::size_t slot = by_trace ? Spread(TraceOf(op)) % slots_ : op.seq % slots_;
     const auto of_slot = [&] {
       std::optional<std::size_t>& share = share_of_slot_[slot];
       if (!share) share = NewShare();
