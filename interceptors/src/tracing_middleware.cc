@@ -266,9 +266,7 @@ class TracingMiddleware final : public Middleware {
   }
 
   /// Of a server's call that has no run: the caller's.
-  static RunRef RunIn(const Call& call) noexcept {
-    return RunOf(call.context());
-  }
+  static RunRef RunIn(const Call& call) noexcept { return RunOf(call.context()); }
 
   bool IsKept(const Call& call) const noexcept {
     return options_.server_runs ? call.state<CallTracing>().run.kept() : RunIn(call).kept();
