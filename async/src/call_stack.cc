@@ -20,7 +20,7 @@
 #define WEFT_HAS_CALL_STACK 1
 
 // A call and a return, unlike a switch of Boost.Context: the processor predicts the returns of all
-// callers from the calls it has seen. Exceptions and debuggers find the caller by its frame pointer.
+// callers from the calls it has seen. Exceptions and debuggers go by the frame pointer.
 extern "C" void weft_call_on_stack(void (*step)(void*), void* argument, void* stack);
 asm(R"(
         .pushsection .text
@@ -57,8 +57,8 @@ namespace internal {
 
 namespace {
 
-// As much as hooks of interceptors, and what gRPC runs beside a call, can want; a page is there only
-// once it was touched.
+// As much as hooks of interceptors, and what gRPC runs beside a call, can want; a page is there
+// only once it was touched.
 constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 
 }  // namespace
@@ -72,7 +72,8 @@ CallStack::CallStack() noexcept {
 
 // A fiber that waits there may still go on: see CqScheduler.
 CallStack::~CallStack() {
-  if (stack_.sp != nullptr && !taken_) boost::context::protected_fixedsize_stack().deallocate(stack_);
+  if (stack_.sp == nullptr || taken_) return;
+  boost::context::protected_fixedsize_stack().deallocate(stack_);
 }
 
 void CallStack::Run(void (*step)(void*), void* argument) {

@@ -9,12 +9,12 @@
 #include <thread>
 #include <vector>
 
+#include <grpcpp/completion_queue.h>
 #include <boost/context/fixedsize_stack.hpp>
 #include <boost/coroutine2/coroutine.hpp>
 #include <boost/fiber/fiber.hpp>
 #include <boost/fiber/future.hpp>
 #include <boost/fiber/operations.hpp>
-#include <grpcpp/completion_queue.h>
 
 #include <weft/async/cq_scheduler.h>
 #include <weft/context/context.h>
@@ -161,16 +161,16 @@ TEST_P(CallStackTest, TheContextIsThatOfACoroutine) {
   InFiber(GetParam(), [] {
     const ContextScope scope(Numbered(1));
     using Coroutine = boost::coroutines2::coroutine<void>;
-    Coroutine::pull_type coroutine(
-        ExecutionContextStack{boost::context::fixedsize_stack()}, [](Coroutine::push_type& yield) {
-          const ContextScope inner(Numbered(2));
-          yield();
-          OnCallStack([] {
-            boost::this_fiber::yield();
-            EXPECT_EQ(CurrentNumber(), 2);
-          });
-          EXPECT_EQ(CurrentNumber(), 2);
-        });
+    Coroutine::pull_type coroutine(ExecutionContextStack{boost::context::fixedsize_stack()},
+                                   [](Coroutine::push_type& yield) {
+                                     const ContextScope inner(Numbered(2));
+                                     yield();
+                                     OnCallStack([] {
+                                       boost::this_fiber::yield();
+                                       EXPECT_EQ(CurrentNumber(), 2);
+                                     });
+                                     EXPECT_EQ(CurrentNumber(), 2);
+                                   });
     EXPECT_EQ(CurrentNumber(), 1);
     coroutine();
     EXPECT_EQ(CurrentNumber(), 1);
