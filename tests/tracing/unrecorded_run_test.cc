@@ -47,7 +47,8 @@ enum class From { kOption, kTracingContext, kGlobal };
 class UnrecordedRunTest : public TracingTest, public ::testing::WithParamInterface<From> {
  protected:
   UnrecordedRunTest() {
-    if (GetParam() == From::kTracingContext) around_.emplace(TracingContextOptions{.tracer = tracer_});
+    if (GetParam() == From::kTracingContext)
+      around_.emplace(TracingContextOptions{.tracer = tracer_});
     if (GetParam() == From::kGlobal) SetGlobalTracer(tracer_);
   }
   ~UnrecordedRunTest() override { SetGlobalTracer(nullptr); }

@@ -113,7 +113,9 @@ class TracerRef {
   Tracer& operator*() const noexcept { return *get(); }
   Tracer* operator->() const noexcept { return get(); }
   explicit operator bool() const noexcept { return get() != nullptr; }
-  std::shared_ptr<Tracer> Share() && noexcept { return kept_ != nullptr ? *kept_ : std::move(own_); }
+  std::shared_ptr<Tracer> Share() && noexcept {
+    return kept_ != nullptr ? *kept_ : std::move(own_);
+  }
 
  private:
   std::shared_ptr<Tracer> own_;
@@ -177,8 +179,8 @@ class LocalRun : public RunNode {
   }
 
   std::shared_ptr<Tracer> tracer_;  // Null: the one of `ambient_`, which keeps it.
-  const Ambient* const ambient_;  // Kept by what the run began in, until Leave.
-  AmbientPtr kept_ambient_;       // The same, of a run that may outlive that.
+  const Ambient* const ambient_;    // Kept by what the run began in, until Leave.
+  AmbientPtr kept_ambient_;         // The same, of a run that may outlive that.
   // In the Run's stack only.
   Context context_;
   std::optional<EmbeddedNode<RunNodePtr>> context_node_;

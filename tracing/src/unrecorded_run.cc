@@ -89,8 +89,8 @@ struct RecyclingAllocator {
 
 std::shared_ptr<UnrecordedRun> UnrecordedRun::MakeRoot(
     TracerRef&& tracer, const AmbientPtr* ambient, std::chrono::system_clock::time_point start) {
-  return std::allocate_shared<UnrecordedRun>(RecyclingAllocator<UnrecordedRun>(),
-                                             std::move(tracer), ambient, start);
+  return std::allocate_shared<UnrecordedRun>(RecyclingAllocator<UnrecordedRun>(), std::move(tracer),
+                                             ambient, start);
 }
 
 std::shared_ptr<UnrecordedRun> UnrecordedRun::Make(TracerRef&& tracer, const AmbientPtr* ambient,
