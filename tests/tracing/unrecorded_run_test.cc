@@ -24,6 +24,7 @@ thread_local std::uint64_t allocations = 0;
 
 }  // namespace
 
+#if !defined(__SANITIZE_ADDRESS__)  // Which has its own, of more kinds.
 void* operator new(std::size_t size) {
   ++allocations;
   if (void* const block = std::malloc(size)) return block;
@@ -31,6 +32,7 @@ void* operator new(std::size_t size) {
 }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+#endif
 
 namespace weft {
 namespace {
