@@ -222,7 +222,7 @@ TEST_F(CollectorExporterTest, FindsTheBatchThatEndsEveryStream) {
   // Three batches are on the way when the stream ends for one of them; alone, the second one does
   // it again.
   collector_.Hold();
-  const FakeCollector::Answer too_large{.code = grpc::StatusCode::RESOURCE_EXHAUSTED,
+  const FakeCollector::Answer too_large{.code = grpc::StatusCode::INVALID_ARGUMENT,
                                         .end_stream = true};
   collector_.AnswerNext(too_large);
   collector_.AnswerNext({.silence = true});
@@ -237,6 +237,27 @@ TEST_F(CollectorExporterTest, FindsTheBatchThatEndsEveryStream) {
   EXPECT_EQ(exporter->Stats().acknowledged, 2u);
   EXPECT_EQ(exporter->Stats().dropped_rejected, 1u);
   EXPECT_EQ(NamesOf(collector_.Kept()), (std::vector<std::string>{"run 0", "run 2"}));
+}
+
+TEST_F(CollectorExporterTest, ACollectorShortOfMemoryCostsNoBatch) {
+  const FakeCollector::Answer short_of_memory{.code = grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                              .end_stream = true};
+  for (int i = 0; i < 4; ++i) collector_.AnswerNext(short_of_memory);
+  const Exporting exporter = Make({.batch_runs = 1});
+  Export(*exporter, 1);
+  EXPECT_TRUE(exporter->Flush(seconds(20)));
+  EXPECT_EQ(exporter->Stats().acknowledged, 1u);
+}
+
+TEST_F(CollectorExporterTest, ABatchThatIsTooLargeIsGivenUp) {
+  const FakeCollector::Answer too_large{.code = grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                        .end_stream = true};
+  for (int i = 0; i < 5; ++i) collector_.AnswerNext(too_large);
+  const Exporting exporter = Make({.batch_runs = 1});
+  Export(*exporter, 2);
+  EXPECT_TRUE(exporter->Flush(seconds(20)));
+  EXPECT_EQ(exporter->Stats().acknowledged, 1u);
+  EXPECT_EQ(exporter->Stats().dropped_rejected, 1u);
 }
 
 TEST_F(CollectorExporterTest, DropsTheNewestWhenTheQueueIsFull) {

@@ -56,6 +56,12 @@ bool BlamesABatch(grpc::StatusCode code) {
          code == grpc::StatusCode::RESOURCE_EXHAUSTED || code == grpc::StatusCode::OUT_OF_RANGE;
 }
 
+/// How many streams a batch may end. Of a message that is too large gRPC says what a receiver says
+/// that is short of memory, perhaps for the sake of others.
+int MostEndedStreams(grpc::StatusCode code) {
+  return code == grpc::StatusCode::RESOURCE_EXHAUSTED ? 5 : 1;
+}
+
 grpc::Slice OwnedSlice(std::string bytes) {
   auto* const owner = new std::string(std::move(bytes));
   return grpc::Slice(
@@ -323,9 +329,11 @@ void CollectorSender::HandleClosed(const grpc::Status& status) {
   if (BlamesABatch(status.error_code()) && in_flight_ > 0) {
     // With one batch unanswered it is the one to blame; with more, the next streams find out.
     if (in_flight_ == 1) {
-      Forget(std::find_if(batches_.begin(), batches_.end(),
-                          [](const auto& entry) { return entry.second.in_flight; }),
-             Outcome::kRejected);
+      const auto batch = std::find_if(batches_.begin(), batches_.end(),
+                                      [](const auto& entry) { return entry.second.in_flight; });
+      if (++batch->second.ended_streams >= MostEndedStreams(status.error_code())) {
+        Forget(batch, Outcome::kRejected);
+      }
     }
     suspects_ = last_id_;
   }

@@ -64,6 +64,7 @@ class CollectorSender {
     Clock::time_point taken;
     Clock::time_point not_before;
     Clock::time_point written;
+    int ended_streams = 0;  // Alone on them.
     bool in_flight = false;
     bool was_sent = false;
     int refusals = 0;
