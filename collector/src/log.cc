@@ -59,6 +59,7 @@ LogImpl::~LogImpl() { Close(); }
 absl::Status LogImpl::Start() {
   if (absl::Status status = segments_.Load(); !status.ok()) return status;
   FileSystem::Space space = files_.SpaceOf(options_.directory);
+  free_bytes_ = space.free_bytes;  // for who asks while another thread looks for the first time
   min_free_bytes_ = options_.min_free_bytes.value_or(std::min(kGiB, space.total_bytes / 20));
 
   active_ = segments_.Last();

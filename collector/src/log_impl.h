@@ -110,7 +110,7 @@ class LogImpl final : public Log {
 
   DurationHistogram syncs_;
   mutable std::atomic<Clock::rep> space_checked_at_{0};
-  mutable std::atomic<std::uint64_t> free_bytes_{~std::uint64_t{0}};
+  mutable std::atomic<std::uint64_t> free_bytes_{0};
 
   std::mutex close_mutex_;
   std::thread writer_;
