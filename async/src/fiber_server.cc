@@ -197,6 +197,7 @@ class FiberLoop {
     } else {
       call->Run();
     }
+    ForgetUnwoundFrames();
     OnCallStack([&] {
       TakeHeldEvent();  // the scope is closed: the event may start another call
       call->Release();

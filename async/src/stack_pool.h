@@ -55,6 +55,15 @@ class StackPool {
   std::vector<boost::context::stack_context> idle_;
 };
 
+// In a fiber that runs on. AddressSanitizer does not know its stack, and keeps what it has marked
+// of frames that an exception unwound, which did not return either.
+[[gnu::noinline]] inline void ForgetUnwoundFrames() noexcept {
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr std::size_t kDepth = std::size_t{64} << 10;
+  __asan_unpoison_memory_region(static_cast<char*>(__builtin_frame_address(0)) - kDepth, kDepth);
+#endif
+}
+
 // The stack allocator of a fiber. The pool outlives the scheduler, which frees stacks after their
 // fibers.
 class PooledStack {
