@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <weft/interceptors/intercept_server.h>
 #include <weft/interceptors/logging.h>
@@ -112,7 +113,8 @@ class RealPeerUnixTest : public ::testing::Test {
     ASSERT_TRUE(real_peer.ok());
     progress_.during_work = [this] { seen_ = CurrentRealPeer(); };
     grpc::ServerBuilder builder;
-    const std::string address = "unix:" + ::testing::TempDir() + "real_peer.sock";
+    const std::string address =
+        "unix:" + ::testing::TempDir() + "real_peer_" + std::to_string(getpid()) + ".sock";
     builder.AddListeningPort(address, grpc::InsecureServerCredentials());
     ASSERT_TRUE(service_->Register(builder, /*guarded=*/true).ok());
     ASSERT_TRUE(InterceptServer(builder, {.middlewares = {*real_peer}}).ok());
