@@ -12,6 +12,7 @@
 #include <weft/collector/v1/collector.grpc.pb.h>
 
 #include "grpc_message.h"
+#include "grpc_status.h"
 #include "otlp/proto_reader.h"
 #include "weft_batch.h"
 
@@ -39,6 +40,13 @@ grpc::StatusCode CodeOf(const absl::Status& status) {
   if (absl::IsPermissionDenied(status)) return grpc::StatusCode::PERMISSION_DENIED;
   if (absl::IsOutOfRange(status)) return grpc::StatusCode::RESOURCE_EXHAUSTED;
   return status.ok() ? grpc::StatusCode::OK : grpc::StatusCode::UNAVAILABLE;
+}
+
+// Of a call: its answer, which would say when to come again, does not arrive with an error.
+grpc::Status StatusOf(const absl::Status& status) {
+  const std::string message(status.message());
+  if (CodeOf(status) != grpc::StatusCode::UNAVAILABLE) return {CodeOf(status), message};
+  return ComeAgain(grpc::StatusCode::UNAVAILABLE, message, RetryAfterOf(status));
 }
 
 void FillResult(const absl::Status& status, const std::vector<RejectedOp>& rejected,
@@ -380,7 +388,7 @@ class WeftReceiver::Service final
                      v1::ExportResponse answer;
                      FillResult(status, rejected, answer.mutable_result());
                      *response = BufferOf(answer);
-                     reactor->Finish({CodeOf(status), std::string(status.message())});
+                     reactor->Finish(StatusOf(status));
                    });
     return reactor;
   }

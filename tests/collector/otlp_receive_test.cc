@@ -11,6 +11,9 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -57,6 +60,24 @@ std::string Zstd(const std::string& text) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
   out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 1));
   return out;
+}
+
+// Of the RetryInfo of a google.rpc.Status, whose messages Debian does not have.
+int RetrySecondsIn(const std::string& status) {
+  const auto field = [](const std::string& message, int number) {
+    google::protobuf::UnknownFieldSet fields;
+    EXPECT_TRUE(fields.ParseFromString(message));
+    for (int i = 0; i < fields.field_count(); ++i) {
+      if (fields.field(i).number() == number) return fields.field(i).length_delimited();
+    }
+    return std::string();
+  };
+  google::protobuf::Any info;
+  google::protobuf::Duration delay;
+  EXPECT_TRUE(info.ParseFromString(field(status, 3)));
+  EXPECT_EQ(info.type_url(), "type.googleapis.com/google.rpc.RetryInfo");
+  EXPECT_TRUE(delay.ParseFromString(field(info.value(), 1)));
+  return static_cast<int>(delay.seconds());
 }
 
 class OtlpReceiveTest : public ::testing::Test {
@@ -314,7 +335,24 @@ TEST_F(OtlpReceiveTest, IsUnavailableWhileTheDiskIsLow) {
   collector_ = *std::move(collector);
   TraceRequest request;
   AddSpan(request, 1, 0);
-  EXPECT_EQ(Export(request).error_code(), grpc::StatusCode::UNAVAILABLE);
+  const grpc::Status status = Export(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_details(), HasSubstr("google.rpc.RetryInfo"));
+  const HttpResponse response = Post(request.SerializeAsString(), {{"Content-Type", kProtobuf}});
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(response.headers.count("retry-after"), 1u);
+}
+
+TEST_F(OtlpReceiveTest, WhatIsTooMuchAtOnceIsToldWhenToComeAgain) {
+  config_.max_inflight_bytes = 1;
+  Start();
+  TraceRequest request;
+  AddSpan(request, 1, 0);
+  const grpc::Status status = Export(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  const int seconds = RetrySecondsIn(status.error_details());
+  EXPECT_GE(seconds, 1);
+  EXPECT_LE(seconds, 5);
   const HttpResponse response = Post(request.SerializeAsString(), {{"Content-Type", kProtobuf}});
   EXPECT_EQ(response.status, 503);
   EXPECT_EQ(response.headers.count("retry-after"), 1u);

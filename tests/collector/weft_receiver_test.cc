@@ -448,7 +448,9 @@ TEST_F(WeftReceiverTest, RefusesBatchesBeyondTheBytesInFlight) {
   v1::ExportRequest request;
   *request.mutable_batch()->add_operations() = Post(NewId());
   v1::ExportResponse response;
-  EXPECT_EQ(Export(request, &response).error_code(), grpc::StatusCode::UNAVAILABLE);
+  const grpc::Status status = Export(request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_details(), HasSubstr("google.rpc.RetryInfo"));
   EXPECT_THAT(ingest_.refused(), testing::ElementsAre("overload"));
   EXPECT_EQ(listener_->inflight_bytes(), 0u);
 }

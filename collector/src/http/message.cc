@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/message.h"
 
-#include <atomic>
 #include <chrono>
 
 #include <weft/collector/ingest.h>
 
 #include "langsmith/json_scanner.h"
+#include "retry_turn.h"
 
 namespace weft::collector {
 namespace {
@@ -46,12 +46,6 @@ std::string_view ReasonPhrase(int status) {
   }
 }
 
-/// Clients that were refused together should not come back together.
-std::string RetryAfterSeconds() {
-  static std::atomic<unsigned> turn{0};
-  return std::to_string(1 + turn.fetch_add(1, std::memory_order_relaxed) % 5);
-}
-
 /// A value that somebody sent and that goes into a header must not be able to end it.
 bool IsHeaderValue(std::string_view value) {
   for (const char c : value) {
@@ -85,7 +79,8 @@ HttpReply ErrorReply(int status, std::string_view message, std::string_view reas
   reply.body = "{\"detail\":" + JsonQuoted(message) + "}";
   reply.message = message;
   reply.reason_counted = reason_counted;
-  if (status == 503) reply.headers.emplace_back("Retry-After", RetryAfterSeconds());
+  if (status == 503)
+    reply.headers.emplace_back("Retry-After", std::to_string(NextRetryTurn().count()));
   return reply;
 }
 

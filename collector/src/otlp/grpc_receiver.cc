@@ -11,9 +11,8 @@
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/codegen/service_type.h>
 
-#include <weft/tracing/internal/proto_writer.h>
-
 #include "grpc_message.h"
+#include "grpc_status.h"
 #include "otlp/trace_request.h"
 #include "otlp/trace_response.h"
 
@@ -46,38 +45,20 @@ grpc::ByteBuffer BufferOf(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// A google.rpc.Status with RetryInfo: without it, RESOURCE_EXHAUSTED would tell a client to give
-// the spans up.
-grpc::Status OverRate(const absl::Status& status) {
-  const std::string message(status.message());
-  const auto wait = RetryAfterOf(status);
-  std::string info;
-  internal::ProtoWriter delay(info);
-  const auto duration = delay.Begin(1);
-  delay.Number(1, static_cast<std::uint64_t>(wait.count() / 1000));
-  delay.Number(2, static_cast<std::uint64_t>(wait.count() % 1000 * 1'000'000));
-  delay.End(duration);
-  std::string details;
-  internal::ProtoWriter out(details);
-  out.Number(1, grpc::StatusCode::RESOURCE_EXHAUSTED);
-  out.Text(2, message);
-  const auto any = out.Begin(3);
-  out.Text(1, "type.googleapis.com/google.rpc.RetryInfo");
-  out.Text(2, info);
-  out.End(any);
-  return {grpc::StatusCode::RESOURCE_EXHAUSTED, message, details};
-}
-
-// What invites another try is UNAVAILABLE.
+// What invites another try is UNAVAILABLE, or RESOURCE_EXHAUSTED where a tenant is over its limits.
 grpc::Status StatusOf(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  if (RetryAfterOf(status).count() > 0) return OverRate(status);
+  const std::string message(status.message());
+  if (const auto wait = RetryAfterOf(status); wait.count() > 0) {
+    return ComeAgain(grpc::StatusCode::RESOURCE_EXHAUSTED, message, wait);
+  }
   const auto code = absl::IsInvalidArgument(status)    ? grpc::StatusCode::INVALID_ARGUMENT
                     : absl::IsUnauthenticated(status)  ? grpc::StatusCode::UNAUTHENTICATED
                     : absl::IsPermissionDenied(status) ? grpc::StatusCode::PERMISSION_DENIED
                     : absl::IsOutOfRange(status)       ? grpc::StatusCode::RESOURCE_EXHAUSTED
                                                        : grpc::StatusCode::UNAVAILABLE;
-  return {code, std::string(status.message())};
+  if (code == grpc::StatusCode::UNAVAILABLE) return ComeAgain(code, message);
+  return {code, message};
 }
 
 }  // namespace
@@ -147,8 +128,8 @@ class OtlpReceiver::Service final : public grpc::Service {
     if (state_->draining || before + bytes > options.max_inflight_bytes) {
       state_->inflight_bytes -= bytes;
       state_->Refuse(state_->draining ? "stopping" : "overload");
-      return {grpc::StatusCode::UNAVAILABLE,
-              state_->draining ? "the collector is stopping" : "too many bytes in flight"};
+      return ComeAgain(grpc::StatusCode::UNAVAILABLE,
+                       state_->draining ? "the collector is stopping" : "too many bytes in flight");
     }
     IngestBatch batch;
     batch.payload = *std::move(message);
