@@ -43,6 +43,21 @@ absl::Status ForReceivers(const absl::Status& status) {
   return absl::UnavailableError(status.message());
 }
 
+// What was rejected from `first` on has its place among what was left of the operations; those
+// before it tell where that is in the request.
+void PlaceInRequest(std::vector<RejectedOp>& rejected, std::size_t first) {
+  if (first == rejected.size()) return;
+  std::vector<std::size_t> gone;
+  for (std::size_t i = 0; i < first; ++i) gone.push_back(rejected[i].index);
+  std::sort(gone.begin(), gone.end());
+  for (std::size_t i = first; i < rejected.size(); ++i) {
+    for (const std::size_t index : gone) {
+      if (index > rejected[i].index) break;
+      ++rejected[i].index;
+    }
+  }
+}
+
 class LogIngest final : public Ingest {
  public:
   LogIngest(IngestOptions options, std::unique_ptr<ParkedFile> parked)
@@ -74,13 +89,14 @@ class LogIngest final : public Ingest {
         done(result);
       };
     }
-    if (status.ok() && redaction_ != nullptr) redaction_->Redact(batch);
-    if (status.ok()) ApplyRunLimits(LimitsOf(batch.header.tenant), batch);
+    const std::size_t known = batch.rejected.size();
+    if (status.ok()) RedactAndLimit(batch);
     const std::uint64_t valid = batch.header.ops.size();
     const std::uint64_t invalid = batch.rejected.size();
     if (status.ok()) status = RememberKey(batch, key.get());
     if (status.ok()) status = ParkAll(batch, stats);
     if (status.ok() && tenant != nullptr) tenant->parked += invalid;
+    if (status.ok() && invalid != known && batch.on_rejected) batch.on_rejected(batch.rejected);
     if (!status.ok()) {
       Refuse(receiver, ReasonOf(status), valid + invalid);
       return done(ForReceivers(status));
@@ -169,6 +185,17 @@ class LogIngest final : public Ingest {
     auto admitted = admission_->Admit(batch);
     if (admitted.ok()) *key = *std::move(admitted);
     return admitted.status();
+  }
+
+  void RedactAndLimit(IngestBatch& batch) {
+    std::size_t known = batch.rejected.size();
+    if (redaction_ != nullptr) {
+      redaction_->Redact(batch);
+      PlaceInRequest(batch.rejected, known);
+      known = batch.rejected.size();
+    }
+    ApplyRunLimits(LimitsOf(batch.header.tenant), batch);
+    PlaceInRequest(batch.rejected, known);
   }
 
   // Null where nothing is to be counted.

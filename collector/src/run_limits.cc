@@ -38,10 +38,13 @@ std::string_view OnlyLarge(std::string_view field) {
   return found == kLargeFields.end() ? std::string_view() : *found;
 }
 
+// Of a span without its resource, which all spans of a request may share.
 std::uint64_t SizeOf(const RunOp& op) {
   std::uint64_t size = 0;
   for (const Part& part : op.parts) {
-    if (part.field != PartField::kAttachment) size += part.length;
+    const bool is_counted = part.field != PartField::kAttachment &&
+                            part.field != PartField::kResource && part.field != PartField::kScope;
+    if (is_counted) size += part.length;
   }
   return size;
 }
@@ -196,30 +199,41 @@ void LimitRuns(const RunLimits& limits, const std::vector<bool>& full, std::stri
   SetPayload(std::move(rest), batch);
 }
 
-// As a request of its own, with which it can be sent again; empty when that would be large.
+// As a request of its own, with which it can be sent again; the beginning of its own bytes when
+// that would be large.
 std::string RequestOf(const RunOp& op, std::string_view payload) {
   const SpanSlices slices = SlicesOf(op, payload);
   const std::size_t size = slices.span.size() + slices.resource.size() + slices.scope.size();
-  if (size > kMaxRejectedBytes) return "";
+  if (size > kMaxRejectedBytes) return std::string(slices.span.substr(0, kMaxRejectedBytes));
   return OneSpanRequest(slices.span, slices.resource, slices.scope);
 }
 
-// Larger spans were rejected when they were decoded.
-void LimitSpans(const std::vector<bool>& full, std::string_view payload, IngestBatch& batch) {
+std::string TooLarge(std::uint64_t size, std::uint64_t limit) {
+  return "larger than a run may be, " + std::to_string(size) + " bytes of " + std::to_string(limit);
+}
+
+void LimitSpans(const RunLimits& limits, const std::vector<bool>& full, std::string_view payload,
+                IngestBatch& batch) {
   std::vector<std::string> projects;
+  std::vector<bool> gone(batch.header.ops.size());
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < full.size(); ++i) {
+  for (std::size_t i = 0; i < gone.size(); ++i) {
     const RunOp& op = batch.header.ops[i];
-    if (!full[i]) {
+    const std::uint64_t size = SizeOf(op);
+    const bool is_large = size > limits.max_run_bytes;
+    gone[i] = is_large || (!full.empty() && full[i]);
+    if (!gone[i]) {
       projects.push_back(op.project);
       continue;
     }
     std::string bytes = kept < kMaxKeptSpans ? RequestOf(op, payload) : "";
     kept += bytes.size();
-    batch.rejected.push_back({i, std::string("span: ") + kFull, std::move(bytes), op.project});
+    batch.rejected.push_back(
+        {i, "span: " + (is_large ? TooLarge(size, limits.max_run_bytes) : std::string(kFull)),
+         std::move(bytes), op.project});
   }
   std::size_t next = 0;
-  std::string rest = KeepSpans(payload, [&](std::uint64_t) { return !full[next++]; });
+  std::string rest = KeepSpans(payload, [&](std::uint64_t) { return !gone[next++]; });
   absl::StatusOr<DecodedSpans> spans = DecodeTraceRequest("", &rest);
   if (!spans.ok()) spans = DecodedSpans();
   batch.header.ops = std::move(spans->ops);
@@ -235,7 +249,7 @@ void LimitSpans(const std::vector<bool>& full, std::string_view payload, IngestB
 void ApplyRunLimits(const RunLimits& limits, IngestBatch& batch) {
   const bool is_otlp = batch.header.receiver == Receiver::kOtlp;
   const std::vector<RunOp>& ops = batch.header.ops;
-  const bool is_large = !is_otlp && batch.header.decoded_size > limits.max_run_bytes &&
+  const bool is_large = batch.header.decoded_size > limits.max_run_bytes &&
                         std::any_of(ops.begin(), ops.end(), [&](const RunOp& op) {
                           return SizeOf(op) > limits.max_run_bytes;
                         });
@@ -243,7 +257,7 @@ void ApplyRunLimits(const RunLimits& limits, IngestBatch& batch) {
   if (!is_large && full.empty()) return;
   const absl::StatusOr<std::string> payload = DecodedPayload(batch);
   if (!payload.ok()) return;  // The log would say so.
-  is_otlp ? LimitSpans(full, *payload, batch) : LimitRuns(limits, full, *payload, batch);
+  is_otlp ? LimitSpans(limits, full, *payload, batch) : LimitRuns(limits, full, *payload, batch);
 }
 
 }  // namespace weft::collector

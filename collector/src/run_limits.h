@@ -13,6 +13,7 @@ class RunStore;
 struct RunLimits {
   /// Of a run without its attachments. A larger one is parked, or the largest fields are left out,
   /// with a marker in their place that says how large they were and the SHA-256 of what they said.
+  /// A span is rejected in any case: it goes out to OTLP as it came, or not at all.
   std::uint64_t max_run_bytes = 32ull << 20;
   LargeRuns large_runs = LargeRuns::kTruncate;
   std::uint64_t max_trace_runs = 25'000;
@@ -20,8 +21,8 @@ struct RunLimits {
   const RunStore* store = nullptr;
 };
 
-/// Cuts runs that are too large, and rejects new ones of traces that are full; the header fits the
-/// payload again.
+/// Cuts runs that are too large, rejects spans that are, and rejects new runs and spans of traces
+/// that are full; the header fits the payload again.
 ///
 /// Cost: nothing to speak of while there are neither.
 void ApplyRunLimits(const RunLimits& limits, IngestBatch& batch);

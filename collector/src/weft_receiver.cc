@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <unordered_set>
 #include <utility>
@@ -172,12 +173,15 @@ struct ReceiverState {
       return done(decoded.status(), {});
     }
     decoded->api_key = std::move(key);
-    auto rejected = WithoutBytes(decoded->rejected);
+    auto rejected = std::make_shared<std::vector<RejectedOp>>(WithoutBytes(decoded->rejected));
+    decoded->on_rejected = [rejected](const std::vector<RejectedOp>& all) {
+      *rejected = WithoutBytes(all);
+    };
     options.ingest->Accept(*std::move(decoded),
                            [this, bytes, rejected = std::move(rejected),
                             done = std::move(done)](const absl::Status& status) {
                              inflight_bytes -= bytes;
-                             done(status, rejected);
+                             done(status, *rejected);
                            });
   }
 

@@ -215,6 +215,38 @@ TEST_F(OtlpReceiveTest, InvalidSpansAreCountedAndReportedAndTheOthersKept) {
   EXPECT_THAT(line, HasSubstr("span_id: not 8 bytes"));
 }
 
+TEST_F(OtlpReceiveTest, SpansThatAreTooLargeAreReportedAndTheOthersKept) {
+  config_.max_run_bytes = 64 << 10;
+  Start();
+  const auto request = [](std::uint64_t first) {
+    TraceRequest made;
+    AddSpan(made, first, 0)->set_span_id("no");
+    SetText(*AddSpan(made, first + 1, 0), "large", std::string(64 << 10, 'x'));
+    AddSpan(made, first + 2, 0);
+    return made;
+  };
+  ExportTraceServiceResponse response;
+  ASSERT_TRUE(Export(request(1), &response).ok());
+  const auto expect_both = [&] {
+    EXPECT_EQ(response.partial_success().rejected_spans(), 2);
+    EXPECT_THAT(response.partial_success().error_message(),
+                AllOf(HasSubstr("span 0: span_id: not 8 bytes"),
+                      HasSubstr("span 1: span: larger than a run may be, 65"),
+                      HasSubstr(" bytes of 65536")));
+  };
+  expect_both();
+  const HttpResponse http = Post(request(4).SerializeAsString(), {{"Content-Type", kProtobuf}});
+  ASSERT_EQ(http.status, 200);
+  response.Clear();
+  ASSERT_TRUE(response.ParseFromString(http.body));
+  expect_both();
+  EXPECT_EQ(Names(kOtelTraceId), "span 3, span 6");
+  EXPECT_THAT(collector_->Metrics(),
+              AllOf(HasSubstr("weft_received_runs_total{receiver=\"otlp\"} 6\n"),
+                    HasSubstr("weft_logged_runs_total{receiver=\"otlp\"} 2\n"),
+                    HasSubstr("weft_parked_runs_total{receiver=\"otlp\"} 4\n")));
+}
+
 TEST_F(OtlpReceiveTest, AnswersGrpcAsClientsExpect) {
   config_.keys = {{"one", "secret"}};
   config_.max_grpc_message_bytes = 100'000;

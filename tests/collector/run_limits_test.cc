@@ -238,6 +238,59 @@ TEST_F(RunLimitsTest, NewSpansOfAFullTraceAreParked) {
   EXPECT_EQ(third->ops[0].run_id, before[2].run_id);
 }
 
+TEST_F(RunLimitsTest, SpansThatAreTooLargeAreRejectedAndOthersStay) {
+  internal::ProtoWriter out(payload_);
+  const auto resource_spans = out.Begin(1);
+  const auto resource = out.Begin(1);
+  const auto attribute = out.Begin(1);
+  out.Text(1, std::string(9'000, 'k'));
+  out.End(attribute);
+  out.End(resource);
+  const auto scope_spans = out.Begin(2);
+  WriteSpan(out, "0123456789abcdef", "00000001", "small, with a resource that is not");
+  WriteSpan(out, "0123456789abcdef", "00000002", std::string(6'000, 'x'));
+  WriteSpan(out, "0123456789abcdef", "00000003", std::string(2 << 20, 'y'));
+  WriteSpan(out, "0123456789abcdef", "00000004", "last");
+  out.End(scope_spans);
+  out.End(resource_spans);
+  batch_.header.receiver = Receiver::kOtlp;
+  batch_.header.ops = DecodeTraceRequest("p", &payload_)->ops;
+  const std::vector<RunOp> before = batch_.header.ops;
+  ASSERT_EQ(before.size(), 4u);
+  const std::uint64_t large = before[1].parts[0].length;
+  Apply({.max_run_bytes = large - 1});
+  ASSERT_EQ(batch_.header.ops.size(), 2u);
+  EXPECT_EQ(batch_.header.ops[0].run_id, before[0].run_id);
+  EXPECT_EQ(batch_.header.ops[1].run_id, before[3].run_id);
+  EXPECT_EQ(batch_.header.ops[1].project, "p");
+  EXPECT_THAT(Text(1, 0), HasSubstr("last"));
+  ASSERT_EQ(batch_.rejected.size(), 2u);
+  EXPECT_EQ(batch_.rejected[0].index, 1u);
+  EXPECT_EQ(batch_.rejected[0].reason, "span: larger than a run may be, " + std::to_string(large) +
+                                           " bytes of " + std::to_string(large - 1));
+  std::string again = batch_.rejected[0].bytes;
+  const auto sent_again = DecodeTraceRequest("", &again);
+  ASSERT_TRUE(sent_again.ok()) << sent_again.status();
+  EXPECT_EQ(sent_again->ops.at(0).run_id, before[1].run_id);
+  EXPECT_EQ(batch_.rejected[1].index, 2u);
+  EXPECT_EQ(batch_.rejected[1].bytes.size(), 1u << 20);
+}
+
+TEST_F(RunLimitsTest, ASpanAsLargeAsARunMayBeStays) {
+  internal::ProtoWriter out(payload_);
+  const auto resource_spans = out.Begin(1);
+  const auto scope_spans = out.Begin(2);
+  WriteSpan(out, "0123456789abcdef", "00000001", std::string(6'000, 'x'));
+  out.End(scope_spans);
+  out.End(resource_spans);
+  batch_.header.receiver = Receiver::kOtlp;
+  batch_.header.ops = DecodeTraceRequest("p", &payload_)->ops;
+  const std::string before = payload_;
+  Apply({.max_run_bytes = batch_.header.ops.at(0).parts[0].length});
+  EXPECT_TRUE(batch_.rejected.empty());
+  EXPECT_EQ(payload_, before);
+}
+
 TEST_F(RunLimitsTest, ARequestOfAFullTraceAloneLeavesNothing) {
   Add(IdOf(3), IdOf(1), {{PartField::kRun, "{}"}});
   const FullTrace store(IdOf(1), IdOf(2));

@@ -253,6 +253,28 @@ TEST_F(WeftReceiverTest, AnswersAStreamBatchByBatchInTheOrderOfTheLog) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST_F(WeftReceiverTest, ReportsWhatIsRejectedBehindIt) {
+  Start();
+  const auto context = Context();
+  const auto stream = stub_->ExportStream(context.get());
+  v1::ExportStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  v1::ExportStreamRequest request;
+  request.set_batch_id(1);
+  *request.mutable_batch()->add_operations() = Post(NewId());
+  ASSERT_TRUE(stream->Write(request));
+  ASSERT_TRUE(ingest_.WaitForBatches(1));
+  ingest_.Batch(0).on_rejected({{0, "larger than a run may be", "its bytes"}});
+  ingest_.Answer(0);
+  ASSERT_TRUE(stream->Read(&response));
+  EXPECT_EQ(response.result().code(), grpc::StatusCode::OK);
+  ASSERT_EQ(response.result().rejected_size(), 1);
+  EXPECT_EQ(response.result().rejected(0).reason(), "larger than a run may be");
+  stream->WritesDone();
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
 // The answer to the one batch of the request, on a stream of its own.
 v1::ExportStreamResponse AnswerTo(v1::CollectorService::Stub& stub, grpc::ClientContext* context,
                                   const v1::ExportStreamRequest& request) {

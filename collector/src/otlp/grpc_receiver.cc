@@ -144,6 +144,9 @@ class OtlpReceiver::Service final : public grpc::Service {
     batch.header.ops = std::move(decoded->ops);
     batch.rejected = std::move(decoded->rejected);
     batch.api_key = std::move(key);
+    batch.on_rejected = [response](const std::vector<RejectedOp>& rejected) {
+      *response = BufferOf(TraceResponse(rejected, false));
+    };
     options.ingest->Accept(std::move(batch),
                            [state = state_, reactor, bytes](const absl::Status& status) {
                              state->inflight_bytes -= bytes;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <memory>
 #include <utility>
 
 #include "http/content_coding.h"
@@ -99,10 +100,10 @@ void OtlpHttpApi::Write(const HttpRequest& request, std::string body, Done done)
   auto decoded = DecodeTraceRequest(request.project, &message);
   if (!decoded.ok()) return done(Unreadable(decoded.status()));
 
-  HttpReply reply;
-  reply.content_type = is_json ? kJson : kProtobuf;
-  reply.body = TraceResponse(decoded->rejected, is_json);
-  if (decoded->ops.empty() && decoded->rejected.empty()) return done(std::move(reply));
+  auto reply = std::make_shared<HttpReply>();
+  reply->content_type = is_json ? kJson : kProtobuf;
+  reply->body = TraceResponse(decoded->rejected, is_json);
+  if (decoded->ops.empty() && decoded->rejected.empty()) return done(std::move(*reply));
   IngestBatch batch;
   batch.header.receiver = Receiver::kOtlp;
   batch.header.decoded_size = message.size();
@@ -114,9 +115,12 @@ void OtlpHttpApi::Write(const HttpRequest& request, std::string body, Done done)
   const bool as_it_came = coding == ContentCoding::kZstd && !is_json && !decoded->changed;
   batch.header.coding = as_it_came ? PayloadCoding::kZstd : PayloadCoding::kIdentity;
   batch.payload = as_it_came ? std::move(body) : std::move(message);
-  services_.ingest->Accept(std::move(batch), [reply = std::move(reply), done = std::move(done)](
-                                                 const absl::Status& status) mutable {
-    done(status.ok() ? std::move(reply) : ErrorReply(status));
+  batch.on_rejected = [reply, is_json](const std::vector<RejectedOp>& rejected) {
+    reply->body = TraceResponse(rejected, is_json);
+  };
+  services_.ingest->Accept(std::move(batch), [reply = std::move(reply),
+                                              done = std::move(done)](const absl::Status& status) {
+    done(status.ok() ? std::move(*reply) : ErrorReply(status));
   });
 }
 

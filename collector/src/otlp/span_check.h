@@ -15,8 +15,6 @@ namespace weft::collector {
 inline constexpr std::size_t kMaxSpanAttributes = 2000;
 /// Events, links and their attributes that a span may have, together.
 inline constexpr std::size_t kMaxSpanItems = 20'000;
-/// Bytes that a span may have.
-inline constexpr std::size_t kMaxSpanBytes = 32u << 20;
 /// Lists and maps that may lie in each other in an attribute's value. Protobuf's own parsers, which
 /// we forward to, would refuse more.
 inline constexpr int kMaxValueDepth = 30;

@@ -109,9 +109,7 @@ class RequestWalk {
     if (!checker_.CheckSpan(span, &facts)) return false;
     const std::size_t index = index_++;
     if (index_ > kMaxSpans) return false;
-    const char* defect = facts.Defect();
-    if (defect == nullptr && span.size() > kMaxSpanBytes) defect = "span: larger than 32 MiB";
-    if (defect != nullptr) {
+    if (const char* const defect = facts.Defect(); defect != nullptr) {
       result_.rejected.push_back({index, defect, std::string(span.substr(0, kMaxRejectedBytes))});
       rejected_at_.insert(OffsetOf(span));
       return true;

@@ -37,6 +37,9 @@ struct IngestBatch {
   std::string api_key;    ///< The caller's, for pass-through; empty = none.
   /// The caller's where it is not to be passed on: a bearer token of HTTP.
   std::string caller_key;
+  /// Told, before `done`, all that is rejected when that is more than the receiver knows of:
+  /// operations that cannot be redacted, or are over a limit. Null: nobody asks.
+  std::function<void(const std::vector<RejectedOp>&)> on_rejected{};
 };
 
 /// When a request that was refused for its tenant's rate may come again; 0 for other refusals.
