@@ -137,7 +137,11 @@ void CheckSpeed(const CollectorConfig& config, Findings& findings) {
     return;
   }
   const std::string text = "a sync takes " + std::to_string(*median).substr(0, 5) + " ms";
-  if (*median > kSlowSyncMs) {
+  if (config.ack == collector::AckMode::kMemory) {
+    findings.push_back({Health::kWarning, "disk",
+                        text + ", and with log.ack: memory a crash loses acknowledged runs",
+                        "log.ack: durable, unless losing the last ones is fine"});
+  } else if (*median > kSlowSyncMs) {
     findings.push_back({Health::kWarning, "disk", text + ", and every answer waits for one",
                         "put the data directory on a local SSD"});
   } else {

@@ -130,6 +130,10 @@ absl::Status Collector::Impl::OpenStorage() {
     LogLine(LogLevel::kWarning, "keys of callers cannot be read: the secret was replaced",
             {{"keys", std::to_string(keys_->unreadable())}});
   }
+  if (config_.ack == AckMode::kMemory) {
+    LogLine(LogLevel::kWarning, "answers do not wait for the disk: a crash loses acknowledged runs",
+            {{"log.ack", "memory"}});
+  }
   auto rules = RedactionRules::Create(config_.redaction);
   if (!rules.ok()) return rules.status();
   redaction_->Set(*std::move(rules));
@@ -145,6 +149,7 @@ absl::Status Collector::Impl::OpenStorage() {
                       .max_run_bytes = config_.max_run_bytes,
                       .large_runs = config_.large_runs,
                       .max_trace_runs = config_.max_trace_runs,
+                      .ack = config_.ack,
                       .store = store_.get()});
   if (!ingest.ok()) return ingest.status();
   ingest_ = *std::move(ingest);

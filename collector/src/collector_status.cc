@@ -154,6 +154,7 @@ std::string Collector::Impl::Status() const {
                      {"records", log.appended_records},
                      {"expired_records", log.expired_records},
                      {"quarantined_bytes", log.quarantined_bytes},
+                     {"ack", config_.ack == AckMode::kMemory ? "memory" : "durable"},
                      {"writable", log.writable}}},
       {"index", object{{"lag_records", store_->lag_records()}, {"bytes", store_->index_bytes()}}},
       {"destinations", std::move(destinations)},

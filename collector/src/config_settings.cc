@@ -52,6 +52,12 @@ absl::StatusOr<LargeRuns> ParseLargeRuns(std::string_view text) {
   return absl::InvalidArgumentError("'" + std::string(text) + "' is neither truncate nor refuse");
 }
 
+absl::StatusOr<AckMode> ParseAckMode(std::string_view text) {
+  if (text == "durable") return AckMode::kDurable;
+  if (text == "memory") return AckMode::kMemory;
+  return absl::InvalidArgumentError("'" + std::string(text) + "' is neither durable nor memory");
+}
+
 absl::StatusOr<internal::SpanIdBytes> ParseSpanIds(std::string_view text) {
   if (text == "last") return internal::SpanIdBytes::kLast;
   if (text == "langsmith_py") return internal::SpanIdBytes::kFirst;
@@ -100,6 +106,7 @@ std::string LogFormatText(LogFormat format) { return format == LogFormat::kJson 
 std::string LargeRunsText(LargeRuns what) {
   return what == LargeRuns::kRefuse ? "refuse" : "truncate";
 }
+std::string AckModeText(AckMode mode) { return mode == AckMode::kMemory ? "memory" : "durable"; }
 std::string SpanIdsText(internal::SpanIdBytes bytes) {
   return bytes == internal::SpanIdBytes::kFirst ? "langsmith_py" : "last";
 }
@@ -172,6 +179,9 @@ constexpr std::array kSettings = {
     Key("tls.http.cert", kTls<&C::tls_http, &TlsConfig::cert>, "of listen_http alone", ""),
     Key("tls.http.key", kTls<&C::tls_http, &TlsConfig::key>, "", ""),
     Key("tls.http.client_ca", kTls<&C::tls_http, &TlsConfig::client_ca>, "", ""),
+    Key("log.ack", kAccess<&C::ack, ParseAckMode, AckModeText>,
+        "durable: answers wait for the disk; memory: a crash loses what was acknowledged last",
+        "durable"),
     Key("log.min_free", kAccess<&C::min_free, ParseSize, OptionalSizeText>,
         "with less free space nothing is accepted", "the smaller of 1GiB and 5 %"),
     Key("log.retention_size", kSize<&C::retention_size>, "0 = no limit", "20GiB"),

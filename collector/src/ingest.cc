@@ -11,6 +11,7 @@
 
 #include <weft/collector/keys.h>
 #include <weft/collector/metrics.h>
+#include <weft/collector/process_log.h>
 
 #include "admission.h"
 #include "parked_file.h"
@@ -65,6 +66,7 @@ class LogIngest final : public Ingest {
         keys_(std::move(options.keys)),
         admission_(std::move(options.admission)),
         redaction_(std::move(options.redaction)),
+        ack_(options.ack),
         limits_{options.max_run_bytes, options.large_runs, options.max_trace_runs, options.store},
         parked_(std::move(parked)) {}
 
@@ -103,19 +105,15 @@ class LogIngest final : public Ingest {
     }
     if (valid == 0) return done(absl::OkStatus());
     if (batch.header.received_us == 0) batch.header.received_us = NowMicroseconds();
-    log_->Append(std::move(batch.header), std::move(batch.payload),
-                 [this, receiver, valid, started, tenant,
-                  done = std::move(done)](const absl::StatusOr<Position>& position) {
-                   if (position.ok()) {
-                     stats_[static_cast<std::size_t>(receiver)].logged += valid;
-                     logged_ += valid;
-                     if (tenant != nullptr) tenant->logged += valid;
-                     acknowledged_.Record(std::chrono::steady_clock::now() - started);
-                   } else {
-                     Refuse(receiver, ReasonOf(position.status()), valid);
-                   }
-                   done(ForReceivers(position.status()));
-                 });
+    const Accepted accepted{receiver, valid, tenant, started};
+    if (ack_ == AckMode::kMemory)
+      return AppendAnswered(accepted, std::move(batch), std::move(done));
+    log_->Append(
+        std::move(batch.header), std::move(batch.payload),
+        [this, accepted, done = std::move(done)](const absl::StatusOr<Position>& position) {
+          CountAppended(accepted, position.status(), ReasonOf(position.status()));
+          Answer(accepted, position.status(), done);
+        });
   }
 
   void CountRefused(Receiver receiver, std::string_view reason, std::uint64_t operations) override {
@@ -157,6 +155,13 @@ class LogIngest final : public Ingest {
                    static_cast<double>(refused.requests));
       }
     }
+    out.Family("weft_unsynced_runs", "gauge", "Acknowledged operations that are not on disk yet.");
+    out.Sample({}, static_cast<double>(unsynced_));
+    out.Family("weft_lost_runs_total", "counter",
+               "Acknowledged operations that the disk did not take.");
+    for (std::size_t i = 0; i < stats_.size(); ++i) {
+      out.Sample({{"receiver", kReceiverNames[i]}}, static_cast<double>(stats_[i].lost));
+    }
     out.Family("weft_parked_bytes", "gauge", "Size of the file of parked operations.");
     out.Sample({}, static_cast<double>(parked_->bytes()));
     out.Family("weft_ack_seconds", "histogram", "Time from a decoded request to its answer.");
@@ -179,6 +184,55 @@ class LogIngest final : public Ingest {
     std::atomic<std::uint64_t> logged{0};
     std::atomic<std::uint64_t> parked{0};
   };
+
+  // What goes to the log, of a batch.
+  struct Accepted {
+    Receiver receiver;
+    std::uint64_t operations;
+    TenantCounts* tenant;
+    std::chrono::steady_clock::time_point started;
+  };
+
+  // Answers as soon as the log has taken it, unless that refuses it at once.
+  void AppendAnswered(const Accepted& accepted, IngestBatch batch, Done done) {
+    struct Early {
+      explicit Early(Done given) : done(std::move(given)) {}
+      const Done done;
+      std::atomic<bool> answered{false};
+    };
+    auto early = std::make_shared<Early>(std::move(done));
+    unsynced_ += accepted.operations;
+    log_->Append(std::move(batch.header), std::move(batch.payload),
+                 [this, accepted, early](const absl::StatusOr<Position>& position) {
+                   unsynced_ -= accepted.operations;
+                   const absl::Status& status = position.status();
+                   const bool answered = early->answered.exchange(true);
+                   if (answered && !status.ok()) CountLost(accepted, status);
+                   CountAppended(accepted, status, answered ? "lost" : ReasonOf(status));
+                   if (!answered) Answer(accepted, status, early->done);
+                 });
+    if (!early->answered.exchange(true)) Answer(accepted, absl::OkStatus(), early->done);
+  }
+
+  void CountAppended(const Accepted& accepted, const absl::Status& status,
+                     std::string_view reason) {
+    if (!status.ok()) return Refuse(accepted.receiver, reason, accepted.operations);
+    stats_[static_cast<std::size_t>(accepted.receiver)].logged += accepted.operations;
+    logged_ += accepted.operations;
+    if (accepted.tenant != nullptr) accepted.tenant->logged += accepted.operations;
+  }
+
+  void CountLost(const Accepted& accepted, const absl::Status& status) {
+    stats_[static_cast<std::size_t>(accepted.receiver)].lost += accepted.operations;
+    if (said_lost_.exchange(true)) return;
+    LogLine(LogLevel::kError, "what was acknowledged is lost, see weft_lost_runs_total",
+            {{"reason", std::string(status.message())}});
+  }
+
+  void Answer(const Accepted& accepted, const absl::Status& status, const Done& done) {
+    if (status.ok()) acknowledged_.Record(std::chrono::steady_clock::now() - accepted.started);
+    done(ForReceivers(status));
+  }
 
   absl::Status Admit(IngestBatch& batch, std::shared_ptr<const NamedKey>* key) {
     if (admission_ == nullptr) return absl::OkStatus();
@@ -302,10 +356,13 @@ class LogIngest final : public Ingest {
   const std::shared_ptr<KeyRing> keys_;
   const std::shared_ptr<Admission> admission_;
   const std::shared_ptr<Redaction> redaction_;
+  const AckMode ack_;
   const RunLimits limits_;
   const std::unique_ptr<ParkedFile> parked_;
   std::array<IngestStats, 3> stats_;
   std::atomic<std::uint64_t> logged_{0};
+  std::atomic<std::uint64_t> unsynced_{0};
+  std::atomic<bool> said_lost_{false};
   DurationHistogram acknowledged_;
   mutable std::mutex mutex_;
   std::map<std::pair<Receiver, std::string>, Refused> refused_by_reason_;

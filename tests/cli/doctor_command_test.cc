@@ -133,6 +133,23 @@ TEST_F(DoctorCommandTest, LooksAtARunningCollectorAndAtDestinations) {
   EXPECT_THAT(stopped.out, HasSubstr("check port, firewall, and whether the target runs"));
 }
 
+TEST_F(DoctorCommandTest, SaysThatAnswersDoNotWaitForTheDisk) {
+  const std::string file = path_ + "/weft.yaml";
+  const auto write = [&](const char* ack) {
+    std::ofstream(file)
+        << "data: " << path_
+        << "\nlisten_grpc: 127.0.0.1:0\nlisten_otlp_http: 127.0.0.1:0\n"
+           "listen_http: 127.0.0.1:0\nlog: {min_free: 1, retention_size: 1MiB, ack: "
+        << ack << "}\n";
+  };
+  write("durable");
+  EXPECT_THAT(Doctor({"--config", file}).out, Not(HasSubstr("log.ack")));
+  write("memory");
+  const Result result = Doctor({"--config", file});
+  EXPECT_EQ(result.code, 0) << result.out;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("warn"), HasSubstr("log.ack: memory")));
+}
+
 TEST_F(DoctorCommandTest, WrongUseIsTold) {
   EXPECT_EQ(Doctor({"--confg", "x"}).code, 2);
   EXPECT_EQ(Doctor({"--endpoint"}).code, 2);

@@ -102,6 +102,25 @@ TEST_F(CollectorTest, IsReadyUntilItStops) {
   collector->Stop();
 }
 
+TEST_F(CollectorTest, SaysWhenItsAnswersDoNotWaitForTheDisk) {
+  CollectorConfig config = Config();
+  for (const AckMode ack : {AckMode::kDurable, AckMode::kMemory}) {
+    config.ack = ack;
+    ::testing::internal::CaptureStderr();
+    auto collector = Start(config);
+    const std::string lines = ::testing::internal::GetCapturedStderr();
+    ASSERT_NE(collector, nullptr);
+    const bool is_memory = ack == AckMode::kMemory;
+    EXPECT_EQ(lines.find("a crash loses acknowledged runs") != std::string::npos, is_memory);
+    EXPECT_THAT(collector->Status(),
+                HasSubstr(is_memory ? "\"ack\":\"memory\"" : "\"ack\":\"durable\""));
+    EXPECT_TRUE(Send(*collector, IdOf(is_memory ? 1 : 2)).ok());
+    // A stop writes what was acknowledged.
+    collector->Stop();
+    EXPECT_THAT(collector->Metrics(), HasSubstr("weft_logged_runs_total{receiver=\"weft\"} 1\n"));
+  }
+}
+
 TEST_F(CollectorTest, IsNotReadyAndRefusesWhileTheDiskIsLow) {
   CollectorConfig config = Config();
   config.min_free = ~std::uint64_t{0} >> 1;

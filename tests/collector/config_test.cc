@@ -217,6 +217,7 @@ TEST_F(ConfigTest, WrongFilesAreRefusedWithFileLineAndKey) {
       {"tenants:\n  - {name: a}\n  - {name: a}\n", 3, "twice"},
       {"tenants:\n  - {name: a, max_trace_runs: 65536}\n", 2, "max_trace_runs"},
       {"limits:\n  large_runs: drop\n", 2, "large_runs"},
+      {"log:\n  ack: fast\n", 2, "neither durable nor memory"},
       {"redaction:\n  presets: [everything]\n", 2, "everything"},
       {"redaction:\n  rules:\n    - {value: '('}\n", 3, "("},
       {"redaction:\n  rules:\n    - {pointer: inputs}\n", 3, "inputs"},

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/collector/ingest.h>
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -13,6 +17,9 @@
 
 #include <weft/collector/keys.h>
 #include <weft/collector/metrics.h>
+
+#include "log_impl.h"
+#include "storage_support.h"
 
 namespace weft::collector {
 namespace {
@@ -26,6 +33,7 @@ class ManualLog final : public Log {
   void Append(RecordHeader header, std::string payload, Done done) override {
     headers.push_back(std::move(header));
     payloads.push_back(std::move(payload));
+    if (!refusal.ok()) return done(refusal);
     waiting.push_back(std::move(done));
   }
   absl::Status Ready() const override { return ready; }
@@ -45,6 +53,7 @@ class ManualLog final : public Log {
   }
 
   absl::Status ready;
+  absl::Status refusal;  // of Append, at once
   std::filesystem::path path;
   std::vector<RecordHeader> headers;
   std::vector<std::string> payloads;
@@ -62,11 +71,13 @@ class IngestTest : public testing::Test {
     Create(64 << 20);
   }
 
-  void Create(std::uint64_t max_parked_bytes) {
-    ingest_ = Ingest::Create({.log = log_,
+  void Create(std::uint64_t max_parked_bytes, AckMode ack = AckMode::kDurable,
+              std::shared_ptr<Log> log = nullptr) {
+    ingest_ = Ingest::Create({.log = log != nullptr ? log : log_,
                               .keys = keys_,
                               .parked_file = directory_ / "parked" / "received.jsonl",
-                              .max_parked_bytes = max_parked_bytes})
+                              .max_parked_bytes = max_parked_bytes,
+                              .ack = ack})
                   .value();
   }
 
@@ -159,6 +170,94 @@ TEST_F(IngestTest, MapsErrorsOfTheLogToTryAgain) {
     log_->Answer(error);
     EXPECT_EQ(answers.at(0).code(), code);
   }
+  EXPECT_EQ(Stats().refused, 3u);
+  ExpectConserved();
+}
+
+// Whose syncs wait until they are let go.
+class HeldSyncs final : public FileSystem {
+ public:
+  int SyncData(int fd) override {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return open_; });
+    return FileSystem::SyncData(fd);
+  }
+  void WaitForOne() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return waiting_ > 0; });
+  }
+  void LetGo() {
+    std::lock_guard lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int waiting_ = 0;
+  bool open_ = false;
+};
+
+TEST_F(IngestTest, AnswersBeforeTheSyncOnlyWhereItMay) {
+  for (const AckMode mode : {AckMode::kDurable, AckMode::kMemory}) {
+    const TemporaryDirectory directory;
+    HeldSyncs files;
+    const std::shared_ptr<Log> log = *LogImpl::Open(SmallLog(directory.path()), files);
+    Create(1 << 20, mode, log);
+    std::atomic<int> answers{0};
+    std::promise<absl::Status> answer;
+    ingest_->Accept(Batch(3, 0), [&](absl::Status status) {
+      ++answers;
+      answer.set_value(std::move(status));
+    });
+    files.WaitForOne();
+    EXPECT_EQ(answers, mode == AckMode::kMemory ? 1 : 0);
+    EXPECT_EQ(ingest_->logged(), 0u);
+    MetricsWriter during;
+    ingest_->WriteMetrics(during);
+    EXPECT_THAT(during.Take(), HasSubstr(mode == AckMode::kMemory ? "weft_unsynced_runs 3\n"
+                                                                  : "weft_unsynced_runs 0\n"));
+    files.LetGo();
+    EXPECT_TRUE(answer.get_future().get().ok());
+    log->Close();
+    EXPECT_EQ(answers, 1);
+    EXPECT_EQ(ingest_->logged(), 3u);
+    MetricsWriter after;
+    ingest_->WriteMetrics(after);
+    EXPECT_THAT(after.Take(), HasSubstr("weft_unsynced_runs 0\n"));
+    ExpectConserved();
+    ingest_.reset();
+  }
+}
+
+TEST_F(IngestTest, WhatTheDiskDidNotTakeAfterItsAnswerIsCountedAsLost) {
+  Create(1 << 20, AckMode::kMemory);
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(3, 0), [&](absl::Status status) { answers.push_back(status); });
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(answers[0].ok());
+  log_->Answer(absl::UnavailableError("sync failed"));
+  EXPECT_EQ(answers.size(), 1u);
+  EXPECT_EQ(Stats().lost, 3u);
+  ExpectConserved();
+  MetricsWriter out;
+  ingest_->WriteMetrics(out);
+  EXPECT_THAT(out.Take(), testing::AllOf(HasSubstr("weft_lost_runs_total{receiver=\"weft\"} 3\n"),
+                                         HasSubstr("{receiver=\"weft\",reason=\"lost\"} 3\n"),
+                                         HasSubstr("weft_unsynced_runs 0\n")));
+}
+
+TEST_F(IngestTest, WhatTheLogRefusesAtOnceIsNotAcknowledged) {
+  Create(1 << 20, AckMode::kMemory);
+  log_->refusal = absl::ResourceExhaustedError("too much waits for the disk");
+  std::vector<absl::Status> answers;
+  ingest_->Accept(Batch(3, 0), [&](absl::Status status) { answers.push_back(status); });
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_TRUE(absl::IsResourceExhausted(answers[0]));
+  EXPECT_EQ(Stats().lost, 0u);
   EXPECT_EQ(Stats().refused, 3u);
   ExpectConserved();
 }

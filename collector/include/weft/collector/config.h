@@ -105,6 +105,12 @@ enum class LargeRuns : std::uint8_t {
   kRefuse,    ///< It is parked, as what is invalid.
 };
 
+/// When a request is answered.
+enum class AckMode : std::uint8_t {
+  kDurable,  ///< Once it is on disk.
+  kMemory,   ///< Once it waits for the disk: a crash loses what was not written yet.
+};
+
 enum class LogFormat : std::uint8_t { kText, kJson };
 
 struct CollectorConfig {
@@ -130,6 +136,7 @@ struct CollectorConfig {
   RedactionConfig redaction;
   std::vector<std::string> allowed_hosts;
 
+  AckMode ack = AckMode::kDurable;
   std::optional<std::uint64_t> min_free;  ///< Absent: the smaller of 1 GiB and 5 %.
   std::uint64_t retention_size = 20ull << 30;
   std::chrono::seconds retention_age{14 * 24 * 3600};

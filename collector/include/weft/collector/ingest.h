@@ -51,6 +51,8 @@ struct IngestStats {
   std::atomic<std::uint64_t> logged{0};
   std::atomic<std::uint64_t> refused{0};
   std::atomic<std::uint64_t> parked{0};
+  /// Those of `refused` that were acknowledged before, with AckMode::kMemory: the disk failed.
+  std::atomic<std::uint64_t> lost{0};
   /// Those of `parked` whose bytes were not kept, because the parked file was full.
   std::atomic<std::uint64_t> parked_unkept{0};
 };
@@ -72,6 +74,7 @@ struct IngestOptions {
   std::uint64_t max_run_bytes = 32ull << 20;
   LargeRuns large_runs = LargeRuns::kTruncate;
   std::uint64_t max_trace_runs = 25'000;
+  AckMode ack = AckMode::kDurable;
   const RunStore* store = nullptr;  ///< Knows which traces are full; null: none is.
 };
 
@@ -79,13 +82,14 @@ struct IngestOptions {
 /// parks what is invalid, appends the rest.
 ///
 /// Before `done` says OK, invalid operations are in the parked file, the caller's key is in the key
-/// ring, and the valid operations are in the log, each of them on disk. A batch that the log would
-/// refuse parks nothing, for it will be sent again.
+/// ring, and the valid operations are in the log, each of them on disk; with AckMode::kMemory the
+/// log has only taken them. A batch that the log would refuse parks nothing, for it will be sent
+/// again.
 ///
-/// Threads: any. `done` runs once the batch is durable (on the log's thread) or at once with the
-/// error: Unavailable = try again later; ResourceExhausted = too much in flight, or over the
-/// tenant's rate (RetryAfterOf), try again; Unauthenticated, PermissionDenied = not with this key;
-/// OutOfRange = too large, never again.
+/// Threads: any. `done` runs once the batch is durable (on the log's thread), or at once with the
+/// error, or with AckMode::kMemory: Unavailable = try again later; ResourceExhausted = too much in
+/// flight, or over the tenant's rate (RetryAfterOf), try again; Unauthenticated, PermissionDenied =
+/// not with this key; OutOfRange = too large, never again.
 class Ingest {
  public:
   using Done = std::function<void(absl::Status)>;
