@@ -600,6 +600,8 @@ TEST_F(OpenRunTest, AStopDoesNotWaitForItsEnd) {
   EXPECT_THAT(collector_->Metrics(),
               AllOf(HasSubstr("weft_dest_lag_runs{dest=\"otlp=grpc://127.0.0.1:1\"} 1\n"),
                     HasSubstr("weft_dest_lag_seconds{dest=\"otlp=grpc://127.0.0.1:1\"} 0\n")));
+  EXPECT_THAT(collector_->Metrics(),
+              HasSubstr("weft_traces_open{dest=\"otlp=grpc://127.0.0.1:1\"} 1\n"));
   collector_->Stop();
 }
 

@@ -145,6 +145,36 @@ TEST_F(OtlpDestinationTest, SendsARunWhenItHasEnded) {
             "\"shop\"");
 }
 
+TEST_F(OtlpDestinationTest, TracesOfRunsThatHaveNotEndedAreOpen) {
+  const auto open = [](std::uint64_t traces) {
+    return [traces](const DestinationStats& stats) { return stats.open_traces == traces; };
+  };
+  const auto append = [this](OpKind kind, std::uint64_t number, std::uint64_t trace) {
+    RunOp op;
+    op.kind = kind;
+    op.run_id = IdOf(number);
+    op.trace_id = IdOf(trace);
+    std::string payload;
+    AddPart(op, payload, PartField::kRun, kind == OpKind::kPost ? Begun(number) : Ended(number));
+    AppendRecord({op}, payload);
+  };
+  for (const std::uint64_t number : {1, 2}) append(OpKind::kPost, number, 1);
+  append(OpKind::kPost, 3, 3);
+  Start();
+  EXPECT_TRUE(WaitFor(open(2)));
+  append(OpKind::kPatch, 1, 1);
+  append(OpKind::kPatch, 3, 3);
+  EXPECT_TRUE(WaitFor(open(1)));
+  destination_->Stop(std::chrono::seconds(5));
+  destination_.reset();
+  OpenLog();
+  logged_ = 0;
+  Start();
+  EXPECT_TRUE(WaitFor(open(1)));
+  append(OpKind::kPatch, 2, 1);
+  EXPECT_TRUE(WaitFor(open(0)));
+}
+
 TEST_F(OtlpDestinationTest, IdsOfSpansMayBeTheFirstBytesOfThoseOfRuns) {
   DestinationOptions options = Options();
   options.span_ids = internal::SpanIdBytes::kFirst;

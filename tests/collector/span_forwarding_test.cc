@@ -155,6 +155,22 @@ TEST_F(SpanForwardingTest, ChildrenWaitForTheirParentsAndGetTheirPlace) {
   EXPECT_EQ(Text(runs["post.c"], "parent_run_id"), Padded('b'));
 }
 
+TEST_F(SpanForwardingTest, TracesOfWhichSpansWaitAreOpen) {
+  const auto open = [](std::uint64_t traces) {
+    return [traces](const DestinationStats& stats) { return stats.open_traces == traces; };
+  };
+  Start(Patient());
+  AppendSpans({{.id = 'c', .parent = 'b'}, {.id = 'b', .parent = 'r'}});
+  AppendSpans({{.id = 'c', .parent = 'b', .trace = 2}});
+  AppendSpans({{.id = 'r', .trace = 3}});
+  EXPECT_TRUE(WaitFor(open(2)));
+  AppendSpans({{.id = 'r'}});
+  EXPECT_TRUE(WaitFor(open(1)));
+  AppendSpans({{.id = 'r', .trace = 2}, {.id = 'b', .parent = 'r', .trace = 2}});
+  EXPECT_TRUE(WaitFor(open(0)));
+  EXPECT_TRUE(WaitForDelivered(7));
+}
+
 TEST_F(SpanForwardingTest, OneRequestMayHaveThemInAnyOrder) {
   Start(Patient());
   AppendSpans({{.id = 'd', .parent = 'c', .start_s = 3},

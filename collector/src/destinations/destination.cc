@@ -96,6 +96,7 @@ DestinationStats Destination::Impl::Stats() const {
   stats.available = std::max(backlog_ + logged + parked_->operations_from_before(), done);
   stats.lag = stats.available - done;
   stats.open = std::min(open_, stats.lag);
+  stats.open_traces = open_traces_;
   stats.expired_records = reader_.expired_records();
   for (const auto& [key_id, lane] : held_) {
     ++(lane.throttled ? stats.throttled_keys : stats.held_keys);

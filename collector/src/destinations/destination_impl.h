@@ -103,7 +103,7 @@ class Destination::Impl {
   std::unique_ptr<Stage> MakeStage() const;
   void Rewind(Lane& lane);
   Position OldestNeeded(const Lane& lane) const;
-  std::uint64_t OpenOperations() const;
+  void CountOpen();
   bool Save(Lane& lane, bool is_main);
   void SaveWaiting();
   void CountBacklog();
@@ -154,6 +154,7 @@ class Destination::Impl {
   std::uint64_t expired_ = 0;
   std::uint64_t orphans_ = 0;
   std::uint64_t open_ = 0;
+  std::uint64_t open_traces_ = 0;
   std::uint64_t backlog_ = 0;
   std::uint64_t oldest_pending_us_ = 0;
 

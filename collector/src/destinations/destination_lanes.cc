@@ -65,10 +65,15 @@ Position Destination::Impl::OldestNeeded(const Lane& lane) const {
   return waiting.empty() ? lane.cursor.position() : waiting.front().position;
 }
 
-std::uint64_t Destination::Impl::OpenOperations() const {
-  std::uint64_t open = main_ && main_->stage ? main_->stage->open() : 0;
-  for (const auto& [key_id, lane] : held_) open += lane.stage ? lane.stage->open() : 0;
-  return open;
+void Destination::Impl::CountOpen() {
+  open_ = open_traces_ = 0;
+  const auto add = [this](const Lane& lane) {
+    if (!lane.stage) return;
+    open_ += lane.stage->open();
+    open_traces_ += lane.stage->open_traces();
+  };
+  if (main_) add(*main_);
+  for (const auto& [key_id, lane] : held_) add(lane);
 }
 
 // False: not now. What waits is saved first, so that a cursor never leaves it behind.
@@ -93,7 +98,7 @@ bool Destination::Impl::Save(Lane& lane, bool is_main) {
     filtered_ += std::exchange(lane.filtered, 0);
     expired_ += std::exchange(lane.expired, 0);
     orphans_ += std::exchange(lane.orphans, 0);
-    open_ = OpenOperations();
+    CountOpen();
   }
   if (is_main) {
     options_.log->SetRequired(name_, waiting.empty() ? lane.at : waiting.front().position);
@@ -126,7 +131,7 @@ absl::Status Destination::Impl::OpenLanes() {
     if (!lane.ok()) return lane.status();
     held_.emplace(key_id, *std::move(lane));
   }
-  open_ = OpenOperations();
+  CountOpen();
   return absl::OkStatus();
 }
 

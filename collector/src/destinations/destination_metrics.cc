@@ -66,6 +66,8 @@ void WriteDestinationMetrics(const std::vector<NamedStats>& all, MetricsWriter& 
         &S::expired);
   count("weft_dest_expired_records_total", "counter", "Records that went before they were read.",
         &S::expired_records);
+  count("weft_traces_open", "gauge", "Traces of which runs wait for others, or for their end.",
+        &S::open_traces);
   count("weft_orphans_total", "counter", "Spans whose parents never came.", &S::orphans);
   count("weft_dest_held_keys", "gauge", "Keys that it refuses (401, 403); their runs wait.",
         &S::held_keys);

@@ -95,17 +95,27 @@ void FinishedRuns::TakeOp(const RecordCache::Entry& record, std::uint32_t index,
     return;
   }
   Wait(op, place, ended);
-  const Run& run = runs_.at(op.run_id);
-  if (!run.posted || !run.ended) return;
-  Emit(run.places, round, writer);
-  waiting_ -= run.places.size();
-  runs_.erase(op.run_id);
+  const auto run = runs_.find(op.run_id);
+  if (!run->second.posted || !run->second.ended) return;
+  Emit(run->second.places, round, writer);
+  Forget(run);
+}
+
+void FinishedRuns::Forget(absl::flat_hash_map<RunId, Run>::iterator run) {
+  waiting_ -= run->second.places.size();
+  const auto trace = traces_.find(run->second.trace_id);
+  if (--trace->second == 0) traces_.erase(trace);
+  runs_.erase(run);
 }
 
 void FinishedRuns::Wait(const RunOp& op, OpPlace place, bool ended) {
   Run& run = runs_[op.run_id];
   // Not since it was received: what lies in the log already is read in no time.
-  if (run.places.empty()) run.since_us = options_.now();
+  if (run.places.empty()) {
+    run.since_us = options_.now();
+    run.trace_id = op.trace_id.IsNil() ? op.run_id : op.trace_id;
+    ++traces_[run.trace_id];
+  }
   run.places.push_back(place);
   ++waiting_;
   run.ended |= ended;
@@ -176,8 +186,7 @@ void FinishedRuns::Expire(std::deque<Deadline>& deadlines, std::uint64_t age_us,
     if (gone) continue;
     const auto run = runs_.find(id);
     if (posted || !EmitStored(run->second, id, round)) EmitAlone(run->second.places, round);
-    waiting_ -= run->second.places.size();
-    runs_.erase(run);
+    Forget(run);
   }
 }
 
@@ -205,6 +214,7 @@ std::vector<OpPlace> FinishedRuns::Waiting() const {
 
 void FinishedRuns::Resume(const std::vector<OpPlace>& places) {
   runs_.clear();
+  traces_.clear();
   waiting_ = 0;
   open_.clear();
   strays_.clear();

@@ -35,7 +35,7 @@ struct FinishedRunsOptions {
 /// For receivers that know finished spans only: keeps the operations of a run until it has ended,
 /// then passes it on as one POST of the whole run. Feedback is left out.
 ///
-/// Cost: about 150 bytes an open run; 5 us and a copy of the payload a run.
+/// Cost: about 170 bytes an open run and 25 a trace of such; 5 us and a copy of the payload a run.
 class FinishedRuns final : public Stage {
  public:
   explicit FinishedRuns(FinishedRunsOptions options);
@@ -46,11 +46,13 @@ class FinishedRuns final : public Stage {
   std::vector<OpPlace> Waiting() const override;
   std::size_t waiting() const override { return waiting_; }
   std::size_t open() const override { return waiting_; }
+  std::size_t open_traces() const override { return traces_.size(); }
   void Resume(const std::vector<OpPlace>& places) override;
 
  private:
   struct Run {
     std::vector<OpPlace> places;
+    RunId trace_id;  ///< As its first operation says; of none that says it, the run's own.
     std::uint64_t since_us = 0;
     bool posted = false;
     bool ended = false;
@@ -63,11 +65,13 @@ class FinishedRuns final : public Stage {
   void Emit(const std::vector<OpPlace>& places, Round& round, RoundWriter& writer);
   void EmitAlone(const std::vector<OpPlace>& places, Round& round);
   void Expire(std::deque<Deadline>& deadlines, std::uint64_t age_us, bool posted, Round& round);
+  void Forget(absl::flat_hash_map<RunId, Run>::iterator run);
   bool EmitStored(const Run& run, const RunId& id, Round& round);
 
   const FinishedRunsOptions options_;
   RecordCache records_;
   absl::flat_hash_map<RunId, Run> runs_;
+  absl::flat_hash_map<RunId, std::uint32_t> traces_;  ///< How many of these runs each has.
   std::size_t waiting_ = 0;
   std::deque<Deadline> open_;    ///< That began.
   std::deque<Deadline> strays_;  ///< Of which only a later part is known.

@@ -42,6 +42,7 @@ class PlacedSpans final : public Stage {
   void Release(Round& round) override;
   std::vector<OpPlace> Waiting() const override;
   std::size_t waiting() const override { return places_.waiting() + ready_.size(); }
+  std::size_t open_traces() const override { return places_.open_traces(); }
   void Resume(const std::vector<OpPlace>& places) override;
 
  private:

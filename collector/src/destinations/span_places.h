@@ -74,6 +74,8 @@ class SpanPlaces {
 
   std::vector<OpPlace> Waiting() const;
   std::size_t waiting() const { return waiting_ + freed_.size(); }
+  /// Traces in which spans wait for their parents.
+  std::size_t open_traces() const { return due_.size(); }
   std::size_t bytes() const { return bytes_; }
   void Clear();
 

@@ -54,6 +54,8 @@ class Stage {
   virtual std::size_t waiting() const = 0;
   /// Of these, those that wait for the end of their run.
   virtual std::size_t open() const { return 0; }
+  /// Traces of which something waits for a run or an end that has not come.
+  virtual std::size_t open_traces() const = 0;
 
   /// Forgets everything and waits for these instead, as after a start.
   virtual void Resume(const std::vector<OpPlace>& places) = 0;

@@ -77,6 +77,7 @@ struct DestinationStats {
   std::uint64_t filtered = 0;       ///< What the target has no place for: feedback, say.
   std::uint64_t lag = 0;
   std::uint64_t open = 0;  ///< Of `lag`: of runs that have not ended, where only whole ones go.
+  std::uint64_t open_traces = 0;  ///< Of which runs wait for others, or for their own end.
   /// Operations of segments that went before they were read. Known once the rest is done.
   std::uint64_t expired = 0;
   std::uint64_t expired_records = 0;
