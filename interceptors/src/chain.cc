@@ -65,6 +65,12 @@ std::chrono::system_clock::time_point Chain::Now() const noexcept {
   return clock_ == nullptr ? std::chrono::system_clock::now() : clock_->Now();
 }
 
+bool Chain::Sees(std::string_view full_method) const {
+  return selector_.Selects(full_method) && std::ranges::any_of(links_, [&](const ChainLink& link) {
+           return link.selector.Selects(full_method);
+         });
+}
+
 std::string Chain::RejectorOf(std::string_view service) const {
   // As good as a method that nobody named: selectors for single ones are seen when they reject.
   const std::string some_method = std::string("/").append(service).append("/");

@@ -65,6 +65,9 @@ class Chain : public std::enable_shared_from_this<Chain> {
   /// The method; `info` has no links when no middleware wants it, and null `chain` then.
   MethodRef Find(std::string_view full_method, RpcKind kind) const;
 
+  /// Whether any middleware wants the method.
+  bool Sees(std::string_view full_method) const;
+
   /// The first middleware that may reject calls of a service; empty: none.
   std::string RejectorOf(std::string_view service) const;
   ServerGuards& guards() const noexcept { return *guards_; }

@@ -179,7 +179,7 @@ internal::ServedBy WhatServes(const Method& method) {
 
 void Guard(grpc::Service* service, Method& method, internal::ServerGuards& guards) {
   std::unique_ptr<Handler>& handler = method.*Get(internal::HandlerTag());
-  if (handler == nullptr) return guards.AddQueueService(service);
+  if (handler == nullptr) return guards.AddQueueMethod(service, method.name());
   if (dynamic_cast<const GuardedHandler*>(handler.get()) != nullptr) return;
   handler = std::make_unique<GuardedHandler>(std::move(handler), IsCallback(method),
                                              HasRequestMessage(method));

@@ -39,11 +39,7 @@ absl::Status InterceptServer(
   const bool guards_all = options.guard_services;
   const auto chain = std::make_shared<internal::Chain>(CallSide::kServer, std::move(options),
                                                        std::string(), guards);
-  const auto rejector = [chain = std::weak_ptr(chain)](std::string_view service) {
-    const auto found = chain.lock();
-    return found != nullptr ? found->RejectorOf(service) : std::string();
-  };
-  if (!guards->SetRejector(rejector)) {
+  if (!guards->SetChain(chain)) {
     return absl::FailedPreconditionError(
         "InterceptServer was called before on this ServerBuilder; give it all middlewares at once");
   }

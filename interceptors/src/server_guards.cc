@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server_guards.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -14,6 +15,7 @@
 #include <weft/async/internal/thrown.h>
 #include <weft/async/rejected.h>
 
+#include "chain.h"
 #include "queue_call.h"
 #include "registered_methods.h"
 
@@ -143,10 +145,14 @@ std::shared_ptr<ServerGuards> ServerGuards::Of(grpc::ServerBuilder& builder) {
   return guards;
 }
 
-bool ServerGuards::SetRejector(Rejector rejector) {
-  if (rejector_) return false;
-  rejector_ = std::move(rejector);
+bool ServerGuards::SetChain(std::weak_ptr<const Chain> chain) {
+  if (chain_) return false;
+  chain_ = std::move(chain);
   return true;
+}
+
+std::shared_ptr<const Chain> ServerGuards::chain() const noexcept {
+  return chain_ ? chain_->lock() : nullptr;
 }
 
 grpc::CallbackGenericService* ServerGuards::Decorate(grpc::CallbackGenericService* service) {
@@ -157,8 +163,15 @@ grpc::CallbackGenericService* ServerGuards::Decorate(grpc::CallbackGenericServic
 }
 
 void ServerGuards::WatchQueueServices() {
-  for (grpc::Service* const service : queue_services_) {
-    watching_.push_back(WatchQueueService(*service));
+  const std::shared_ptr<const Chain> seen_by = chain();
+  if (seen_by == nullptr) return;
+  for (const auto& [service, methods] : queue_services_) {
+    if (std::ranges::any_of(methods, [&](const auto& name) { return seen_by->Sees(name); })) {
+      watching_.push_back(WatchQueueService(*service));
+    } else {
+      // In case that a selector says otherwise when it is asked again.
+      for (const std::string& name : methods) methods_.at(name).served_by = ServedBy::kUnknown;
+    }
   }
 }
 
@@ -166,9 +179,10 @@ void ServerGuards::WarnAtStart(const std::vector<std::string>& services) {
   for (const std::string& service : services) {
     if (!GuardsService(service)) unguarded_.insert(service);
   }
-  if (!rejector_ || ThisThreadRejects()) return;
+  const std::shared_ptr<const Chain> told = chain();
+  if (told == nullptr || ThisThreadRejects()) return;
   for (const std::string& service : unguarded_) {
-    const std::string by = rejector_(service);
+    const std::string by = told->RejectorOf(service);
     if (by.empty()) continue;
     warned_.insert(service);
     std::fprintf(stderr,

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,6 +18,8 @@
 namespace weft {
 inline namespace v0 {
 namespace internal {
+
+class Chain;
 
 /// What handles the calls of a method, as far as the builder was told.
 enum class ServedBy : std::uint8_t {
@@ -34,9 +36,8 @@ class ServerGuards {
   /// Of the server that `builder` makes.
   static std::shared_ptr<ServerGuards> Of(grpc::ServerBuilder& builder);
 
-  /// Tells which middleware may reject calls of a service; empty: none. False: was told before.
-  using Rejector = std::function<std::string(std::string_view service)>;
-  bool SetRejector(Rejector rejector);
+  /// The middlewares of the server, which keep this. False: was told before.
+  bool SetChain(std::weak_ptr<const Chain> chain);
 
   /// `guarded`: what serves the method does not get calls that were rejected, or asks. What is
   /// known of a method stays.
@@ -47,9 +48,11 @@ class ServerGuards {
   void SetGuardsAll(bool guards_all) noexcept { guards_all_ = guards_all; }
   bool guards_all() const noexcept { return guards_all_; }
   void AddGeneric() noexcept { generic_ = true; }
-  /// A service with methods that a queue serves.
-  void AddQueueService(grpc::Service* service) { queue_services_.insert(service); }
-  /// The server is started: see queue_call.h.
+  /// A method of `service` that a queue serves.
+  void AddQueueMethod(grpc::Service* service, const std::string& full_method) {
+    queue_services_[service].insert(full_method);
+  }
+  /// The server is started: see queue_call.h. Services that no middleware sees are left alone.
   void WatchQueueServices();
   /// A generic service that asks before it passes a call on to `service`.
   grpc::CallbackGenericService* Decorate(grpc::CallbackGenericService* service);
@@ -71,15 +74,16 @@ class ServerGuards {
     bool guarded;
   };
 
+  std::shared_ptr<const Chain> chain() const noexcept;
   bool GuardsService(std::string_view service) const noexcept;
 
   std::map<std::string, Method, std::less<>> methods_;
   bool guards_all_ = false;
   bool generic_ = false;
-  std::set<grpc::Service*> queue_services_;
+  std::map<grpc::Service*, std::set<std::string>> queue_services_;  // their methods
   std::vector<std::unique_ptr<grpc::ServerInterface>> watching_;
   std::unique_ptr<grpc::CallbackGenericService> decorated_;
-  Rejector rejector_;
+  std::optional<std::weak_ptr<const Chain>> chain_;
   std::set<std::string, std::less<>> unguarded_;  // services of the server
   std::mutex mutex_;
   std::set<std::string, std::less<>> warned_;

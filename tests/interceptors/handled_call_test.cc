@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -489,6 +490,22 @@ TEST_F(QueuedCallTest, HasARunWithoutAnInterceptor) {
   const auto run = std::make_shared<const RunRecord>(exporter_->Runs().front());
   EXPECT_EQ(run->context.parent_id(), caller.id());
   EXPECT_THAT(run, weft::testing::HasMetadata("weft.server_api", "cq"));
+}
+
+TEST_F(QueuedCallTest, IsSeenWhereNothingWantedItsServiceWhenTheServerStarted) {
+  const auto wanted = std::make_shared<std::atomic<bool>>(false);
+  const auto selects = [wanted](std::string_view /*method*/) { return wanted->load(); };
+  Start({.tracer = tracer_, .selector = Selector::Matching(selects)});
+  *wanted = true;
+  const InterceptorStats before = GetInterceptorStats();
+  const grpc::Status status = Call(Caller(), [](grpc::ServerContext& context, Writer& writer) {
+    EXPECT_EQ(InterceptorsOf(context), 1U);
+    const ContextScope scope(ContextOf(context));
+    EXPECT_TRUE(CurrentRun());
+    writer.Finish({}, grpc::Status::OK, &writer);
+  });
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(GetInterceptorStats().server_started - before.server_started, 1U);
 }
 
 TEST_F(QueuedCallTest, KeepsItsPlaceAroundOtherInterceptors) {
