@@ -31,9 +31,9 @@ class SyncService final : public Test::Service {
                          pb::SimpleResponse* response) override {
     return interop::UnaryCall(context, request, response);
   }
-  grpc::Status StreamingOutputCall(grpc::ServerContext*, const OutputRequest* request,
+  grpc::Status StreamingOutputCall(grpc::ServerContext* context, const OutputRequest* request,
                                    grpc::ServerWriter<Output>* writer) override {
-    return interop::StreamingOutputCall(*request, *writer);
+    return interop::StreamingOutputCall(*context, *request, *writer);
   }
   grpc::Status StreamingInputCall(grpc::ServerContext* context, grpc::ServerReader<Input>* reader,
                                   pb::StreamingInputCallResponse* response) override {
@@ -47,15 +47,20 @@ class SyncService final : public Test::Service {
 
 class OutputReactor final : public grpc::ServerWriteReactor<Output> {
  public:
-  explicit OutputReactor(const OutputRequest& request) : request_(request) { WriteNext(); }
+  OutputReactor(grpc::ServerContextBase& context, const OutputRequest& request)
+      : request_(request) {
+    SetCompression(context, request);
+    WriteNext();
+  }
   void OnWriteDone(bool ok) override { ok ? WriteNext() : Finish(grpc::Status::OK); }
   void OnDone() override { delete this; }
 
  private:
   void WriteNext() {
     if (next_ == request_.response_parameters_size()) return Finish(grpc::Status::OK);
-    Fill(response_.mutable_payload(), request_.response_parameters(next_++).size());
-    StartWrite(&response_);
+    const pb::ResponseParameters& wanted = request_.response_parameters(next_++);
+    Fill(response_.mutable_payload(), wanted.size());
+    StartWrite(&response_, OptionsFor(wanted));
   }
 
   const OutputRequest& request_;
@@ -65,12 +70,15 @@ class OutputReactor final : public grpc::ServerWriteReactor<Output> {
 
 class InputReactor final : public grpc::ServerReadReactor<Input> {
  public:
-  explicit InputReactor(pb::StreamingInputCallResponse* response) : response_(response) {
+  InputReactor(grpc::CallbackServerContext& context, pb::StreamingInputCallResponse* response)
+      : context_(context), response_(response) {
     StartRead(&request_);
   }
   void OnReadDone(bool ok) override {
     if (!ok && size_ == 0 && !ended_.exchange(true)) return;  // OnCancel comes, see the handlers.
     if (!ok) return Answer();
+    const grpc::Status status = CheckCompression(context_, request_);
+    if (!status.ok()) return Finish(status);
     size_ += request_.payload().body().size();
     StartRead(&request_);
   }
@@ -85,6 +93,7 @@ class InputReactor final : public grpc::ServerReadReactor<Input> {
     Finish(grpc::Status::OK);
   }
 
+  grpc::CallbackServerContext& context_;
   pb::StreamingInputCallResponse* const response_;
   Input request_;
   std::size_t size_ = 0;
@@ -132,13 +141,13 @@ class CallbackService final : public Test::CallbackService {
     reactor->Finish(interop::UnaryCall(context, request, response));
     return reactor;
   }
-  grpc::ServerWriteReactor<Output>* StreamingOutputCall(grpc::CallbackServerContext*,
+  grpc::ServerWriteReactor<Output>* StreamingOutputCall(grpc::CallbackServerContext* context,
                                                         const OutputRequest* request) override {
-    return new OutputReactor(*request);
+    return new OutputReactor(*context, *request);
   }
   grpc::ServerReadReactor<Input>* StreamingInputCall(
-      grpc::CallbackServerContext*, pb::StreamingInputCallResponse* response) override {
-    return new InputReactor(response);
+      grpc::CallbackServerContext* context, pb::StreamingInputCallResponse* response) override {
+    return new InputReactor(*context, response);
   }
   grpc::ServerBidiReactor<OutputRequest, Output>* FullDuplexCall(
       grpc::CallbackServerContext* context) override {
@@ -210,10 +219,10 @@ class FiberInteropServer final : public InteropServer {
     server_.Handle(
         &service_, &Service::RequestEmptyCall,
         [](grpc::ServerContext*, const pb::Empty*, pb::Empty*) { return grpc::Status(); });
-    server_.Handle(&service_, &Service::RequestUnaryCall, &interop::UnaryCall);
+    server_.Handle(&service_, &Service::RequestUnaryCall, &interop::UnaryCall<grpc::ServerContext>);
     server_.Handle(&service_, &Service::RequestStreamingOutputCall,
-                   [](grpc::ServerContext*, const OutputRequest* request, auto& writer) {
-                     return StreamingOutputCall(*request, writer);
+                   [](grpc::ServerContext* context, const OutputRequest* request, auto& writer) {
+                     return StreamingOutputCall(*context, *request, writer);
                    });
     server_.Handle(&service_, &Service::RequestStreamingInputCall,
                    [](grpc::ServerContext* context, auto& reader, auto* response) {

@@ -52,10 +52,11 @@ class ResponseWriter {
                           internal::FiberWatch* watch = nullptr) noexcept
       : writer_(writer), watch_(watch) {}
 
-  /// Blocks the fiber until gRPC took the response. False: the caller has gone.
-  bool Write(const Response& response) {
+  /// Blocks the fiber until gRPC took the response. False: the caller has gone. `options` as of
+  /// gRPC's writers, such as for a response that is not to be compressed.
+  bool Write(const Response& response, grpc::WriteOptions options = {}) {
     FiberOperation write;
-    internal::OnCallStack([&] { writer_.Write(response, write.tag()); });
+    internal::OnCallStack([&] { writer_.Write(response, options, write.tag()); });
     const bool taken = write.Await();
     if (!taken && watch_ != nullptr) watch_->SendFailed();
     return taken;

@@ -125,9 +125,9 @@ class WriteStream final : private internal::ResponseHolder<Response>,
         }) {}
 
   /// Waits until gRPC took the request. False: the call is over.
-  bool Write(const Request& request) {
+  bool Write(const Request& request, grpc::WriteOptions options = {}) {
     return this->started() &&
-           this->Run([&](auto& stream, void* tag) { stream.Write(request, tag); });
+           this->Run([&](auto& stream, void* tag) { stream.Write(request, options, tag); });
   }
 
   /// Says that no more requests come, and waits for the answer.
@@ -150,9 +150,9 @@ class BidiStream final
     return this->started() &&
            this->Run([&](auto& stream, void* tag) { stream.Read(response, tag); });
   }
-  bool Write(const Request& request) {
+  bool Write(const Request& request, grpc::WriteOptions options = {}) {
     return this->started() &&
-           this->Run([&](auto& stream, void* tag) { stream.Write(request, tag); });
+           this->Run([&](auto& stream, void* tag) { stream.Write(request, options, tag); });
   }
   /// Says that no more requests come. Answers still do.
   bool WritesDone() {
