@@ -2,7 +2,9 @@
 #include "run_store_index.h"
 
 #include <algorithm>
+#include <array>
 #include <random>
+#include <span>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -17,6 +19,10 @@ constexpr std::size_t kMaxProjects = 100'000;
 
 // A root that ends after its children comes after them. Until then its trace is not listed.
 constexpr std::uint32_t kRootPatienceS = 3;
+
+// So many runs are looked up behind each other before the first is added: the table is larger than
+// the caches, and the processor waits for memory once then and not for each run.
+constexpr std::size_t kAhead = 16;
 
 const std::string& DefaultProject() {
   static const std::string name = "default";
@@ -33,21 +39,32 @@ std::uint64_t TraceIndex::HashOf(const RunId& id) {
 
 void TraceIndex::Add(const Record& record, bool old) {
   const std::uint32_t segment = SegmentNumber(record.position.segment);
+  const std::uint64_t received_us = record.header.received_us;
+  const auto received_s = static_cast<std::uint32_t>(received_us / 1'000'000);
+  const std::vector<RunOp>& ops = record.header.ops;
+  std::array<Sought, kAhead> sought;
   RunId before;
   std::uint32_t trace_at = kNone;
-  for (const RunOp& op : record.header.ops) {
+  const std::string* project_said = nullptr;
+  std::uint32_t project = kNone;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    if (i % kAhead == 0) LookUp(std::span(ops).subspan(i), sought);
+    const RunOp& op = ops[i];
     RunId trace_id = op.trace_id;
     if (trace_id.IsNil()) trace_id = TraceOf(op.run_id).value_or(op.run_id);
-    if (trace_at == kNone || trace_id != before) trace_at = TraceNode(trace_id, old);
+    const bool is_root = op.run_id == trace_id && op.kind != OpKind::kFeedback;
+    const bool is_other = trace_at == kNone || trace_id != before;
+    if (is_other) trace_at = TraceNode(trace_id, old);
     before = trace_id;
     Trace& trace = traces_[trace_at];
-    const bool is_root = op.run_id == trace_id && op.kind != OpKind::kFeedback;
-    trace.Touch(record.position.seq);
-    trace.first_s =
-        std::min(trace.first_s, static_cast<std::uint32_t>(record.header.received_us / 1'000'000));
-    AddPlace(trace, segment, record.position, is_root);
-    if (op.run_id != trace_id) AddRun(trace_at, op.run_id);
-    if (!op.child_run_id.IsNil()) AddRun(trace_at, op.child_run_id);
+    if (is_other) {
+      trace.Touch(record.position.seq);
+      trace.first_s = std::min(trace.first_s, received_s);
+    }
+    if (is_other || is_root) AddPlace(trace, segment, record.position, is_root);
+    const Sought& run = sought[i % kAhead];
+    if (op.run_id != trace_id && !run.known) AddRun(trace_at, run.hash);
+    if (!op.child_run_id.IsNil()) AddRun(trace_at, HashOf(op.child_run_id));
     // Spans that name no trace are found under OpenTelemetry's id, and may be children of this one.
     if (!op.otel_trace_id.IsNil()) {
       Trace& other = traces_[TraceNode(op.otel_trace_id, old)];
@@ -60,11 +77,20 @@ void TraceIndex::Add(const Record& record, bool old) {
     const bool names_project = !op.project.empty();
     const bool is_nameless_root = is_root && op.kind == OpKind::kPost && trace.project == kNone;
     if (!names_project && !is_nameless_root) continue;
-    std::uint32_t project =
-        ProjectNumber(names_project ? op.project : DefaultProject(), record.header.received_us);
+    const std::string& said = names_project ? op.project : DefaultProject();
+    const bool said_before = project_said != nullptr && *project_said == said;
+    if (!said_before) project = ProjectNumber(said, received_us);
+    project_said = &said;
     if (trace.project == kNone || (is_root && names_project)) trace.project = project & kNone;
   }
   Shrink();
+}
+
+// The first of these runs.
+void TraceIndex::LookUp(std::span<const RunOp> ops, std::span<Sought> sought) const {
+  const std::size_t count = std::min(ops.size(), sought.size());
+  for (std::size_t i = 0; i < count; ++i) sought[i].hash = HashOf(ops[i].run_id);
+  for (Sought& run : sought.first(count)) run.known = runs_by_hash_.contains(run.hash);
 }
 
 std::uint32_t TraceIndex::TraceNode(const RunId& id, bool old) {
@@ -105,13 +131,15 @@ void TraceIndex::AddPlace(Trace& trace, std::uint32_t segment, const Position& p
   trace.places = places_.Take(place);
 }
 
-void TraceIndex::AddRun(std::uint32_t trace_at, const RunId& run) {
-  const std::uint64_t hash = HashOf(run);
-  if (runs_by_hash_.contains(hash)) return;
+void TraceIndex::AddRun(std::uint32_t trace_at, std::uint64_t hash) {
+  std::uint32_t at = kNone;
+  runs_by_hash_.lazy_emplace(hash, [&](const auto& make) {
+    at = runs_.Take({.hash = hash, .trace = trace_at, .next = traces_[trace_at].runs});
+    make(at);
+  });
+  if (at == kNone) return;
   Trace& trace = traces_[trace_at];
-  std::uint32_t at = runs_.Take({.hash = hash, .trace = trace_at, .next = trace.runs});
   trace.runs = at & kNone;
-  runs_by_hash_.insert(at);
   if (trace.run_count == 0xffff) return;
   // The root is one, too.
   if (++trace.run_count + 1 >= max_trace_runs_) full_.insert(trace.id);

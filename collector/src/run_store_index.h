@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -152,11 +153,17 @@ class TraceIndex {
     std::uint64_t last_us = 0;
   };
 
+  struct Sought {
+    std::uint64_t hash = 0;
+    bool known = false;
+  };
+
   static std::uint64_t HashOf(const RunId& id);
 
   std::uint32_t TraceNode(const RunId& id, bool old);
   void AddPlace(Trace& trace, std::uint32_t segment, const Position& position, bool is_root);
-  void AddRun(std::uint32_t trace_at, const RunId& run);
+  void AddRun(std::uint32_t trace_at, std::uint64_t hash);
+  void LookUp(std::span<const RunOp> ops, std::span<Sought> sought) const;
   bool IsListed(const Trace& trace, std::uint32_t now_s) const;
   std::uint32_t SegmentNumber(std::uint64_t first_seq);
   std::uint32_t ProjectNumber(const std::string& said, std::uint64_t time_us);

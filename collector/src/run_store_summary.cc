@@ -22,6 +22,8 @@ constexpr std::size_t kWords = 8;
 constexpr std::size_t kBlockBytes = kWords * sizeof(std::uint64_t);
 constexpr std::uint32_t kBits = kBlockBytes * 8 - 32;
 constexpr int kProbes = 7;
+// So many blocks are fetched at once: all of them together are more than a core's nearest cache.
+constexpr std::size_t kAhead = 16;
 constexpr std::string_view kMagic = "WEFTSUM1";
 constexpr std::uint32_t kSeed = 0x57454654;  // of the checksums
 
@@ -71,26 +73,38 @@ bool TakeNumber(std::string_view& in, std::uint64_t& number) {
 SegmentSummary::SegmentSummary() : blocks_(kBlocks * kWords) {}
 
 void SegmentSummary::Add(const RecordHeader& header) {
-  auto add = [this](const RunId& id) {
-    Place place = PlaceOf(id);
-    std::uint64_t* block = &blocks_[place.block * kWords];
+  const auto block_of = [this](const Place& place) { return &blocks_[place.block * kWords]; };
+  const auto set = [&](const Place& place) {
+    std::uint64_t* const block = block_of(place);
     for (std::uint32_t bit : place.bits) block[bit / 64] |= std::uint64_t{1} << (bit % 64);
   };
+  const std::vector<RunOp>& ops = header.ops;
+  std::array<Place, kAhead> places;
   RunId before, otel_before;
-  for (const RunOp& op : header.ops) {
-    add(op.run_id);
-    if (!op.child_run_id.IsNil()) add(op.child_run_id);
+  const std::string* project = nullptr;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    if (i % kAhead == 0) {
+      const std::size_t count = std::min(kAhead, ops.size() - i);
+      for (std::size_t j = 0; j < count; ++j) {
+        places[j] = PlaceOf(ops[i + j].run_id);
+        __builtin_prefetch(block_of(places[j]), 1);
+      }
+    }
+    const RunOp& op = ops[i];
+    set(places[i % kAhead]);
+    if (!op.child_run_id.IsNil()) set(PlaceOf(op.child_run_id));
     if (!op.otel_trace_id.IsNil() && op.otel_trace_id != otel_before) {
-      add(op.otel_trace_id);
+      set(PlaceOf(op.otel_trace_id));
       otel_before = op.otel_trace_id;
     }
     if (op.trace_id.IsNil()) {
       has_traceless_ = true;
     } else if (op.trace_id != op.run_id && op.trace_id != before) {
-      add(op.trace_id);
+      set(PlaceOf(op.trace_id));
       before = op.trace_id;
     }
-    if (op.project.empty()) continue;
+    if (op.project.empty() || (project != nullptr && *project == op.project)) continue;
+    project = &op.project;
     Seen& seen = projects_.try_emplace(op.project, Seen{header.received_us, 0}).first->second;
     seen.last_us = header.received_us;
   }

@@ -565,6 +565,29 @@ TEST(TraceIndexTest, ListsATraceWithoutARootOnlyAfterAWhile) {
   EXPECT_THAT(index.Newest(std::nullopt, 10, 4), ElementsAre(IdOf(1))) << "a clock set back";
 }
 
+// Runs are looked up some at a time, before those in front of them are added.
+TEST(TraceIndexTest, CountsARunOnceThatARecordNamesTwice) {
+  constexpr std::uint64_t kChildren = 50;
+  TraceIndex index(1 << 20, {1, 64, 1}, kChildren + 1);
+  Record record;
+  record.position = {1, 64, 1};
+  for (std::uint64_t i = 1; i <= kChildren; ++i) {
+    RunOp child;
+    child.run_id = IdOf(i);
+    child.trace_id = IdOf(1000);
+    child.project = i < 30 ? "first" : "second";
+    record.header.ops.insert(record.header.ops.end(), 2, child);
+  }
+  record.header.ops.pop_back();
+  record.header.ops.pop_back();
+  index.Add(record, false);
+  EXPECT_EQ(index.full_traces(), 0u);
+  EXPECT_THAT(index.Find(IdOf(1000), false), ElementsAre(record.position));
+  for (std::uint64_t i = 1; i < kChildren; ++i) EXPECT_EQ(index.TraceOf(IdOf(i)), IdOf(1000));
+  EXPECT_EQ(index.TraceOf(IdOf(kChildren)), std::nullopt);
+  EXPECT_EQ(index.Projects().size(), 2u);
+}
+
 TEST(TraceIndexTest, PromisesOnlyWhatItHolds) {
   TraceIndex index(5000, {1, 64, 1});
   Record record;
