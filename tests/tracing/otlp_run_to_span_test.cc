@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <weft/tracing/internal/run_to_span.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <string>
@@ -383,6 +384,51 @@ TEST(RunToSpanTest, KeepsEventsAttachmentsAndLinks) {
                           "\"[{\"name\":\"pic\",\"content\":\"AAEC\","
                           "\"mime_type\":\"image/png\"}]\"")),
             Contains(Pair("shop.cart", "3")), Not(Contains(Key("langsmith.metadata.weft_links")))));
+}
+
+TEST(RunToSpanTest, ARunThatWasASpanHasItsStatusTimesAndErrorAgain) {
+  RunRecord record = Record();
+  record.error = "boom";
+  record.events.push_back({"exception", kStart + Micros(7), {{"exception.message", "boom"}}});
+  record.metadata = {{"OTEL_SPAN_ID", "0102030405060708"},
+                     {"otel_time_ns", JsonArray{234, 5, 99}},
+                     {"otel_attributes", {{"list", JsonArray{1, {{"k", nullptr}}, "t"}}}}};
+  Span span = SpanOf(record);
+  EXPECT_EQ(span.start_time_unix_nano(), kStartNano + 234);
+  EXPECT_EQ(span.end_time_unix_nano(), kStartNano + 1'500'000 + 5);
+  ASSERT_THAT(span.events(), SizeIs(1)) << "none is made up";
+  EXPECT_EQ(span.events(0).time_unix_nano(), kStartNano + 7'000 + 99);
+  EXPECT_FALSE(span.has_status());
+  const Attributes attributes = otlp_test::AttributesOf(span);
+  EXPECT_THAT(attributes, Not(Contains(Key("langsmith.metadata.otel_status_code"))));
+  EXPECT_THAT(attributes, Not(Contains(Key("langsmith.metadata.otel_time_ns"))));
+  const auto list = std::find_if(span.attributes().begin(), span.attributes().end(),
+                                 [](const auto& each) { return each.key() == "list"; });
+  ASSERT_NE(list, span.attributes().end());
+  ASSERT_THAT(list->value().array_value().values(), SizeIs(3));
+  EXPECT_EQ(list->value().array_value().values(1).kvlist_value().values(0).key(), "k");
+
+  record.metadata["otel_status_code"] = "ERROR";
+  record.metadata["otel_status_description"] = "gone";
+  span = SpanOf(record);
+  EXPECT_EQ(span.status().code(), 2);
+  EXPECT_EQ(span.status().message(), "gone");
+  EXPECT_THAT(span.events(), SizeIs(1));
+}
+
+TEST(RunToSpanTest, AnErrorThatCameLaterIsNotHiddenByWhatTheSpanWas) {
+  RunRecord record = Record();
+  record.error = "boom";
+  record.metadata = {{"OTEL_SPAN_ID", "0102030405060708"},
+                     {"otel_status_code", "OK"},
+                     {"otel_time_ns", JsonArray{-5, 5'000, "x"}}};
+  const Span span = SpanOf(record);
+  EXPECT_EQ(span.status().code(), 2);
+  EXPECT_EQ(span.status().message(), "boom");
+  ASSERT_THAT(span.events(), SizeIs(1));
+  EXPECT_EQ(span.events(0).name(), "exception");
+  EXPECT_EQ(span.start_time_unix_nano(), kStartNano);
+  EXPECT_EQ(span.end_time_unix_nano(), kStartNano + 1'500'000 + 999);
 }
 
 TEST(RunToSpanTest, IsValidWhateverBytesTheRunHas) {

@@ -2,6 +2,7 @@
 #include <weft/tracing/internal/run_to_span.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #define XXH_INLINE_ALL
@@ -10,6 +11,7 @@
 
 #include <weft/tracing/internal/proto_writer.h>
 
+#include "former_span.h"
 #include "hex.h"
 #include "json_writer.h"
 #include "span_attributes.h"
@@ -110,6 +112,12 @@ std::string_view TypeIn(std::string_view error) noexcept {
   return std::all_of(type.begin(), type.end(), IsTypeCharacter) ? type : std::string_view();
 }
 
+bool HasException(const SpanSource& run) {
+  return run.events != nullptr &&
+         std::any_of(run.events->begin(), run.events->end(),
+                     [](const RunEvent& event) { return event.name == "exception"; });
+}
+
 /// Whether OpenTelemetry has its own conventions for the attribute: receivers look for it by its
 /// name.
 bool IsConventional(std::string_view key) noexcept {
@@ -139,7 +147,7 @@ std::string Base64(std::string_view bytes) {
 class SpanWriter {
  public:
   SpanWriter(std::string& out, const SpanSource& run, std::size_t longest) noexcept
-      : bytes_(out), out_(out), run_(run), longest_(longest) {}
+      : bytes_(out), out_(out), run_(run), longest_(longest), former_(FormerSpan::Of(run)) {}
 
   void Write() {
     WriteIdentity();
@@ -169,11 +177,15 @@ class SpanWriter {
     }
     Text(span_field::kName, run_.name);
     out_.Number(span_field::kKind, static_cast<std::uint64_t>(KindOf(run_)));
-    const std::uint64_t start = UnixNano(run_.start);
+    const std::uint64_t start = UnixNano(run_.start) + NanosecondsOf(0);
     out_.Fixed64(span_field::kStart, start);
     // Receivers take a span for broken that has no end, or one before its start.
-    end_ = run_.end ? std::max(UnixNano(*run_.end), start) : start;
+    end_ = run_.end ? std::max(UnixNano(*run_.end) + NanosecondsOf(1), start) : start;
     out_.Fixed64(span_field::kEnd, end_);
+  }
+
+  std::uint64_t NanosecondsOf(std::size_t time) const noexcept {
+    return former_ ? former_->NanosecondsOf(time) : 0;
   }
 
   void WriteRun(SpanAttributes& attributes) const {
@@ -207,13 +219,14 @@ class SpanWriter {
       // Said elsewhere in the span.
       if (plain == kLinksKey && value.is_array()) continue;
       if (plain == "usage_metadata" && value.is_object()) continue;
+      if (former_ && FormerSpan::Holds(plain)) continue;
       if (plain == kForeignKey && value.is_object()) {
         for (const auto& [foreign, its] : value.get_object()) {
-          attributes.Value(std::string_view(foreign.data(), foreign.size()), its);
+          attributes.Tree(std::string_view(foreign.data(), foreign.size()), its);
         }
         continue;
       }
-      if (IsConventional(plain)) attributes.Value(plain, value);
+      if (IsConventional(plain)) attributes.Tree(plain, value);
       key.resize(prefix);
       key += plain;
       attributes.Value(key, value);
@@ -232,18 +245,25 @@ class SpanWriter {
   }
 
   void WriteEvents() {
-    if (run_.error) WriteException(*run_.error);
+    if (run_.error && !IsErrorOfFormerSpan()) WriteException(*run_.error);
     if (run_.events == nullptr) return;
+    std::size_t time = 2;
     for (const RunEvent& event : *run_.events) {
       const auto mark = out_.Begin(span_field::kEvents);
-      out_.Fixed64(event_field::kTime, UnixNano(event.time));
+      out_.Fixed64(event_field::kTime, UnixNano(event.time) + NanosecondsOf(time++));
       Text(event_field::kName, event.name);
       SpanAttributes attributes(bytes_, event_field::kAttributes, longest_);
       for (const auto& [key, value] : event.kwargs) {
-        attributes.Value(std::string_view(key.data(), key.size()), value);
+        const std::string_view name(key.data(), key.size());
+        former_ ? attributes.Tree(name, value) : attributes.Value(name, value);
       }
       out_.End(mark);
     }
+  }
+
+  // The span's status or one of its events said it, and does again.
+  bool IsErrorOfFormerSpan() const {
+    return former_ && (former_->status() == kStatusError || HasException(run_));
   }
 
   void WriteException(std::string_view error) {
@@ -288,14 +308,25 @@ class SpanWriter {
     }
     if (const Json* const more = link.if_contains("attributes"); more && more->is_object()) {
       for (const auto& [key, value] : more->get_object()) {
-        attributes.Value(std::string_view(key.data(), key.size()), value);
+        attributes.Tree(std::string_view(key.data(), key.size()), value);
       }
     }
     out_.End(mark);
   }
 
+  void WriteFormerStatus() {
+    if (former_->status() == 0) return;
+    const auto mark = out_.Begin(span_field::kStatus);
+    if (!former_->status_message().empty()) {
+      Text(status_field::kMessage, former_->status_message());
+    }
+    out_.Number(status_field::kCode, static_cast<std::uint64_t>(former_->status()));
+    out_.End(mark);
+  }
+
   void WriteStatus() {
     if (!run_.error && !run_.end) return;
+    if (former_ && (!run_.error || IsErrorOfFormerSpan())) return WriteFormerStatus();
     const auto mark = out_.Begin(span_field::kStatus);
     if (run_.error) {
       Text(status_field::kMessage, run_.error->substr(0, run_.error->find(kStacktrace)));
@@ -309,6 +340,7 @@ class SpanWriter {
   ProtoWriter out_;
   const SpanSource& run_;
   const std::size_t longest_;
+  const std::optional<FormerSpan> former_;
   std::uint64_t end_ = 0;
   std::string buffer_;
 };

@@ -19,7 +19,12 @@ constexpr int kBool = 2;
 constexpr int kInt = 3;
 constexpr int kDouble = 4;
 constexpr int kArray = 5;
+constexpr int kMap = 6;
 constexpr int kValues = 1;
+
+// Receivers refuse what is nested deeper than protobuf's parsers read; see the collector's
+// kMaxValueDepth.
+constexpr int kMaxDepth = 30;
 
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
@@ -113,6 +118,47 @@ void SpanAttributes::Value(std::string_view key, const Json& value) {
   std::string text;
   AppendJson(text, value);
   JsonText(key, std::string_view(text));
+}
+
+void SpanAttributes::Tree(std::string_view key, const Json& value) {
+  if (!value.is_array() && !value.is_object()) return Value(key, value);
+  Put(key, [&] { Tree(value, 0); });
+}
+
+// What is in an AnyValue. One without a value is OTLP's null.
+void SpanAttributes::Tree(const Json& value, int depth) {
+  std::string buffer;
+  if (const auto* const text = value.if_string()) {
+    return out_.Text(kString, ProtoText({text->data(), text->size()}, longest_, buffer));
+  }
+  if (value.is_bool()) return out_.Number(kBool, value.get_bool() ? 1 : 0);
+  if (value.is_int64()) return out_.Number(kInt, static_cast<std::uint64_t>(value.get_int64()));
+  if (value.is_double()) return out_.Double(kDouble, value.get_double());
+  if (value.is_uint64()) return out_.Text(kString, std::to_string(value.get_uint64()));
+  if (value.is_null()) return;
+  if (depth == kMaxDepth) {
+    std::string text;
+    AppendJson(text, value);
+    return out_.Text(kString, ProtoText(text, longest_, buffer));
+  }
+  const auto all = out_.Begin(value.is_array() ? kArray : kMap);
+  if (const auto* const list = value.if_array()) {
+    for (const Json& element : *list) {
+      const auto item = out_.Begin(kValues);
+      Tree(element, depth + 1);
+      out_.End(item);
+    }
+  } else {
+    for (const auto& [key, element] : value.get_object()) {
+      const auto pair = out_.Begin(kValues);
+      out_.Text(kKey, ProtoText({key.data(), key.size()}, kUnlimited, buffer));
+      const auto item = out_.Begin(kValue);
+      Tree(element, depth + 1);
+      out_.End(item);
+      out_.End(pair);
+    }
+  }
+  out_.End(all);
 }
 
 }  // namespace internal

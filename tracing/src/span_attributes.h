@@ -30,8 +30,11 @@ class SpanAttributes {
   void JsonText(std::string_view key, std::string_view text);
   /// A scalar as it is, anything else as JSON text; null: nothing.
   void Value(std::string_view key, const Json& value);
+  /// The same, but lists and objects as OTLP's lists and maps.
+  void Tree(std::string_view key, const Json& value);
 
  private:
+  void Tree(const Json& value, int depth);
   template <typename Write>
   void Put(std::string_view key, const Write& write);
 

@@ -160,6 +160,7 @@ internal::SpanSource RunSpan::Source() const {
   source.outputs_json = outputs_text_;
   source.error = error_;
   source.session_name = FindText(run_, "session_name");
+  source.session_id = FindText(run_, "session_id");
   source.reference_example_id = FindText(run_, "reference_example_id");
   source.address = FindText(run_, "address");
   source.serialized = FindObject(run_, "serialized");

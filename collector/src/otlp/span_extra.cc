@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -24,6 +25,7 @@ namespace {
 
 using Type = AttributeValue::Type;
 
+constexpr std::string_view kStatusCodes[] = {"", "OK", "ERROR"};
 constexpr std::string_view kSpanKinds[] = {"",       "INTERNAL", "SERVER",
                                            "CLIENT", "PRODUCER", "CONSUMER"};
 
@@ -215,6 +217,36 @@ std::string LinksOf(SpanView& span) {
   return list;
 }
 
+// What is below the microseconds that a run's times have, in nanoseconds: of the start, the end and
+// of the run's events.
+void SetNanoseconds(const SpanView& span, Members& metadata) {
+  const SpanIds& ids = span.ids;
+  const std::uint64_t start = ids.start_unix_ns != 0 ? ids.start_unix_ns : ids.end_unix_ns;
+  std::string list;
+  bool any = false;
+  const auto add = [&](std::uint64_t time) {
+    const std::uint64_t rest = time % 1000;
+    any |= rest != 0;
+    char text[5] = {list.empty() ? '[' : ','};
+    list.append(text, std::to_chars(text + 1, std::end(text), rest).ptr);
+  };
+  add(start);
+  add(ids.end_unix_ns != 0 ? std::max(start, ids.end_unix_ns) : 0);
+  for (const SpanEvent& event : span.events) {
+    if (!event.used) add(event.time_unix_ns);
+  }
+  if (any) metadata.Set("otel_time_ns", list + "]");
+}
+
+// With these the run becomes the span again that it was. A span whose status is not set says none.
+void SetStatusAndTimes(const SpanView& span, Members& metadata) {
+  if (span.status_code != 0 && span.status_code < std::size(kStatusCodes)) {
+    metadata.SetText("otel_status_code", kStatusCodes[span.status_code]);
+    metadata.SetText("otel_status_description", span.status_message);
+  }
+  SetNanoseconds(span, metadata);
+}
+
 void SetOpenTelemetry(SpanView& span, Members& metadata) {
   SetHex("OTEL_TRACE_ID", span.ids.otel_trace_id, 16, metadata);
   SetHex("OTEL_SPAN_ID", PaddedRunId(span.ids.span_id), 8, metadata);
@@ -222,6 +254,7 @@ void SetOpenTelemetry(SpanView& span, Members& metadata) {
   metadata.SetText("otel_scope_name", span.scope_name);
   metadata.SetText("otel_scope_version", span.scope_version);
   metadata.SetText("otel_tracestate", span.trace_state);
+  SetStatusAndTimes(span, metadata);
   if (const std::string links = LinksOf(span); !links.empty()) {
     metadata.Set("weft_links", "[" + links + "]");
   }
