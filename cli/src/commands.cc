@@ -20,6 +20,7 @@
 #include "parked_command.h"
 #include "show_command.h"
 #include "text.h"
+#include "usage_command.h"
 
 namespace weft::cli {
 namespace {
@@ -54,6 +55,10 @@ constexpr std::array kCommands = {
     Command{"show", "show a trace as a tree",
             [](Args args, const Style& style, const Streams& streams) {
               return ShowCommand(args, style, streams.out, streams.err);
+            }},
+    Command{"usage", "add up tokens and cost by user, workflow, service ...",
+            [](Args args, const Style& style, const Streams& streams) {
+              return UsageCommand(args, style, streams.out, streams.err);
             }},
     Command{"export", "write a trace as JSON lines",
             [](Args args, const Style& style, const Streams& streams) {

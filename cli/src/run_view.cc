@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run_view.h"
 
+#include <cmath>
 #include <initializer_list>
 
+#include <absl/strings/numbers.h>
 #include <absl/time/time.h>
 
 namespace weft::cli {
@@ -51,12 +53,50 @@ std::optional<std::int64_t> Time(const boost::json::value& json, std::string_vie
   return absl::ToUnixMicros(time);
 }
 
+/// LangSmith's API has decimals as texts, too.
+std::optional<double> Decimal(const boost::json::value& json,
+                              std::initializer_list<std::string_view> path) {
+  const auto* value = Find(json, path);
+  if (value == nullptr) return std::nullopt;
+  double number = 0;
+  if (const auto* text = value->if_string()) {
+    if (!absl::SimpleAtod({text->data(), text->size()}, &number)) return std::nullopt;
+  } else if (value->is_number()) {
+    number = value->to_number<double>();
+  } else {
+    return std::nullopt;
+  }
+  return std::isfinite(number) ? std::optional(number) : std::nullopt;
+}
+
 /// Where a token count may stand: the model call's own place first, then LangSmith's sums.
 std::optional<std::int64_t> Tokens(const boost::json::value& json, std::string_view key,
                                    std::string_view total_key) {
   if (auto count = Integer(json, {"extra", "metadata", "usage_metadata", key})) return count;
   if (auto count = Integer(json, {"outputs", "usage_metadata", key})) return count;
   return Integer(json, {total_key});
+}
+
+/// Of the run's own places for usage, then LangSmith's sums.
+std::optional<double> Cost(const boost::json::value& json) {
+  for (const auto* const usage : {Find(json, {"extra", "metadata", "usage_metadata"}),
+                                  Find(json, {"outputs", "usage_metadata"}), &json}) {
+    if (usage == nullptr) continue;
+    if (auto total = Decimal(*usage, {"total_cost"})) return total;
+    const bool is_sum = usage == &json;
+    const auto input = Decimal(*usage, {is_sum ? "prompt_cost" : "input_cost"});
+    const auto output = Decimal(*usage, {is_sum ? "completion_cost" : "output_cost"});
+    if (input || output) return input.value_or(0) + output.value_or(0);
+  }
+  return std::nullopt;
+}
+
+/// The first of LangSmith's names for a conversation.
+std::string Thread(const boost::json::value& json) {
+  for (const std::string_view key : {"thread_id", "session_id", "conversation_id"}) {
+    if (std::string thread = Text(json, {"extra", "metadata", key}); !thread.empty()) return thread;
+  }
+  return {};
 }
 
 }  // namespace
@@ -82,6 +122,11 @@ absl::StatusOr<RunView> ReadRun(const boost::json::value& json) {
   run.end_us = Time(json, "end_time");
   run.input_tokens = Tokens(json, "input_tokens", "prompt_tokens");
   run.output_tokens = Tokens(json, "output_tokens", "completion_tokens");
+  run.cost = Cost(json);
+  run.user = Text(json, {"extra", "metadata", "user_id"});
+  run.workflow = Text(json, {"extra", "metadata", "workflow"});
+  run.thread = Thread(json);
+  run.model = Text(json, {"extra", "metadata", "ls_model_name"});
   run.service = Text(json, {"extra", "metadata", "service.name"});
   run.process_id = Text(json, {"extra", "metadata", "process.pid"});
   run.otel_kind = Text(json, {"extra", "metadata", "otel_kind"});

@@ -26,8 +26,13 @@ struct RunView {
   std::optional<std::int64_t> end_us;
   std::optional<std::int64_t> input_tokens;
   std::optional<std::int64_t> output_tokens;
+  std::optional<double> cost;  ///< US dollars.
 
   // From extra.metadata.
+  std::string user;
+  std::string workflow;
+  std::string thread;
+  std::string model;
   std::string service;
   std::string process_id;
   std::string otel_kind;  ///< `CLIENT`, `SERVER`: a side of an RPC.

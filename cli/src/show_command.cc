@@ -8,15 +8,18 @@
 #include "collector_client.h"
 #include "text.h"
 #include "tree_printer.h"
+#include "usage.h"
 
 namespace weft::cli {
 namespace {
 
 constexpr std::string_view kShowHelp =
-    R"(Usage: weft show TRACE_ID [--json] [--endpoint URL]
+    R"(Usage: weft show TRACE_ID [--count leaves|all] [--json] [--endpoint URL]
 
-Shows the runs of a trace as a tree with times, status and tokens (read > written).
+Shows the runs of a trace as a tree with times, status, tokens (read > written) and cost.
 
+  --count RUNS    whose tokens and cost the sums have: `leaves` (default), the runs
+                  below which no other has any, or `all`
   --json          the runs, one JSON object per line, parents first
   --endpoint URL  the collector (default: WEFT_ENDPOINT, else http://127.0.0.1:1984)
 )";
@@ -34,12 +37,10 @@ struct Request {
   std::string trace_id;
 };
 
-absl::StatusOr<Request> ReadRequest(Args args, bool* json) {
+absl::StatusOr<Request> ReadRequest(Args args, Options options) {
   std::string endpoint;
   std::string trace;
-  Options options;
   options.Value("--endpoint", &endpoint).Positional("TRACE_ID", &trace);
-  if (json != nullptr) options.Flag("--json", json);
   if (const absl::Status parsed = options.Parse(args); !parsed.ok()) return parsed;
   absl::StatusOr<std::string> chosen = ChooseEndpoint(endpoint);
   if (!chosen.ok()) return chosen.status();
@@ -77,8 +78,12 @@ int ShowCommand(Args args, const Style& style, std::ostream& out, std::ostream& 
     return kDone;
   }
   bool json = false;
-  const absl::StatusOr<Request> request = ReadRequest(args, &json);
+  std::string count = "leaves";
+  const absl::StatusOr<Request> request =
+      ReadRequest(args, Options().Flag("--json", &json).Value("--count", &count));
   if (!request.ok()) return WrongUse("show", request.status(), err);
+  const absl::StatusOr<CountedRuns> counted = ParseCountedRuns(count);
+  if (!counted.ok()) return WrongUse("show", counted.status(), err);
   const absl::StatusOr<std::vector<StoredRun>> runs = ReadTrace(*request);
   if (!runs.ok()) return Failed("show", runs.status(), err);
   if (json) {
@@ -87,7 +92,7 @@ int ShowCommand(Args args, const Style& style, std::ostream& out, std::ostream& 
   }
   std::vector<RunView> views;
   for (const StoredRun& run : *runs) views.push_back(run.view);
-  PrintTree(views, style, out);
+  PrintTree(views, style, out, *counted);
   return kDone;
 }
 
@@ -96,7 +101,7 @@ int ExportCommand(Args args, const Style& style, std::ostream& out, std::ostream
     out << kExportHelp;
     return kDone;
   }
-  const absl::StatusOr<Request> request = ReadRequest(args, nullptr);
+  const absl::StatusOr<Request> request = ReadRequest(args, Options());
   if (!request.ok()) return WrongUse("export", request.status(), err);
   const absl::StatusOr<std::vector<StoredRun>> runs = ReadTrace(*request);
   if (!runs.ok()) return Failed("export", runs.status(), err);

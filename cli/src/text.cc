@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
+
+#include <absl/strings/str_format.h>
 
 namespace weft::cli {
 namespace {
@@ -145,6 +148,14 @@ std::string FormatCount(std::int64_t count) {
     digits.insert(static_cast<std::size_t>(at), 1, ',');
   }
   return digits;
+}
+
+std::string FormatCost(double dollars) {
+  const double size = std::abs(dollars);
+  int decimals = 4;
+  if (size > 0 && size < 1e-4)
+    decimals = std::min(1 - static_cast<int>(std::floor(std::log10(size))), 20);
+  return absl::StrFormat("$%.*f", decimals, dollars);
 }
 
 }  // namespace weft::cli

@@ -31,4 +31,8 @@ std::string FormatDuration(std::int64_t microseconds);
 /// `1,234,567`.
 std::string FormatCount(std::int64_t count);
 
+/// US dollars with four decimals, or two digits of less than a hundredth of a cent: `$1.2500`,
+/// `$0.000012`.
+std::string FormatCost(double dollars);
+
 }  // namespace weft::cli

@@ -3,17 +3,17 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <ostream>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "run_forest.h"
 #include "table.h"
 #include "text.h"
+#include "usage.h"
 
 namespace weft::cli {
 namespace {
@@ -27,34 +27,6 @@ struct Branches {
 constexpr Branches kUnicode{"├─ ", "└─ ", "│  ", "   "};
 constexpr Branches kAscii{"|- ", "`- ", "|  ", "   "};
 
-/// Indices of runs, by start; children of each, and those without a parent here.
-struct Forest {
-  std::vector<std::size_t> roots;
-  std::vector<std::vector<std::size_t>> children;
-};
-
-Forest Grow(std::span<const RunView> runs) {
-  std::unordered_map<std::string_view, std::size_t> by_id;
-  for (std::size_t i = 0; i < runs.size(); ++i) by_id.emplace(runs[i].id, i);
-  Forest forest;
-  forest.children.resize(runs.size());
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const auto parent = by_id.find(runs[i].parent_id);
-    if (parent == by_id.end() || parent->second == i) {
-      forest.roots.push_back(i);
-    } else {
-      forest.children[parent->second].push_back(i);
-    }
-  }
-  const auto by_start = [runs](std::size_t a, std::size_t b) {
-    return std::tie(runs[a].start_us, runs[a].dotted_order) <
-           std::tie(runs[b].start_us, runs[b].dotted_order);
-  };
-  std::sort(forest.roots.begin(), forest.roots.end(), by_start);
-  for (auto& children : forest.children) std::sort(children.begin(), children.end(), by_start);
-  return forest;
-}
-
 /// A run and what stands before it.
 struct Line {
   std::size_t run;
@@ -64,7 +36,7 @@ struct Line {
 
 /// Depth first, without recursion: the depth is the sender's choice. Runs on a cycle of parents are
 /// in no tree and come at the end.
-std::vector<Line> Walk(const Forest& forest, const Branches& branches) {
+std::vector<Line> Walk(const RunForest& forest, const Branches& branches) {
   std::vector<Line> lines;
   std::vector<bool> seen(forest.children.size());
   std::vector<Line> open;
@@ -144,6 +116,7 @@ Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int6
       {run.start_us && origin_us ? FormatDuration(*run.start_us - *origin_us) : "", {}},
       {duration ? FormatDuration(*duration) : "", {}},
       {Tokens(run.input_tokens, run.output_tokens), {}},
+      {run.cost ? FormatCost(*run.cost) : "", {}},
       {EscapeControls(run.status), StatusColour(run.status)},
   };
   row.note = EscapeControls(Note(run));
@@ -151,46 +124,23 @@ Table::Row MakeRow(const RunView& run, const Line& line, std::optional<std::int6
   return row;
 }
 
-/// Adds up leaves only: a run that repeats its children's tokens would count them twice.
 struct Sums {
-  std::optional<std::int64_t> input, output;
+  Usage usage;
   std::size_t errors = 0, pending = 0;
   std::set<std::pair<std::string_view, std::string_view>> processes;
   std::optional<std::int64_t> first_us, last_us;
 };
 
-bool HasTokensBelow(std::span<const RunView> runs, const Forest& forest, std::size_t run) {
-  std::vector<std::size_t> open = forest.children[run];
-  for (std::size_t steps = 0; !open.empty() && steps < runs.size(); ++steps) {
-    const std::size_t next = open.back();
-    open.pop_back();
-    if (runs[next].input_tokens || runs[next].output_tokens) return true;
-    open.insert(open.end(), forest.children[next].begin(), forest.children[next].end());
-  }
-  return false;
-}
-
-/// `sum + count`, or the border that it would cross.
-std::int64_t Add(std::optional<std::int64_t> sum, std::optional<std::int64_t> count) {
-  using Limits = std::numeric_limits<std::int64_t>;
-  std::int64_t result = 0;
-  if (!__builtin_add_overflow(sum.value_or(0), count.value_or(0), &result)) return result;
-  return *sum < 0 ? Limits::min() : Limits::max();
-}
-
-Sums AddUp(std::span<const RunView> runs, const Forest& forest) {
+Sums Sum(std::span<const RunView> runs, CountedRuns counted) {
   Sums sums;
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    const RunView& run = runs[i];
+  sums.usage = AddUp(runs, counted);
+  for (const RunView& run : runs) {
     sums.errors += run.status == "error";
     sums.pending += run.status == "pending";
     if (!run.process_id.empty()) sums.processes.emplace(run.service, run.process_id);
     if (run.start_us)
       sums.first_us = std::min(sums.first_us.value_or(*run.start_us), *run.start_us);
     if (run.end_us) sums.last_us = std::max(sums.last_us.value_or(*run.end_us), *run.end_us);
-    if ((!run.input_tokens && !run.output_tokens) || HasTokensBelow(runs, forest, i)) continue;
-    sums.input = Add(sums.input, run.input_tokens);
-    sums.output = Add(sums.output, run.output_tokens);
   }
   return sums;
 }
@@ -207,10 +157,12 @@ void PrintSums(std::span<const RunView> runs, const Sums& sums, const Style& sty
   out << "\n" << Number(runs.size(), "run", "runs");
   if (!sums.processes.empty()) out << ", " << Number(sums.processes.size(), "process", "processes");
   if (sums.first_us && sums.last_us) out << ", " << FormatDuration(*sums.last_us - *sums.first_us);
-  if (sums.input || sums.output) {
-    out << ", tokens " << FormatCount(sums.input.value_or(0)) << " in "
-        << FormatCount(sums.output.value_or(0)) << " out";
+  const Usage& usage = sums.usage;
+  if (usage.input_tokens || usage.output_tokens) {
+    out << ", tokens " << FormatCount(usage.input_tokens.value_or(0)) << " in "
+        << FormatCount(usage.output_tokens.value_or(0)) << " out";
   }
+  if (usage.cost) out << ", cost " << FormatCost(*usage.cost);
   if (sums.errors > 0)
     out << ", " << Paint(style, Colour::kRed, Number(sums.errors, "error", "errors"));
   if (sums.pending > 0)
@@ -220,10 +172,11 @@ void PrintSums(std::span<const RunView> runs, const Sums& sums, const Style& sty
 
 }  // namespace
 
-void PrintTree(std::span<const RunView> runs, const Style& style, std::ostream& out) {
+void PrintTree(std::span<const RunView> runs, const Style& style, std::ostream& out,
+               CountedRuns counted) {
   if (runs.empty()) return;
-  const Forest forest = Grow(runs);
-  const Sums sums = AddUp(runs, forest);
+  const RunForest forest = Grow(runs);
+  const Sums sums = Sum(runs, counted);
   PrintSums(runs, sums, style, out);
   Table table({{.title = "RUN"},
                {.title = "KIND", .drop = 2, .colour = Colour::kCyan},
@@ -231,6 +184,7 @@ void PrintTree(std::span<const RunView> runs, const Style& style, std::ostream& 
                {.title = "START", .right = true, .drop = 3, .colour = Colour::kDim},
                {.title = "TIME", .right = true},
                {.title = "TOKENS", .right = true, .drop = 1},
+               {.title = "COST", .right = true, .drop = 1},
                {.title = "STATUS"}});
   for (const Line& line : Walk(forest, style.unicode ? kUnicode : kAscii)) {
     table.Add(MakeRow(runs[line.run], line, sums.first_us, style));

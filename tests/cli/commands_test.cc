@@ -62,7 +62,7 @@ class SilentAddress {
 TEST(CommandsTest, HelpListsTheCommandsOnStdout) {
   const Result result = Weft({"--help"});
   EXPECT_EQ(result.code, 0);
-  for (const char* command : {"collect", "demo", "ls", "show", "export", "headers"}) {
+  for (const char* command : {"collect", "demo", "ls", "show", "usage", "export", "headers"}) {
     EXPECT_THAT(result.out, HasSubstr(std::string("\n  ") + command + " "));
   }
   EXPECT_THAT(result.err, IsEmpty());
@@ -76,7 +76,8 @@ TEST(CommandsTest, VersionNamesWeftGrpcAndProtobuf) {
 }
 
 TEST(CommandsTest, EverySubcommandHasHelp) {
-  for (const std::string_view command : {"collect", "demo", "ls", "show", "export", "headers"}) {
+  for (const std::string_view command :
+       {"collect", "demo", "ls", "show", "usage", "export", "headers"}) {
     if (command == "collect")
       continue;  // Writes to the process's own stdout; see cli_process_test.
     const Result result = Weft({command, "--help"});
@@ -96,6 +97,11 @@ TEST(CommandsTest, WrongUseEndsWithTwoAndNamesWhatIsWrong) {
       {{"show"}, "TRACE_ID"},
       {{"show", "not-an-id"}, "not-an-id"},
       {{"show", kTrace, "--tail"}, "--tail"},
+      {{"show", kTrace, "--count", "some"}, "--count: 'some' is none of leaves, all"},
+      {{"usage", "--by", "who"}, "--by: 'who' is none of trace"},
+      {{"usage", "--count", "some"}, "--count"},
+      {{"usage", "--trace", "not-an-id"}, "not-an-id"},
+      {{"usage", "--trace", kTrace, "--project", "p"}, "--project"},
       {{"export", kTrace, "--json"}, "--json"},
       {{"demo", "--twice"}, "--twice"},
       {{"demo", "--docs", "/nowhere/at/all"}, "--docs"},
@@ -120,6 +126,7 @@ TEST(CommandsTest, SaysWhatToDoWhenNoCollectorAnswers) {
   const std::vector<std::vector<std::string_view>> commands = {
       {"ls", "--endpoint", address.url()},
       {"show", kTrace, "--endpoint", address.url()},
+      {"usage", "--endpoint", address.url()},
       {"export", kTrace, "--endpoint", address.url()}};
   for (const std::vector<std::string_view>& command : commands) {
     const Result result = Weft(command);

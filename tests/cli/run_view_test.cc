@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "run_view.h"
 
+#include <string>
+
 #include <gtest/gtest.h>
 #include <boost/json.hpp>
 
@@ -28,6 +30,31 @@ TEST(RunViewTest, TakesTimesThatCanBeSubtracted) {
     ASSERT_TRUE(odd.ok()) << odd.status();
     EXPECT_EQ(odd->start_us, std::nullopt);
     EXPECT_EQ(odd->end_us, std::nullopt) << end;
+  }
+}
+
+TEST(RunViewTest, TakesTheCostFromTheRunBeforeLangSmithsSums) {
+  const auto cost = [](const char* json) { return Read(json)->cost; };
+  EXPECT_EQ(cost(R"({"id": "a", "total_cost": "0.5", "extra": {"metadata": {"usage_metadata": {
+                     "input_cost": 0.25, "output_cost": 0.125}}}})"),
+            0.375);
+  EXPECT_EQ(cost(R"({"id": "a", "outputs": {"usage_metadata": {"total_cost": 2}}})"), 2.0);
+  EXPECT_EQ(cost(R"({"id": "a", "total_cost": "0.5"})"), 0.5);
+  EXPECT_EQ(cost(R"({"id": "a", "prompt_cost": "0.5", "completion_cost": 1})"), 1.5);
+  for (const char* other : {"null", "\"inf\"", "\"x\"", "{}", "[1]"}) {
+    EXPECT_EQ(cost((R"({"id": "a", "total_cost": )" + std::string(other) + "}").c_str()),
+              std::nullopt)
+        << other;
+  }
+}
+
+TEST(RunViewTest, KnowsEveryNameOfAThread) {
+  for (const char* key : {"thread_id", "session_id", "conversation_id"}) {
+    const auto run =
+        ReadRun({{"id", "a"}, {"extra", {{"metadata", {{key, "t-1"}, {"user_id", 7}}}}}});
+    ASSERT_TRUE(run.ok()) << run.status();
+    EXPECT_EQ(run->thread, "t-1");
+    EXPECT_EQ(run->user, "7");
   }
 }
 

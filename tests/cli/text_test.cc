@@ -66,5 +66,13 @@ TEST_F(TextTest, GroupsDigits) {
   EXPECT_EQ(FormatCount(-123'456), "-123,456");
 }
 
+TEST_F(TextTest, ShowsSmallCostsToTheirSecondDigit) {
+  EXPECT_EQ(FormatCost(0), "$0.0000");
+  EXPECT_EQ(FormatCost(1.25), "$1.2500");
+  EXPECT_EQ(FormatCost(0.0001), "$0.0001");
+  EXPECT_EQ(FormatCost(0.0000123), "$0.000012");
+  EXPECT_EQ(FormatCost(1e-300), "$0.00000000000000000000");
+}
+
 }  // namespace
 }  // namespace weft::cli

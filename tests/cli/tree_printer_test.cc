@@ -73,6 +73,20 @@ TEST_F(TreePrinterTest, SumsOfTokensStopAtTheBorder) {
                                         "-9,223,372,036,854,775,808 out"));
 }
 
+TEST_F(TreePrinterTest, ShowsCostWhereSomebodySaysIt) {
+  std::vector<RunView> runs = SmallTree();
+  EXPECT_THAT(Print(runs), Each(Not(HasSubstr("COST"))));
+  runs[2].cost = 0.0123;  // d, below b
+  runs[3].cost = 0.0123;
+  const std::vector<std::string> lines = Print(runs);
+  EXPECT_THAT(lines[1], HasSubstr("cost $0.0123"));
+  EXPECT_THAT(lines[3], HasSubstr("COST"));
+  EXPECT_THAT(lines[5], HasSubstr("$0.0123"));
+  std::ostringstream all;
+  PrintTree(runs, {}, all, CountedRuns::kAll);
+  EXPECT_THAT(all.str(), HasSubstr("cost $0.0246"));
+}
+
 TEST_F(TreePrinterTest, ShowsTimesStatusAndTokens) {
   std::vector<RunView> runs = SmallTree();
   runs[2].input_tokens = 1204;

@@ -81,6 +81,8 @@ class PythonSdkTest(CollectorCase):
         self.assertEqual({run["session_name"] for run in runs}, {PROJECT})
         listed = [json.loads(line) for line in self.weft("ls", "--json", "--project", PROJECT).splitlines()]
         self.assertEqual([run["id"] for run in listed], [result["id"]])
+        used = [json.loads(line) for line in self.weft("usage", "--json", "--project", PROJECT).splitlines()]
+        self.assertEqual(used, [{"trace": result["trace_id"], "runs": 1, "input_tokens": 7, "output_tokens": 3}])
 
 
 if __name__ == "__main__":
