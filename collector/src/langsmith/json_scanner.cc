@@ -91,7 +91,7 @@ std::string JsonScanner::error() const {
   return "byte " + std::to_string(next_ - begin_) + ": " + error_;
 }
 
-void JsonScanner::SkipBlanks() {
+void JsonScanner::SkipSomeBlanks() {
   while (next_ != end_ && (*next_ == ' ' || *next_ == '\n' || *next_ == '\r' || *next_ == '\t')) {
     ++next_;
   }

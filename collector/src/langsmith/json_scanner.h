@@ -63,7 +63,11 @@ class JsonScanner {
   bool Enter(char bracket);
   bool NextItem(char closing);
   bool Fail(const char* what);
-  void SkipBlanks();
+  void SkipBlanks() {
+    // Most texts have none.
+    if (next_ != end_ && *next_ <= ' ') SkipSomeBlanks();
+  }
+  void SkipSomeBlanks();
   bool IsTooDeep() const { return depth_ + entered_ >= kMaxJsonDepth; }
   bool SkipDeepValue();
   bool Push(bool is_object);

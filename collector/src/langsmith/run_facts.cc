@@ -26,8 +26,12 @@ std::string Shown(std::string_view json) {
 /// Reads a member that holds a UUID; leaves `id` nil when it is absent.
 absl::Status ReadId(std::string_view member, std::string_view json, RunId* id) {
   if (json.empty()) return absl::OkStatus();
-  const auto text = JsonStringValue(json);
-  const auto parsed = text ? RunId::Parse(*text) : std::nullopt;
+  // Hardly anybody writes one with escapes.
+  std::optional<RunId> parsed;
+  if (json.size() == kUuidLength + 2 && json.front() == '"') {
+    parsed = RunId::Parse(json.substr(1, kUuidLength));
+  }
+  if (const auto text = parsed ? std::nullopt : JsonStringValue(json)) parsed = RunId::Parse(*text);
   if (!parsed || parsed->IsNil()) return Breach({member, ": ", Shown(json), " is not a UUID"});
   *id = *parsed;
   return absl::OkStatus();
