@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 namespace weft::collector {
@@ -17,7 +18,7 @@ namespace weft::collector {
 ///     UtcText(unix_us, "0000-00-00T00:00:00.000000Z")
 ///
 /// Cost: 20 ns; snprintf takes some 500.
-inline std::string UtcText(std::int64_t unix_us, std::string form) {
+inline void PutUtc(std::int64_t unix_us, std::span<char> form) {
   constexpr std::int64_t kFirst = -62'135'596'800'000'000;
   constexpr std::int64_t kLast = 253'402'300'799'999'999;
   const std::chrono::sys_time<std::chrono::microseconds> time{
@@ -48,10 +49,14 @@ inline std::string UtcText(std::int64_t unix_us, std::string form) {
 
   // More zeros than there are digits stay.
   const char* digit = digits.data();
-  char* const form_end = form.data() + form.size();
-  for (char* c = form.data(); c != form_end && digit != end; ++c) {
-    if (*c == '0') *c = *digit++;
+  for (char& c : form) {
+    if (digit == end) break;
+    if (c == '0') c = *digit++;
   }
+}
+
+inline std::string UtcText(std::int64_t unix_us, std::string form) {
+  PutUtc(unix_us, form);
   return form;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <absl/container/flat_hash_set.h>
+#include <absl/container/inlined_vector.h>
 
 namespace weft::collector {
 namespace {
@@ -12,6 +13,7 @@ namespace {
 constexpr std::size_t kTraceBytes = 600;
 constexpr std::size_t kNodeBytes = 64;
 constexpr std::size_t kWaiterBytes = 80;
+constexpr std::size_t kPartBytes = 1 + 22 + RunId::kTextSize;  // Of a dotted order.
 
 std::int64_t MicrosOf(std::uint64_t unix_ns) { return static_cast<std::int64_t>(unix_ns / 1000); }
 
@@ -101,15 +103,17 @@ RunPlace SpanPlaces::PlaceChild(Trace& trace, const SpanIds& ids, std::uint32_t 
   RunPlace place{run_id, RunId(), trace.nodes[parent].run_id, OrderOf(trace, parent), false};
   place.trace_id = FirstId(place.dotted_order);
   std::int64_t part_us = MicrosOf(ids.start_unix_ns);
-  std::string time = TimeOfPart(part_us);
-  const std::string_view earliest = LastTime(place.dotted_order);
+  std::string& order = place.dotted_order;
+  const std::string earliest(LastTime(order));
+  const std::size_t parent_bytes = order.size();
+  AppendPart(part_us, run_id, order);
   // Clocks of machines differ, but an order must not go back.
-  place.clock_fixed = time < earliest;
+  place.clock_fixed = LastTime(order) < earliest;
   if (place.clock_fixed) {
-    time = earliest;
     part_us = trace.nodes[parent].part_us;
+    order.resize(parent_bytes);
+    order += '.' + earliest + run_id.ToString();
   }
-  place.dotted_order += '.' + time + run_id.ToString();
   trace.by_span[ids.span_id] = AddNode(trace, run_id, part_us, parent, "");
   return place;
 }
@@ -127,20 +131,20 @@ std::uint32_t SpanPlaces::AddNode(Trace& trace, const RunId& run_id, std::int64_
 }
 
 std::string SpanPlaces::OrderOf(const Trace& trace, std::uint32_t node) {
-  std::vector<std::uint32_t> path;
+  absl::InlinedVector<std::uint32_t, 16> path;
   for (; node != kNone; node = trace.nodes[node].parent) {
     path.push_back(node);
     if (trace.nodes[node].given != kNone) break;
   }
   std::string order;
+  order.reserve((path.size() + 1) * kPartBytes);  // A child's comes behind it.
   for (auto at = path.rbegin(); at != path.rend(); ++at) {
     const Node& step = trace.nodes[*at];
     if (step.given != kNone) {
       order = trace.given[step.given];
-      continue;
+    } else {
+      AppendPart(step.part_us, step.run_id, order);
     }
-    if (!order.empty()) order += '.';
-    order += TimeOfPart(step.part_us) + step.run_id.ToString();
   }
   return order;
 }

@@ -2,6 +2,8 @@
 #include "otlp/span_tree.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <utility>
 
 #include "utc_time.h"
@@ -12,10 +14,24 @@ namespace {
 // Of a dotted order: some 500 levels. An order repeats all of its parent's, so that deep chains
 // would take memory by the square of their length.
 constexpr std::size_t kMaxOrderBytes = 32u << 10;
+constexpr char kPartTime[] = "00000000T000000000000Z";
 
 }  // namespace
 
-std::string TimeOfPart(std::int64_t unix_us) { return UtcText(unix_us, "00000000T000000000000Z"); }
+std::string TimeOfPart(std::int64_t unix_us) { return UtcText(unix_us, kPartTime); }
+
+// Put together here, it is one piece for the string.
+void AppendPart(std::int64_t unix_us, const RunId& run_id, std::string& order) {
+  constexpr std::size_t kTimeBytes = sizeof kPartTime - 1;
+  std::array<char, 1 + kTimeBytes + RunId::kTextSize> part;
+  part[0] = '.';
+  const std::span<char> time = std::span(part).subspan(1, kTimeBytes);
+  std::copy_n(kPartTime, kTimeBytes, time.begin());
+  PutUtc(unix_us, time);
+  run_id.Write(part.data() + 1 + kTimeBytes);
+  const std::size_t skipped = order.empty() ? 1 : 0;
+  order.append(part.data() + skipped, part.size() - skipped);
+}
 
 std::string_view LastTime(std::string_view order) {
   const std::size_t dot = order.rfind('.');

@@ -28,6 +28,8 @@ struct RunPlace {
 
 /// `20260910T002640021001Z`, the time of a part of a dotted order.
 std::string TimeOfPart(std::int64_t unix_us);
+/// Adds such a part, of a run, to an order that may be empty.
+void AppendPart(std::int64_t unix_us, const RunId& run_id, std::string& order);
 /// The time of the last part.
 std::string_view LastTime(std::string_view order);
 
