@@ -83,7 +83,7 @@ bool CanBatch(const OutgoingOp& op) {
 }
 
 bool HasBatchFields(const OutgoingOp& op) {
-  if (op.op->kind == OpKind::kFeedback) return true;
+  if (op.is_placed || op.op->kind == OpKind::kFeedback) return true;
   if (op.op->trace_id.IsNil()) return false;
   for (const Part& part : op.op->parts) {
     if (part.field != PartField::kRun) continue;

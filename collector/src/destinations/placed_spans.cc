@@ -83,7 +83,8 @@ void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const S
   std::vector<RunOp> ops = AppendRun(span, record.payload, ids, place, &writer.text());
   if (replaces) ops.front().kind = OpKind::kPatch;
   std::uint32_t covers = 1;
-  for (RunOp& op : ops) writer.AddWritten(std::move(op), std::exchange(covers, 0));
+  const bool is_placed = !place.dotted_order.empty() && !place.trace_id.IsNil();
+  for (RunOp& op : ops) writer.AddWritten(std::move(op), std::exchange(covers, 0), is_placed);
 }
 
 void PlacedSpans::Collect() {

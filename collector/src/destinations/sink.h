@@ -28,6 +28,7 @@ struct OutgoingOp {
   /// Operations of that record; 0: `payload` is no record's, but has just the operation's parts.
   std::uint32_t record_ops = 1;
   std::uint32_t covers = 1;  ///< Operations of the log that are delivered with it.
+  bool is_placed = false;    ///< Its text is known to name its trace and its dotted order.
   /// The record, when all of it can be sent as it lies in the log (Sink::SendWhole). `payload` is
   /// empty then, and the operations of the record stay together.
   const Record* whole = nullptr;

@@ -51,17 +51,15 @@ RoundWriter::RoundWriter(Round& round, const RecordHeader& header, Position posi
 
 void RoundWriter::Add(RunOp op, std::string_view payload, std::uint32_t covers) {
   made_.record.header.ops.push_back(std::move(op));
-  covers_.push_back(covers);
-  starts_.push_back(made_.payload.size());
+  added_.push_back({made_.payload.size(), covers, false});
   made_.payload += payload;
 }
 
-void RoundWriter::AddWritten(RunOp op, std::uint32_t covers) {
+void RoundWriter::AddWritten(RunOp op, std::uint32_t covers, bool is_placed) {
   const std::uint64_t start = op.parts.empty() ? text().size() : op.parts.front().offset;
   for (Part& part : op.parts) part.offset -= start;
   made_.record.header.ops.push_back(std::move(op));
-  covers_.push_back(covers);
-  starts_.push_back(start);
+  added_.push_back({start, covers, is_placed});
 }
 
 void RoundWriter::Finish() {
@@ -69,20 +67,21 @@ void RoundWriter::Finish() {
   const Round::Loaded& made = round_.records.emplace_back(std::exchange(made_, {}));
   const RecordHeader& header = made.record.header;
   for (std::size_t i = 0; i < header.ops.size(); ++i) {
-    const std::size_t end = i + 1 < starts_.size() ? starts_[i + 1] : made.payload.size();
+    const Added& added = added_[i];
+    const std::size_t end = i + 1 < added_.size() ? added_[i + 1].start : made.payload.size();
     OutgoingOp out;
     out.op = &header.ops[i];
-    out.payload = std::string_view(made.payload).substr(starts_[i], end - starts_[i]);
+    out.payload = std::string_view(made.payload).substr(added.start, end - added.start);
     out.received_us = header.received_us;
     out.seq = made.record.position.seq;
-    out.covers = covers_[i];
+    out.covers = added.covers;
+    out.is_placed = added.is_placed;
     round_.ops.push_back(out);
     round_.key_ids.push_back(header.key_id);
     round_.positions.push_back(made.record.position);
   }
   round_.bytes += made.payload.size();
-  covers_.clear();
-  starts_.clear();
+  added_.clear();
 }
 
 }  // namespace weft::collector

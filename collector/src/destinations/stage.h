@@ -91,16 +91,21 @@ class RoundWriter {
   /// Parts of `op` count in `payload`. The operation stands for so many of the log.
   void Add(RunOp op, std::string_view payload, std::uint32_t covers);
   /// Where to write the text of an operation that AddWritten adds. Its parts count in it, and stand
-  /// there behind each other.
+  /// there behind each other. `is_placed` as of OutgoingOp.
   std::string& text() { return made_.payload; }
-  void AddWritten(RunOp op, std::uint32_t covers);
+  void AddWritten(RunOp op, std::uint32_t covers, bool is_placed);
   void Finish();
 
  private:
   Round& round_;
   Round::Loaded made_;
-  std::vector<std::uint32_t> covers_;
-  std::vector<std::uint64_t> starts_;  ///< Of the operations' payloads.
+  // Of the operations.
+  struct Added {
+    std::uint64_t start;  ///< Of its payload.
+    std::uint32_t covers;
+    bool is_placed;
+  };
+  std::vector<Added> added_;
 };
 
 }  // namespace weft::collector
