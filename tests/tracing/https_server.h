@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -21,9 +22,7 @@ namespace weft {
 class HttpsServer {
  public:
   explicit HttpsServer(const echo_test::Certificate& certificate) {
-    using boost::asio::buffer;
-    tls_.use_certificate_chain(buffer(certificate.pem));
-    tls_.use_private_key(buffer(certificate.key), boost::asio::ssl::context::pem);
+    Use(certificate);
     thread_ = std::thread([this] { Serve(); });
   }
   ~HttpsServer() {
@@ -35,6 +34,16 @@ class HttpsServer {
   HttpsServer(const HttpsServer&) = delete;
   HttpsServer& operator=(const HttpsServer&) = delete;
 
+  /// Shown from the next connection on.
+  void Use(const echo_test::Certificate& certificate) {
+    using boost::asio::buffer;
+    auto tls = std::make_shared<Tls>(Tls::tls_server);
+    tls->use_certificate_chain(buffer(certificate.pem));
+    tls->use_private_key(buffer(certificate.key), Tls::pem);
+    const std::lock_guard lock(mutex_);
+    tls_ = std::move(tls);
+  }
+
   std::string url() const {
     return "https://127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port());
   }
@@ -45,9 +54,18 @@ class HttpsServer {
   }
 
  private:
+  using Tls = boost::asio::ssl::context;
+
+  std::shared_ptr<Tls> Current() const {
+    const std::lock_guard lock(mutex_);
+    return tls_;
+  }
+
   void Serve() {
     while (!stop_) {
-      boost::asio::ssl::stream<boost::asio::ip::tcp::socket> stream(acceptor_.accept(), tls_);
+      boost::asio::ip::tcp::socket socket = acceptor_.accept();
+      const std::shared_ptr<Tls> tls = Current();
+      boost::asio::ssl::stream<boost::asio::ip::tcp::socket> stream(std::move(socket), *tls);
       if (!stop_) Answer(stream);
     }
   }
@@ -75,8 +93,8 @@ class HttpsServer {
 
   boost::asio::io_context io_;
   boost::asio::ip::tcp::acceptor acceptor_{io_, {boost::asio::ip::make_address("127.0.0.1"), 0}};
-  boost::asio::ssl::context tls_{boost::asio::ssl::context::tls_server};
   mutable std::mutex mutex_;
+  std::shared_ptr<Tls> tls_;
   std::vector<std::pair<std::string, std::string>> posts_;
   std::atomic<bool> stop_{false};
   std::thread thread_;

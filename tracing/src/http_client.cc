@@ -17,6 +17,9 @@ namespace internal {
 namespace {
 
 constexpr long kConnectTimeoutMs = 5'000;
+// A target that moves is followed this soon; by itself libcurl keeps on with the old address for a
+// minute. Connections that are kept need no address.
+constexpr long kAddressLastsS = 2;
 constexpr int kAbortLookMs = 100;
 // Handed to the kernel at once: a batch of a hundred runs. libcurl's 64 KiB made five calls of it.
 constexpr long kUploadBytes = 256 << 10;
@@ -65,6 +68,7 @@ void SetOptions(CURL* curl, const OutgoingRequest& request, curl_slist* headers,
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, kConnectTimeoutMs);
+  curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, kAddressLastsS);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
   curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &OnBody);
@@ -122,6 +126,7 @@ struct HttpClient::Handle {
 
   CURL* const easy;
   CURLM* const multi;
+  std::uint64_t generation = 0;
 };
 
 // libcurl has a file of its own in the place of the one that OpenSSL would take from there.
@@ -135,8 +140,10 @@ HttpClient::~HttpClient() {
 }
 
 HttpClient::Handle* HttpClient::Take() {
+  std::uint64_t generation = 0;
   {
     const std::lock_guard lock(mutex_);
+    generation = generation_;
     if (!idle_.empty()) {
       Handle* const handle = idle_.back();
       idle_.pop_back();
@@ -144,13 +151,25 @@ HttpClient::Handle* HttpClient::Take() {
     }
   }
   auto made = std::make_unique<Handle>();
+  made->generation = generation;
   return made->easy != nullptr && made->multi != nullptr ? made.release() : nullptr;
 }
 
 void HttpClient::Give(Handle* handle) {
   curl_easy_reset(handle->easy);
+  std::unique_ptr<Handle> old(handle);
   const std::lock_guard lock(mutex_);
-  idle_.push_back(handle);
+  if (handle->generation == generation_) idle_.push_back(old.release());
+}
+
+void HttpClient::Renew() {
+  std::vector<Handle*> old;
+  {
+    const std::lock_guard lock(mutex_);
+    ++generation_;
+    old.swap(idle_);
+  }
+  for (const Handle* handle : old) delete handle;
 }
 
 IncomingReply HttpClient::Send(const OutgoingRequest& request, const std::atomic<bool>& abort) {

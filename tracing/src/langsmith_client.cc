@@ -103,7 +103,7 @@ LangSmithInfo LangSmithClient::Info(std::string_view api_key, const std::atomic<
   OutgoingRequest request{
       .method = "GET", .url = base_ + "/info", .headers = Headers(api_key), .body = {}};
   request.timeout = kInfoTimeout;
-  request.tls = tls_;
+  request.tls = Tls();
   const IncomingReply reply = http_.Send(request, abort);
   const std::lock_guard lock(mutex_);
   if (reply.status == 200) {
@@ -118,9 +118,18 @@ LangSmithInfo LangSmithClient::last_info() {
   return info_;
 }
 
-void LangSmithClient::ForgetInfo() {
+void LangSmithClient::Renew(TlsFiles tls) {
+  {
+    const std::lock_guard lock(mutex_);
+    tls_ = std::move(tls);
+    info_expires_ = {};
+  }
+  http_.Renew();
+}
+
+TlsFiles LangSmithClient::Tls() {
   const std::lock_guard lock(mutex_);
-  info_expires_ = {};
+  return tls_;
 }
 
 bool LangSmithClient::TakesForms(const LangSmithInfo& info) {
@@ -157,14 +166,14 @@ SendResult LangSmithClient::Send(const std::string& method, const std::string& p
   request.headers.push_back("Content-Type: " + type);
   request.headers.emplace_back("Accept: application/json");
   if (!coding.empty()) request.headers.push_back("Content-Encoding: " + coding);
-  request.tls = tls_;
+  request.tls = Tls();
   return ResultOf(http_.Send(request, abort));
 }
 
 bool LangSmithClient::Probe(const std::atomic<bool>& abort) {
   OutgoingRequest request{.method = "GET", .url = base_ + "/info", .headers = headers_, .body = {}};
   request.timeout = kProbeTimeout;
-  request.tls = tls_;
+  request.tls = Tls();
   const long status = http_.Send(request, abort).status;
   return status != 0 && status < 500 && status != 429;
 }

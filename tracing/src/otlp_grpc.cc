@@ -97,6 +97,8 @@ std::shared_ptr<grpc::Channel> ChannelTo(
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
+  // One that moved is found as soon; by itself gRPC asks for its address twice a minute.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 2000);
   // Batches are sent again by us; gRPC would keep a second copy of each.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   // The connection is not shared with channels of the application.

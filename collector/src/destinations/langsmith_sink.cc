@@ -61,8 +61,8 @@ class LangSmithSink final : public Sink {
   bool uses_keys() const override { return true; }
   bool MustTravelAlone(const OutgoingOp& op) const override { return !HasBatchFields(op); }
 
-  absl::StatusOr<std::function<void()>> PrepareReload(const DestinationConfig&) override {
-    return [this] { client_.ForgetInfo(); };
+  absl::StatusOr<std::function<void()>> PrepareReload(const DestinationConfig& config) override {
+    return [this, ca_file = config.ca_file] { client_.Renew({.ca_file = ca_file}); };
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -50,6 +51,10 @@ class HttpClient {
 
   IncomingReply Send(const OutgoingRequest& request, const std::atomic<bool>& abort);
 
+  /// Requests from now on get connections of their own, and files of certificates are read again,
+  /// which libcurl keeps for a day.
+  void Renew();
+
  private:
   struct Handle;  ///< A transfer with its connections.
 
@@ -59,6 +64,7 @@ class HttpClient {
   const std::string ca_file_;  ///< SSL_CERT_FILE.
   std::mutex mutex_;
   std::vector<Handle*> idle_;
+  std::uint64_t generation_ = 0;  ///< Handles of others are not used again.
 };
 
 }  // namespace internal

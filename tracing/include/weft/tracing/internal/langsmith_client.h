@@ -43,8 +43,8 @@ class LangSmithClient {
   LangSmithInfo Info(std::string_view api_key, const std::atomic<bool>& abort);
   /// What was known last.
   LangSmithInfo last_info();
-  /// Asks again next time.
-  void ForgetInfo();
+  /// Asks again next time, over a new connection, for which `tls` is read.
+  void Renew(TlsFiles tls);
 
   /// Whether `/runs/multipart` is to be used: a target that knew no such path is asked again after
   /// ten minutes.
@@ -66,12 +66,13 @@ class LangSmithClient {
   using Clock = std::chrono::steady_clock;
 
   std::vector<std::string> Headers(std::string_view api_key) const;
+  TlsFiles Tls();
 
   const std::string base_;
   const std::vector<std::string> headers_;
-  const TlsFiles tls_;
   HttpClient http_;
   std::mutex mutex_;
+  TlsFiles tls_;
   LangSmithInfo info_;
   Clock::time_point info_expires_{};
   Clock::time_point forms_from_{};
