@@ -30,6 +30,7 @@ class Headers {
     // Neither is longer than kMostBytes.
     const std::array<std::uint16_t, 2> sizes = {static_cast<std::uint16_t>(key.size()),
                                                 static_cast<std::uint16_t>(value.size())};
+    bytes_.reserve(bytes_.size() + sizeof(sizes) + key.size() + value.size());
     bytes_.append(reinterpret_cast<const char*>(sizes.data()), sizeof(sizes));
     bytes_.append(key).append(value);
   }
@@ -69,6 +70,9 @@ bool IsOfTrace(std::string_view key) noexcept {
   return key.starts_with("weft-") || std::ranges::find(kNames, key) != kNames.end();
 }
 
+/// Values are looked at when they are sent.
+bool CanBeSent(std::string_view key) noexcept { return MetadataProblem(key, {}) == nullptr; }
+
 /// A name of the list, which may end with `*`.
 class Name {
  public:
@@ -77,11 +81,11 @@ class Name {
         text_(is_prefix_ ? text.substr(0, text.size() - 1) : std::move(text)) {}
 
   /// False: there is nothing that it lets through.
-  bool NamesAny() const noexcept { return is_prefix_ || !IsOfTrace(text_); }
+  bool NamesAny() const noexcept { return is_prefix_ || (!IsOfTrace(text_) && CanBeSent(text_)); }
 
   bool Fits(std::string_view key) const noexcept {
     if (!is_prefix_) return key == text_;
-    return key.starts_with(text_) && !IsSecret(key) && !IsOfTrace(key);
+    return key.starts_with(text_) && !IsSecret(key) && !IsOfTrace(key) && CanBeSent(key);
   }
 
   void AddTo(Headers& headers, const MetadataView::Map& received) const {
@@ -90,7 +94,7 @@ class Name {
       const std::string_view key(it->first.data(), it->first.size());
       if (!key.starts_with(text_)) break;
       const std::string_view value(it->second.data(), it->second.size());
-      if (Fits(key) && MetadataProblem(key, value) == nullptr) headers.Add(key, value);
+      if (Fits(key)) headers.Add(key, value);
     }
   }
 
