@@ -187,7 +187,7 @@ class ClientCall final : public grpc::experimental::Interceptor,
   void PassOnInOrder(Batch& batch, bool has_read, bool has_status) noexcept {
     if (!has_read && !has_status) {
       const bool reads = batch.GetRecvMessage() != nullptr;
-      if (reads) awaited_.fetch_add(1, std::memory_order_relaxed);
+      if (reads) AwaitRead();
       return batch.Proceed();
     }
     if (has_status) status_ = &batch;
@@ -198,6 +198,14 @@ class ClientCall final : public grpc::experimental::Interceptor,
     if (status == nullptr) return;
     ReceiveStatus(*status);
     status->Proceed();
+  }
+
+  // Not once the last of them has come: it has the status, and another one would take it, too.
+  void AwaitRead() noexcept {
+    int awaited = awaited_.load(std::memory_order_relaxed);
+    while (awaited > 0 &&
+           !awaited_.compare_exchange_weak(awaited, awaited + 1, std::memory_order_relaxed)) {
+    }
   }
 
   void ReceiveStatus(Batch& batch) noexcept {
@@ -221,9 +229,10 @@ class ClientCall final : public grpc::experimental::Interceptor,
 
   CallData data_;
   grpc::ClientContext* const context_;
-  const bool reads_;              // a stream of messages
-  std::atomic<int> awaited_ = 1;  // the status, and the reads under way
-  Batch* status_ = nullptr;       // while it waits for reads
+  const bool reads_;  // a stream of messages
+  // The status, and the reads under way; below 1 once the last of them has come.
+  std::atomic<int> awaited_ = 1;
+  Batch* status_ = nullptr;  // while it waits for reads
   // Of a call that was held; set before kHeld is.
   std::shared_ptr<KeptBack> kept_back_;
   std::shared_ptr<Hold> held_;
