@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gRPC's interop cases of compression, with an intercepted C++ client and server: the interop package
-// of grpc-go has none of them.
+// gRPC's interop cases of compression, with an intercepted C++ client and server: the interop
+// package of grpc-go has none of them.
 #include <memory>
 #include <ostream>
 #include <string>
@@ -151,9 +151,8 @@ TEST_P(CompressedTest, ClientCompressedStreaming) {
   pb::StreamingInputCallRequest first;
   first.mutable_expect_compressed()->set_value(true);
   SetBody(first, 27182);
-  EXPECT_EQ(
-      Upload([&](auto& stream) { stream.Write(first, Plain()); }, &response).error_code(),
-      grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Upload([&](auto& stream) { stream.Write(first, Plain()); }, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
   const auto send_both = [&](auto& stream) {
     EXPECT_TRUE(stream.Write(first));
     pb::StreamingInputCallRequest second;
@@ -195,12 +194,12 @@ std::string NameOf(const ::testing::TestParamInfo<std::tuple<Flavour, Client>>& 
          ::testing::PrintToString(std::get<Client>(test.param));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, CompressedTest,
-    ::testing::Combine(::testing::Values(Flavour::kSync, Flavour::kCallback, Flavour::kFiber,
-                                         Flavour::kPlainSync, Flavour::kPlainCallback),
-                       ::testing::Values(Client::kSync, Client::kQueue)),
-    NameOf);
+INSTANTIATE_TEST_SUITE_P(All, CompressedTest,
+                         ::testing::Combine(::testing::Values(Flavour::kSync, Flavour::kCallback,
+                                                              Flavour::kFiber, Flavour::kPlainSync,
+                                                              Flavour::kPlainCallback),
+                                            ::testing::Values(Client::kSync, Client::kQueue)),
+                         NameOf);
 
 }  // namespace
 }  // namespace weft::interop
