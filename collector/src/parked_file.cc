@@ -381,7 +381,7 @@ void SetBytes(JsonObject& entry, std::string_view name, std::string_view bytes) 
 }
 
 std::string IsoTime(std::uint64_t unix_microseconds) {
-  return UtcText(static_cast<std::int64_t>(unix_microseconds), "0000-00-00T00:00:00.000000Z");
+  return UtcText(static_cast<std::int64_t>(unix_microseconds), kIsoTimeForm);
 }
 
 }  // namespace weft::collector

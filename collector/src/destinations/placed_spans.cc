@@ -107,7 +107,8 @@ void PlacedSpans::Drain(Round& round) {
       RoundWriter writer(round, record->record.header, position);
       const auto is_of_another = [&](const OpPlace& place) { return place.position != position; };
       const auto end = std::find_if(ready_.begin(), ready_.end(), is_of_another);
-      writer.text().reserve(RunBytes(*record, static_cast<std::size_t>(end - ready_.begin())));
+      const auto spans = static_cast<std::size_t>(end - ready_.begin());
+      writer.Reserve(spans, RunBytes(*record, spans));
       while (!ready_.empty() && ready_.front().position == position) {
         const std::uint32_t index = ready_.front().index;
         ready_.pop_front();

@@ -55,6 +55,12 @@ void RoundWriter::Add(RunOp op, std::string_view payload, std::uint32_t covers) 
   made_.payload += payload;
 }
 
+void RoundWriter::Reserve(std::size_t operations, std::size_t bytes) {
+  made_.record.header.ops.reserve(operations);
+  made_.payload.reserve(bytes);
+  added_.reserve(operations);
+}
+
 void RoundWriter::AddWritten(RunOp op, std::uint32_t covers, bool is_placed) {
   const std::uint64_t start = op.parts.empty() ? text().size() : op.parts.front().offset;
   for (Part& part : op.parts) part.offset -= start;

@@ -93,6 +93,8 @@ class RoundWriter {
   /// Where to write the text of an operation that AddWritten adds. Its parts count in it, and stand
   /// there behind each other. `is_placed` as of OutgoingOp.
   std::string& text() { return made_.payload; }
+  /// Room for what will be added.
+  void Reserve(std::size_t operations, std::size_t bytes);
   void AddWritten(RunOp op, std::uint32_t covers, bool is_placed);
   void Finish();
 

@@ -162,7 +162,6 @@ std::optional<std::int64_t> AttributeValue::Integer() const {
 
 void Attributes::Add(std::string_view key_value) {
   const KeyValue pair = ReadKeyValue(key_value);
-  if (entries_.empty()) entries_.reserve(8);
   entries_.push_back({pair.key, pair.value});
 }
 

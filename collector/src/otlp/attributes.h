@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <absl/container/inlined_vector.h>
+
 namespace weft::collector {
 
 /// An AnyValue, read where it lies.
@@ -61,7 +63,7 @@ class Attributes {
 
   /// Those whose keys begin with `prefix`, in the order of their keys.
   std::vector<Entry*> Under(std::string_view prefix);
-  std::vector<Entry>& all() { return entries_; }
+  auto& all() { return entries_; }
   bool empty() const { return entries_.empty(); }
 
  private:
@@ -71,7 +73,7 @@ class Attributes {
   }
   Entry* Search(std::string_view key);
 
-  std::vector<Entry> entries_;
+  absl::InlinedVector<Entry, 8> entries_;
   /// A bit for each key: of the many keys that are asked for, most are not there.
   std::uint64_t bits_ = 0;
 };

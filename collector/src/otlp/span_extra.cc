@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/inlined_vector.h>
 #include <absl/strings/escaping.h>
 #include <boost/json.hpp>
 
@@ -36,10 +37,7 @@ constexpr std::string_view kServicePrefixes[] = {"rpc.", "http.", "server.", "cl
 // one text, which spares two strings a member.
 class Members {
  public:
-  Members() {
-    members_.reserve(16);
-    text_.reserve(512);
-  }
+  Members() { text_.reserve(512); }
 
   void Set(std::string_view key, std::string_view json) {
     Begin(key) += json;
@@ -111,7 +109,7 @@ class Members {
     return static_cast<std::size_t>(found - members_.begin());
   }
 
-  std::vector<Member> members_;
+  absl::InlinedVector<Member, 16> members_;
   std::string text_;
   std::size_t open_ = 0;  ///< The member whose value is being written.
   absl::flat_hash_map<std::string, std::size_t> places_;  ///< In `members_`, once there are many.

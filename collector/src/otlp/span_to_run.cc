@@ -13,12 +13,17 @@
 #include "otlp/span_type.h"
 #include "otlp/span_values.h"
 #include "otlp/span_view.h"
-#include "parked_file.h"
+#include "utc_time.h"
 
 namespace weft::collector {
 namespace {
 
-std::string TimeOf(std::uint64_t unix_ns) { return IsoTime(unix_ns / 1000); }
+void AddTime(std::string_view key, std::uint64_t unix_ns, JsonObjectWriter& out) {
+  std::array<char, sizeof kIsoTimeForm - 1> text;
+  std::copy_n(kIsoTimeForm, text.size(), text.begin());
+  PutUtc(static_cast<std::int64_t>(unix_ns / 1000), text);
+  out.AddText(key, {text.data(), text.size()});
+}
 
 void AddId(std::string_view key, const RunId& id, JsonObjectWriter& out) {
   std::array<char, RunId::kTextSize> text;
@@ -102,9 +107,9 @@ class RunWriter {
     if (!place_.dotted_order.empty()) run.AddText("dotted_order", place_.dotted_order);
     run.AddText("name", RunNameOf(span_));
     run.AddText("run_type", span_.run_type);
-    run.AddText("start_time", TimeOf(Start()));
+    AddTime("start_time", Start(), run);
     if (const std::uint64_t end = span_.ids.end_unix_ns; end != 0) {
-      run.AddText("end_time", TimeOf(std::max(Start(), end)));
+      AddTime("end_time", std::max(Start(), end), run);
     }
     if (!op_.project.empty()) run.AddText("session_name", op_.project);
     AddText("session_id", {"langsmith.trace.session_id", "ai.telemetry.metadata.ls_project_id"},
@@ -144,7 +149,7 @@ class RunWriter {
       if (event.used) continue;
       JsonObjectWriter object;
       object.AddText("name", IsNewToken(event.name) ? "new_token" : event.name);
-      object.AddText("time", TimeOf(event.time_unix_ns));
+      AddTime("time", event.time_unix_ns, object);
       JsonObjectWriter kwargs;
       for (const Attributes::Entry& entry : event.attributes.all()) {
         kwargs.Add(entry.key, AttributeValue::Read(entry.value).Json());
