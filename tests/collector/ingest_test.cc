@@ -63,10 +63,6 @@ class ManualLog final : public Log {
 class IngestTest : public testing::Test {
  protected:
   void SetUp() override {
-    directory_ = testing::TempDir() + "ingest_test_" +
-                 testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::remove_all(directory_);
-    std::filesystem::create_directories(directory_);
     keys_ = std::shared_ptr<KeyRing>(KeyRing::Open(directory_).value());
     Create(64 << 20);
   }
@@ -101,7 +97,8 @@ class IngestTest : public testing::Test {
     EXPECT_EQ(Stats().received, Stats().logged + Stats().refused + Stats().parked);
   }
 
-  std::filesystem::path directory_;
+  const TemporaryDirectory temporary_;
+  const std::filesystem::path directory_ = temporary_.path();
   std::shared_ptr<ManualLog> log_ = std::make_shared<ManualLog>();
   std::shared_ptr<KeyRing> keys_;
   std::unique_ptr<Ingest> ingest_;
