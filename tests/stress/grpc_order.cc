@@ -111,10 +111,12 @@ grpc_call_error grpc_server_request_call(grpc_server* server, grpc_call** call,
   return next(server, call, details, metadata, call_queue, queue, tag);
 }
 
-grpc_call_error grpc_server_request_registered_call(
-    grpc_server* server, void* method, grpc_call** call, gpr_timespec* deadline,
-    grpc_metadata_array* metadata, grpc_byte_buffer** payload, grpc_completion_queue* call_queue,
-    grpc_completion_queue* queue, void* tag) {
+grpc_call_error grpc_server_request_registered_call(grpc_server* server, void* method,
+                                                    grpc_call** call, gpr_timespec* deadline,
+                                                    grpc_metadata_array* metadata,
+                                                    grpc_byte_buffer** payload,
+                                                    grpc_completion_queue* call_queue,
+                                                    grpc_completion_queue* queue, void* tag) {
   static auto* const next =
       Next<decltype(grpc_server_request_registered_call)>("grpc_server_request_registered_call");
   __tsan_release(tag);
@@ -174,8 +176,9 @@ struct Duration {  // absl::Duration's form
   std::int64_t high;
   std::uint32_t low;
 };
-bool ConditionWaitFor(void* condition, void* mutex, Duration timeout) __asm__(
-    WEFT_CONDITION "15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
+bool ConditionWaitFor(void* condition, void* mutex,
+                      Duration timeout) __asm__(WEFT_CONDITION
+                                                "15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
 bool ConditionWaitFor(void* condition, void* mutex, Duration timeout) {
   static auto* const next = Next<bool(void*, void*, Duration)>(
       WEFT_CONDITION "15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
