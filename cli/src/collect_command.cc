@@ -127,7 +127,7 @@ absl::Status WriteReadyFile(const std::filesystem::path& path,
 }
 
 auto LimitsOf(const CollectorConfig& config) {
-  return std::tuple(config.min_free, config.retention_size, config.retention_age,
+  return std::tuple(config.ack, config.min_free, config.retention_size, config.retention_age,
                     config.segment_size, config.max_parked_bytes, config.max_wire_bytes,
                     config.max_decoded_bytes, config.max_grpc_message_bytes,
                     config.max_inflight_bytes, config.max_connections, config.header_timeout,

@@ -138,7 +138,8 @@ absl::Status Collector::Impl::OpenStorage() {
   if (!rules.ok()) return rules.status();
   redaction_->Set(*std::move(rules));
   SetKeys(config_);
-  store_ = RunStore::Start(log_, {.max_trace_runs = LeastTraceRuns(config_)});
+  prices_->Set(config_.prices);
+  store_ = RunStore::Start(log_, {.max_trace_runs = LeastTraceRuns(config_), .prices = prices_});
   absl::StatusOr<std::unique_ptr<Ingest>> ingest =
       Ingest::Create({.log = log_,
                       .keys = keys_,
@@ -164,6 +165,7 @@ DestinationOptions Collector::Impl::OptionsOfDestinations() {
   options.data = config_.data;
   options.logged = [this] { return ingest_->logged(); };
   options.store = store_.get();
+  options.prices = prices_;
   options.max_parked_bytes = config_.max_parked_bytes;
   options.concurrency = forwarding.concurrency;
   options.drain_factor = forwarding.drain_factor;

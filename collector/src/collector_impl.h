@@ -86,6 +86,7 @@ class Collector::Impl {
   std::atomic<std::uint64_t> reloads_refused_{0};
   const std::shared_ptr<Admission> admission_ = std::make_shared<Admission>();
   const std::shared_ptr<Redaction> redaction_ = std::make_shared<Redaction>();
+  const std::shared_ptr<Prices> prices_ = std::make_shared<Prices>();
   std::shared_ptr<TlsContext> tls_grpc_;
   std::shared_ptr<TlsContext> tls_otlp_http_;
   std::shared_ptr<TlsContext> tls_http_;

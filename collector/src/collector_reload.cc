@@ -27,6 +27,7 @@ absl::StatusOr<Collector::Impl::Commits> Collector::Impl::PrepareReload(
   if (!rules.ok()) return rules.status();
   commits.push_back([this, config, rules = *std::move(rules)] {
     redaction_->Set(rules);
+    prices_->Set(config.prices);
     SetKeys(config);
     store_->SetMaxTraceRuns(LeastTraceRuns(config));
     http_->SetAllowedHosts(config.allowed_hosts);

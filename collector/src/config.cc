@@ -161,6 +161,7 @@ class Loader {
     if (value.key == "http.allowed_hosts") {
       return Add(value, ReadHost(value.value, value.origin), config().allowed_hosts);
     }
+    if (value.key == "prices") return Add(value, ReadPrice(value), config().prices);
     RedactionConfig& redaction = config().redaction;
     if (value.key == "redaction.presets") return Add(value, ReadPreset(value), redaction.presets);
     if (value.key == "redaction.rules") {

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <fstream>
 #include <optional>
 #include <utility>
+
+#include <absl/strings/numbers.h>
 
 #include <weft/tracing/internal/json_redactor.h>
 
@@ -48,6 +51,14 @@ absl::Status Assign(T& target, absl::StatusOr<T> value, const std::string& origi
   if (!value.ok()) return WrongAt(origin, Text(value.status()));
   target = *std::move(value);
   return absl::OkStatus();
+}
+
+absl::StatusOr<double> ParseDollars(const std::string& text) {
+  double dollars = 0;
+  if (!absl::SimpleAtod(text, &dollars) || !std::isfinite(dollars) || dollars < 0) {
+    return absl::InvalidArgumentError("'" + text + "' is no number of US dollars");
+  }
+  return dollars;
 }
 
 absl::StatusOr<NamedKey::Forward> ParseForwardedKey(std::string_view text) {
@@ -224,6 +235,31 @@ absl::StatusOr<TenantConfig> ReadTenant(const FileValue& value) {
   }
   if (tenant.name.empty()) return WrongAt(value.origin, "a tenant needs a name");
   return tenant;
+}
+
+absl::StatusOr<ModelPrice> ReadPrice(const FileValue& value) {
+  ModelPrice price;
+  for (const FileValue& member : value.members) {
+    if (member.key == "model") {
+      price.model = member.value;
+      continue;
+    }
+    const absl::StatusOr<double> dollars = ParseDollars(member.value);
+    if (!dollars.ok()) return WrongAt(member.origin, Text(dollars.status()));
+    if (member.key == "input") {
+      price.input = *dollars;
+    } else if (member.key == "output") {
+      price.output = *dollars;
+    } else if (member.key == "cache_read") {
+      price.cache_read = *dollars;
+    } else if (member.key == "cache_creation") {
+      price.cache_creation = *dollars;
+    } else {
+      return NoSuchKey(member);
+    }
+  }
+  if (price.model.empty()) return WrongAt(value.origin, "a price needs a model");
+  return price;
 }
 
 absl::StatusOr<std::string> ReadHost(const std::string& host, const std::string& origin) {

@@ -27,6 +27,7 @@ absl::StatusOr<DestinationConfig> ReadForward(const FileValue& value,
 absl::StatusOr<NamedKey> ReadKey(const FileValue& value, const Environment& environment);
 absl::StatusOr<TenantConfig> ReadTenant(const FileValue& value);
 absl::StatusOr<std::string> ReadHost(const std::string& host, const std::string& origin);
+absl::StatusOr<ModelPrice> ReadPrice(const FileValue& value);
 absl::StatusOr<RedactionPreset> ReadPreset(const FileValue& value);
 /// `index`: of the rule among the rules, by which it is counted when it has no name.
 absl::StatusOr<ScopedRedactionRule> ReadRule(const FileValue& value, std::size_t index);

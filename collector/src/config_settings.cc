@@ -241,6 +241,8 @@ constexpr std::array kLists = {
     ListSetting{"tenants", "limits of what a tenant's keys bring together",
                 "{name: team-a, runs_per_second: 1000, bytes_per_second: 4MiB, max_body: 16MiB}"},
     ListSetting{"http.allowed_hosts", "that Host may be besides loopback's", "weft.example.com"},
+    ListSetting{"prices", "US dollars for a million tokens, for spans that tell no cost",
+                "{model: \"gpt-4o-mini*\", input: 0.15, output: 0.6, cache_read: 0.075}"},
     ListSetting{"redaction.presets", "api_keys, bearer_tokens, email, cards, ip_addresses",
                 "api_keys"},
     ListSetting{"redaction.rules", "what is taken out of runs before the log",

@@ -32,6 +32,7 @@ class RunStoreImpl final : public RunStore {
  public:
   RunStoreImpl(std::shared_ptr<Log> log, const RunStoreOptions& options)
       : log_(std::move(log)),
+        prices_(options.prices),
         backfill_end_(log_->Segments().back().begin),
         followed_(backfill_end_),
         index_(options.max_index_bytes, backfill_end_, options.max_trace_runs) {
@@ -136,7 +137,7 @@ class RunStoreImpl final : public RunStore {
     std::unique_lock lock(progress_mutex_);
     progress_.wait_for(lock, kRebuildPatience, [&] { return stopping_ || backfill_left_ == 0; });
     lock.unlock();
-    return StoreReader(*log_, index_, index_mutex_);
+    return StoreReader(*log_, index_, index_mutex_, prices_.get());
   }
 
   // What was just written is still in memory.
@@ -259,6 +260,7 @@ class RunStoreImpl final : public RunStore {
   }
 
   const std::shared_ptr<Log> log_;
+  const std::shared_ptr<const Prices> prices_;
   const Position backfill_end_;
 
   std::atomic<bool> stopping_{false};

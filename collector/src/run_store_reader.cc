@@ -65,7 +65,7 @@ StoreReader::Gathered StoreReader::GatherTrace(const RunId& trace_id,
   VisitOld(traces, false, complete_from, add);
   const Places with_spans = AddLinked(traces, places);
 
-  Gathered gathered;
+  Gathered gathered(prices_);
   gathered.trace_id = trace_id;
   gathered.trace_project = RootProject(trace_id);
   Ids runs;
@@ -210,7 +210,7 @@ std::vector<StoredRun> StoreReader::Roots(std::span<const RunId> trace_ids) {
            });
   std::vector<StoredRun> found;
   for (const RunId& id : trace_ids) {
-    Gathered gathered;
+    Gathered gathered(prices_);
     gathered.trace_id = id;
     for (const Position& place : places[id]) {
       LoadedPtr loaded = Load(place);
@@ -273,7 +273,7 @@ absl::StatusOr<StoreReader::Gathered> StoreReader::GatherRun(const RunId& id) {
   VisitOld({id}, false, complete_from, [&](const Record& record, const RunOp& op) {
     if (MayBeOn(op, id)) places.insert(record.position);
   });
-  Gathered gathered;
+  Gathered gathered(prices_);
   gathered.trace_id = *trace_id;
   bool names_project = false;
   for (const Position& place : places) {

@@ -27,8 +27,10 @@ std::filesystem::path SummaryPath(const Log& log, std::uint64_t segment);
 /// what it holds and from where on that is all, and the log is asked for what lies before.
 class StoreReader {
  public:
-  StoreReader(const Log& log, const TraceIndex& index, std::shared_mutex& index_mutex)
-      : log_(log), index_(index), index_mutex_(index_mutex) {}
+  /// `prices`: as of SpanToRunOptions.
+  StoreReader(const Log& log, const TraceIndex& index, std::shared_mutex& index_mutex,
+              const Prices* prices)
+      : log_(log), index_(index), index_mutex_(index_mutex), prices_(prices) {}
 
   absl::StatusOr<StoredRun> Run(const RunId& id);
   std::vector<StoredRun> Trace(const RunId& trace_id);
@@ -48,6 +50,8 @@ class StoreReader {
   using Places = std::set<Position>;
   // Operations with what they point into.
   struct Gathered {
+    explicit Gathered(const Prices* prices) : spans(prices) {}
+
     RunId trace_id;
     std::string trace_project;
     std::map<RunId, std::vector<FoldOp>> runs;
@@ -85,6 +89,7 @@ class StoreReader {
   const Log& log_;
   const TraceIndex& index_;
   std::shared_mutex& index_mutex_;
+  const Prices* const prices_;
   std::map<std::uint64_t, LoadedPtr> loaded_;
   std::uint64_t loaded_bytes_ = 0;
 };

@@ -25,7 +25,8 @@ void FoundSpans::AddRun(const StoredRun& run) {
 
 FoldOp FoundSpans::Convert(std::size_t span) {
   FoldOp op = spans_[span].found;
-  const SpanRun& run = runs_.emplace_back(SpanToRun(*op.op, op.payload, PlaceOf(span)));
+  const SpanRun& run =
+      runs_.emplace_back(SpanToRun(*op.op, op.payload, PlaceOf(span), {.prices = prices_}));
   op.op = &run.ops.front();
   op.payload = run.payload;
   return op;

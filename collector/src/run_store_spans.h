@@ -22,6 +22,9 @@ namespace weft::collector {
 /// Lifetime: the operations and payloads must outlive it, and it what Convert gave.
 class FoundSpans {
  public:
+  /// `prices`: as of SpanToRunOptions.
+  explicit FoundSpans(const Prices* prices = nullptr) : prices_(prices) {}
+
   /// In the order of the log.
   void Add(std::uint64_t seq, std::size_t index, const RunOp& op, std::string_view payload);
 
@@ -43,6 +46,7 @@ class FoundSpans {
     SpanIds ids;
   };
 
+  const Prices* prices_;
   std::vector<Span> spans_;
   SpanTree tree_;
   std::deque<SpanRun> runs_;

@@ -216,6 +216,10 @@ TEST_F(ConfigTest, WrongFilesAreRefusedWithFileLineAndKey) {
       {"tenants:\n  - {name: a, runs_per_second: fast}\n", 2, "runs_per_second"},
       {"tenants:\n  - {name: a}\n  - {name: a}\n", 3, "twice"},
       {"tenants:\n  - {name: a, max_trace_runs: 65536}\n", 2, "max_trace_runs"},
+      {"prices:\n  - {input: 1}\n", 2, "model"},
+      {"prices:\n  - {model: a, input: free}\n", 2, "'free' is no number of US dollars"},
+      {"prices:\n  - {model: a, output: -1}\n", 2, "'-1' is no number of US dollars"},
+      {"prices:\n  - {model: a, tokens: 1}\n", 2, "tokens"},
       {"limits:\n  large_runs: drop\n", 2, "large_runs"},
       {"log:\n  ack: fast\n", 2, "neither durable nor memory"},
       {"redaction:\n  presets: [everything]\n", 2, "everything"},
@@ -372,6 +376,28 @@ tenants:
   EXPECT_TRUE(keys[2].admin);
   EXPECT_EQ(keys[2].forward, NamedKey::Forward::kDestination);
   EXPECT_EQ(config->tenants[0], (TenantConfig{"acme", 100, 1 << 20, 2 << 20, 3 << 20, 4, 5 << 20}));
+}
+
+TEST_F(ConfigTest, TakesThePricesOfModels) {
+  const auto config = Load(File(R"(
+prices:
+  - {model: "small*", input: 0.15, output: 0.6, cache_read: 0.075, cache_creation: 0.2}
+  - {model: "*", input: 1}
+)"));
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_EQ(config->prices.size(), 2u);
+  Prices prices;
+  prices.Set(config->prices);
+  const auto small = prices.Of("small-2");
+  ASSERT_TRUE(small.has_value());
+  EXPECT_EQ(small->input, 0.15);
+  EXPECT_EQ(small->output, 0.6);
+  EXPECT_EQ(small->cache_read, 0.075);
+  EXPECT_EQ(small->cache_creation, 0.2);
+  EXPECT_EQ(prices.Of("large")->input, 1);
+  EXPECT_EQ(prices.Of("large")->cache_read, std::nullopt);
+  prices.Set({});
+  EXPECT_EQ(prices.Of("small"), std::nullopt);
 }
 
 TEST_F(ConfigTest, RulesOfTheRedactionAreChecked) {

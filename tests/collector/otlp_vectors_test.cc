@@ -82,6 +82,20 @@ std::string RequestOf(const json::object& vector) {
   return json::serialize(json::object{{"resourceSpans", json::array{resource_spans}}});
 }
 
+std::vector<ModelPrice> PricesOf(const json::array& list) {
+  std::vector<ModelPrice> prices;
+  for (const json::value& each : list) {
+    ModelPrice price{.model = std::string(each.at("model").as_string()),
+                     .input = each.at("input").to_number<double>(),
+                     .output = each.at("output").to_number<double>()};
+    if (const json::value* const cached = each.as_object().if_contains("cache_read")) {
+      price.cache_read = cached->to_number<double>();
+    }
+    prices.push_back(std::move(price));
+  }
+  return prices;
+}
+
 struct Converted {
   SpanRun run;
   json::value object;
@@ -99,7 +113,9 @@ void Convert(const json::object& vector, Converted* out) {
   SpanTree tree;
   tree.AddSpan(ids);
   tree.Settle();
-  out->run = SpanToRun(op, *request, tree.PlaceOf(ids));
+  Prices prices;
+  if (vector.contains("prices")) prices.Set(PricesOf(vector.at("prices").as_array()));
+  out->run = SpanToRun(op, *request, tree.PlaceOf(ids), {.prices = &prices});
   ASSERT_FALSE(out->run.ops.empty());
   OutgoingOp outgoing;
   outgoing.payload = out->run.payload;

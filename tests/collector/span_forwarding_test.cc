@@ -24,6 +24,7 @@ namespace {
 using boost::json::value;
 using otlp_test::Request;
 using std::chrono::milliseconds;
+using ::testing::ElementsAre;
 using testing::FakeLangSmith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -372,6 +373,35 @@ TEST_F(SpanForwardingTest, FindsAParentThatWentOutBeforeARestart) {
   EXPECT_EQ(Text(Runs()["post.c"], "dotted_order"),
             Part(0, kTraceText) + "." + Part(1, Padded('b')) + "." + Part(2, Padded('c')));
   EXPECT_FALSE(Runs().contains("post.(missing root)"));
+  destination_.reset();
+  store->Stop();
+}
+
+TEST_F(SpanForwardingTest, CostsAreComputedByPricesForTargetsAndReaders) {
+  const auto prices = std::make_shared<Prices>();
+  prices->Set({{.model = "small", .input = 3}});
+  DestinationOptions options = Patient();
+  options.prices = prices;
+  Start(std::move(options));
+  const auto store = RunStore::Start(log_, {.prices = prices});
+  AppendSpans({{.id = 'r',
+                .attributes = {{"gen_ai.request.model", "small"},
+                               {"gen_ai.usage.input_tokens", "500000"}}}});
+  ASSERT_TRUE(WaitForDelivered(1));
+  const auto cost_of = [](const value& extra) {
+    return extra.at("metadata").at("usage_metadata").at("total_cost").to_number<double>();
+  };
+  std::vector<double> sent;
+  for (const FakeLangSmith::Request& request : langsmith_->Requests()) {
+    for (const auto& part : request.parts) {
+      if (part.name.ends_with(".extra")) sent.push_back(cost_of(boost::json::parse(part.content)));
+    }
+  }
+  EXPECT_THAT(sent, ElementsAre(1.5));
+  ASSERT_TRUE(store->WaitUntilIndexed(std::chrono::seconds(20)));
+  const auto stored = store->FindRun(*RunId::Parse(kTraceText));
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_EQ(cost_of(boost::json::parse(stored->json).at("extra")), 1.5);
   destination_.reset();
   store->Stop();
 }

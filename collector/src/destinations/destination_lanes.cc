@@ -48,6 +48,7 @@ std::unique_ptr<Stage> Destination::Impl::MakeStage() const {
   }
   return std::make_unique<PlacedSpans>(PlacedSpansOptions{.log = options_.log,
                                                           .store = options_.store,
+                                                          .prices = options_.prices,
                                                           .grace = options_.trace_grace,
                                                           .orphan_wait = options_.orphan_wait});
 }

@@ -80,7 +80,8 @@ void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const 
 void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
                        const RunPlace& place, bool replaces, RoundWriter& writer) {
   const RunOp& span = record.record.header.ops[index];
-  std::vector<RunOp> ops = AppendRun(span, record.payload, ids, place, &writer.text());
+  std::vector<RunOp> ops = AppendRun(span, record.payload, ids, place, &writer.text(),
+                                     {.prices = options_.prices.get()});
   if (replaces) ops.front().kind = OpKind::kPatch;
   std::uint32_t covers = 1;
   const bool is_placed = !place.dotted_order.empty() && !place.trace_id.IsNil();

@@ -20,6 +20,7 @@ struct PlacedSpansOptions {
   std::shared_ptr<Log> log;
   /// Asked about parents that went out long ago; may be null.
   const RunStore* store = nullptr;
+  std::shared_ptr<const Prices> prices{};
   /// Once the root of a trace is there, how long a span still waits for its parent.
   std::chrono::milliseconds grace{2'000};
   /// How long it waits anyway.

@@ -31,6 +31,8 @@ constexpr std::string_view kSpanKinds[] = {"",       "INTERNAL", "SERVER",
                                            "CLIENT", "PRODUCER", "CONSUMER"};
 
 // Shown as they are: a viewer reads hops between services from them.
+constexpr std::string_view kProviderKeys[] = {"gen_ai.provider.name", "gen_ai.system",
+                                              "llm.provider", "llm.system"};
 constexpr std::string_view kServicePrefixes[] = {"rpc.", "http.", "server.", "client.", "network."};
 
 // Members by key, the last word counts; values are JSON. Keys and values stand behind each other in
@@ -128,7 +130,7 @@ void SetFrom(Attributes& attributes, std::string_view key, std::string_view name
   if (value.type != Type::kNone) into.SetValue(name, value);
 }
 
-void SetFirstText(Attributes& attributes, std::initializer_list<std::string_view> keys,
+void SetFirstText(Attributes& attributes, std::span<const std::string_view> keys,
                   std::string_view name, Members& into) {
   for (const std::string_view key : keys) {
     if (const std::string_view text = attributes.Text(key); !text.empty()) {
@@ -330,12 +332,8 @@ void WriteMetadata(SpanView& span, const MetadataOptions& options, std::string& 
   for (const Attributes::Entry& entry : span.resource.all()) {
     metadata.SetValue(entry.key, AttributeValue::Read(entry.value));
   }
-  SetFirstText(attributes, {"gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"},
-               "ls_provider", metadata);
-  SetFirstText(
-      attributes,
-      {"gen_ai.request.model", "gen_ai.response.model", "model", "llm.model_name", "ai.model.id"},
-      "ls_model_name", metadata);
+  SetFirstText(attributes, kProviderKeys, "ls_provider", metadata);
+  SetFirstText(attributes, kModelKeys, "ls_model_name", metadata);
   SetFrom(attributes, "gen_ai.agent.name", "agent_name", metadata);
   SetFrom(attributes, "gen_ai.agent.id", "agent_id", metadata);
   SetFrom(attributes, "gen_ai.conversation.id", "thread_id", metadata);
@@ -351,6 +349,7 @@ void WriteMetadata(SpanView& span, const MetadataOptions& options, std::string& 
   SetUnder(attributes, "langsmith.metadata.", metadata);
   SetOpenTelemetry(span, metadata);
   if (options.clock_fixed) metadata.Set("weft_clock_fixed", "true");
+  if (options.cost_computed) metadata.Set("weft_cost_computed", "true");
   MarkIds(span);
   SetOthers(span, options, metadata);
   metadata.WriteTo(out);

@@ -53,9 +53,9 @@ class RunWriter {
 
   std::vector<RunOp> Write() {
     WriteRun();
-    const std::string usage = UsageOf(span_.attributes);
+    const SpanUsage usage = UsageOf(span_.attributes, options_.prices);
     Append(PartField::kInputs, RunInputsOf(span_));
-    Append(PartField::kOutputs, Outputs(usage));
+    Append(PartField::kOutputs, Outputs(usage.json));
     for (SpanAttachment& attachment : AttachmentsOf(span_.attributes)) {
       Append(PartField::kAttachment, attachment.content);
       Part& part = ops_.front().parts.back();
@@ -160,12 +160,13 @@ class RunWriter {
     return list.empty() ? "" : list + "]";
   }
 
-  void WriteExtra(const std::string& usage) {
+  void WriteExtra(const SpanUsage& usage) {
     const std::size_t begin = text_.size();
     JsonObjectWriter extra(text_);
     MetadataOptions metadata;
     metadata.invocation_params = InvocationParamsOf(span_.attributes);
-    metadata.usage = usage;
+    metadata.usage = usage.json;
+    metadata.cost_computed = usage.cost_computed;
     metadata.clock_fixed =
         place_.clock_fixed || (span_.ids.end_unix_ns != 0 && span_.ids.end_unix_ns < Start());
     metadata.other_attributes = options_.other_attributes;

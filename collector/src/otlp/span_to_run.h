@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include <weft/collector/prices.h>
 #include <weft/collector/record.h>
 
 #include "otlp/span_ids.h"
@@ -25,6 +26,8 @@ struct SpanToRunOptions {
   bool other_attributes = true;
   /// Of those, the values of one span may take this many bytes; longer ones are left out.
   std::size_t max_other_bytes = 256u << 10;
+  /// For spans that tell tokens and no cost; null: none.
+  const Prices* prices = nullptr;
 };
 
 /// Makes a run of a span (docs/spans-as-runs.md). `op` is the operation of a record of

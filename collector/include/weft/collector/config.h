@@ -15,6 +15,7 @@
 #include <absl/status/statusor.h>
 
 #include <weft/collector/keys.h>
+#include <weft/collector/prices.h>
 #include <weft/tracing/internal/run_to_span.h>
 #include <weft/tracing/redaction.h>
 
@@ -134,6 +135,7 @@ struct CollectorConfig {
   std::vector<NamedKey> keys;
   std::vector<TenantConfig> tenants;
   RedactionConfig redaction;
+  std::vector<ModelPrice> prices;
   std::vector<std::string> allowed_hosts;
 
   AckMode ack = AckMode::kDurable;

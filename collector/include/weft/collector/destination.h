@@ -49,6 +49,8 @@ struct DestinationOptions {
 
   /// Looked into for what the log's recent records do not tell; may be null.
   const RunStore* store = nullptr;
+  /// As of RunStoreOptions.
+  std::shared_ptr<const Prices> prices{};
   /// A run still open after so long goes to receivers of OTLP unfinished.
   std::chrono::milliseconds max_open{std::chrono::hours(1)};
   /// How long a span waits for its parent, before it goes to where runs are wanted: after the root

@@ -18,12 +18,16 @@
 
 namespace weft::collector {
 
+class Prices;
+
 struct RunStoreOptions {
   /// Bytes of index in memory; beyond it the traces that were touched longest ago are found by a
   /// scan of the log's headers instead.
   std::uint64_t max_index_bytes = 48ull << 20;
   /// The least that a trace may be full with; 65,535 at most.
   std::uint16_t max_trace_runs = 25'000;
+  /// For spans that tell tokens and no cost; null: none.
+  std::shared_ptr<const Prices> prices{};
 };
 
 /// A project ("session" in LangSmith's API). The id is derived from the name.
