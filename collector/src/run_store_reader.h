@@ -29,7 +29,7 @@ class StoreReader {
  public:
   /// `prices`: as of SpanToRunOptions.
   StoreReader(const Log& log, const TraceIndex& index, std::shared_mutex& index_mutex,
-              const Prices* prices)
+              const Prices* prices = nullptr)
       : log_(log), index_(index), index_mutex_(index_mutex), prices_(prices) {}
 
   absl::StatusOr<StoredRun> Run(const RunId& id);
