@@ -5,8 +5,9 @@
 //                                   calls over TCP, 64 outstanding. Shows calls per second of CPU
 //                                   of the server, and the ratio to the baseline. "fan-out" servers
 //                                   call a backend twice at once for each call. The servers take
-//                                   turns of 1,000 calls, each round with fresh processes, since
-//                                   their memory lies better in one than in another; medians of the
+//                                   turns of 1,000 calls, each time another one first, and each
+//                                   round with fresh processes, since their memory lies better in
+//                                   one than in another. Medians of a round's turns, and of the
 //                                   rounds.
 //   fibers_benchmark waiting [N]    Memory of a FiberServer for each of N calls that wait.
 //   fibers_benchmark serve NAME [BACKEND_PORT]   One of the servers, see echo_servers.h: it prints
@@ -150,7 +151,7 @@ struct Subject {
   const char* target = "";
   std::unique_ptr<Child> server = nullptr;
   std::unique_ptr<Echo::Stub> stub = nullptr;
-  double cpu_seconds = 0;           // of this round
+  std::vector<double> turns = {};   // CPU seconds a call, of this round
   std::vector<double> rates = {};   // of each round
   std::vector<double> ratios = {};  // to the baseline in the same round
 
@@ -158,12 +159,12 @@ struct Subject {
     server = std::make_unique<Child>(command);
     stub = StubFor(server->port());
     SendCalls(*stub, kWarmUp);
-    cpu_seconds = 0;
+    turns.clear();
   }
   void Measure(int count) {
     const double before = server->CpuSeconds();
     SendCalls(*stub, count);
-    cpu_seconds += server->CpuSeconds() - before;
+    turns.push_back((server->CpuSeconds() - before) / count);
   }
   void Print() const {
     const auto [least, most] = std::minmax_element(ratios.begin(), ratios.end());
@@ -214,11 +215,15 @@ int RunRounds(int rounds, int count) {
   std::vector<Subject> subjects = Subjects(backend.port());
   for (int round = 0; round < rounds; ++round) {
     for (Subject& subject : subjects) subject.Start();
-    for (int sent = 0; sent < count; sent += kTurn) {
-      for (Subject& subject : subjects) subject.Measure(std::min(kTurn, count - sent));
+    // Another one comes first each time: what a server leaves in the caches is its next one's.
+    std::size_t first = 0;
+    for (int sent = 0; sent < count; sent += kTurn, ++first) {
+      for (std::size_t i = 0; i < subjects.size(); ++i) {
+        subjects[(first + i) % subjects.size()].Measure(std::min(kTurn, count - sent));
+      }
     }
     for (Subject& subject : subjects) {
-      subject.rates.push_back(count / subject.cpu_seconds);
+      subject.rates.push_back(1 / Median(subject.turns));
       subject.ratios.push_back(subject.rates.back() / subjects[subject.baseline].rates.back());
     }
   }
@@ -280,5 +285,5 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (mode == "waiting") return bench::RunWaiting(number(2, 10'000));
-  return bench::RunRounds(number(1, 5), number(2, 20'000));
+  return bench::RunRounds(number(1, 9), number(2, 20'000));
 }
