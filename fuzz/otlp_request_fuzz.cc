@@ -50,13 +50,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!decoded->ops.empty()) {
     Require(SpansIn(parsed) == static_cast<int>(decoded->ops.size()), "every span is there");
   }
+  Prices prices;
+  prices.Set({{.model = "*", .input = 1, .output = 2}});
   SpanTree tree;
   for (const RunOp& op : decoded->ops) tree.AddSpan(ReadSpanIds(SlicesOf(op, request).span));
   tree.Settle();
   for (const RunOp& op : decoded->ops) {
     const SpanIds ids = ReadSpanIds(SlicesOf(op, request).span);
     Require(ids.run_id == op.run_id && ids.trace_id == op.trace_id, "ids are read alike");
-    CheckRun(SpanToRun(op, request, tree.PlaceOf(ids)));
+    CheckRun(SpanToRun(op, request, tree.PlaceOf(ids), {.prices = &prices}));
   }
   TraceRequest none;
   Require(none.ParseFromString(KeepSpans(request, [](std::uint64_t) { return false; })),

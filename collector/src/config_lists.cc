@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -53,10 +52,13 @@ absl::Status Assign(T& target, absl::StatusOr<T> value, const std::string& origi
   return absl::OkStatus();
 }
 
+/// For a million tokens.
+constexpr double kMostDollars = 1e9;
+
 absl::StatusOr<double> ParseDollars(const std::string& text) {
   double dollars = 0;
-  if (!absl::SimpleAtod(text, &dollars) || !std::isfinite(dollars) || dollars < 0) {
-    return absl::InvalidArgumentError("'" + text + "' is no number of US dollars");
+  if (!absl::SimpleAtod(text, &dollars) || !(dollars >= 0 && dollars <= kMostDollars)) {
+    return absl::InvalidArgumentError("'" + text + "' is no number of US dollars from 0 to 1e9");
   }
   return dollars;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,13 @@ std::optional<std::int64_t> FirstCount(Attributes& attributes, Keys keys) {
     }
   }
   return std::nullopt;
+}
+
+std::int64_t Sum(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  using Limits = std::numeric_limits<std::int64_t>;
+  return a < 0 ? Limits::min() : Limits::max();
 }
 
 // Several names of one number: the first counts, and none of them is anything else.
@@ -65,49 +73,45 @@ bool AddCost(Attributes& attributes, std::string_view name, Keys keys, JsonObjec
   return false;
 }
 
-/// What the tokens of one direction are, with those that a cache spared.
-struct Tokens {
-  std::int64_t input = 0;
-  std::int64_t output = 0;
-  std::int64_t cache_read = 0;      ///< Of `input`.
-  std::int64_t cache_creation = 0;  ///< Of `input`.
-};
+/// As doubles, counts from the network neither overflow nor make a cost that is no number.
+constexpr double kMostTokens = 1e18;
 
-std::int64_t CountIn(std::string_view details, std::string_view name) {
+double CountIn(std::string_view details, std::string_view name) {
+  if (details.empty()) return 0;
   boost::json::error_code error;
   const boost::json::value json = boost::json::parse({details.data(), details.size()}, error);
   const auto* const object = error ? nullptr : json.if_object();
   const auto* const count =
       object == nullptr ? nullptr : object->if_contains({name.data(), name.size()});
   if (count == nullptr || !count->is_number()) return 0;
-  const auto number = count->to_number<std::int64_t>(error);
-  return error ? 0 : number;
+  return std::clamp(count->to_number<double>(), 0.0, kMostTokens);
+}
+
+std::optional<ModelPrice> PriceOf(Attributes& attributes, const Prices* prices) {
+  if (prices == nullptr || prices->empty()) return std::nullopt;
+  for (const std::string_view key : kModelKeys) {
+    const std::string_view model = attributes.Text(key);
+    if (!model.empty()) return prices->Of(model);
+  }
+  return std::nullopt;
 }
 
 std::string Dollars(double cost) { return absl::StrFormat("%.12g", cost); }
 
-/// False: there is no price.
-bool AddComputedCost(Attributes& attributes, const Tokens& tokens, const Prices& prices,
-                     JsonObjectWriter& out) {
-  std::string_view model;
-  for (const std::string_view key : kModelKeys) {
-    if (model.empty()) model = attributes.Text(key);
-  }
-  if (model.empty()) return false;
-  const std::optional<ModelPrice> price = prices.Of(model);
-  if (!price) return false;
-  const auto cost = [](std::int64_t count, double dollars_a_million) {
-    return static_cast<double>(std::max<std::int64_t>(count, 0)) * dollars_a_million / 1e6;
+void AddComputedCost(double input_tokens, double output_tokens, std::string_view input_details,
+                     const ModelPrice& price, JsonObjectWriter& out) {
+  const auto cost = [](double count, double dollars_a_million) {
+    return std::max(count, 0.0) * dollars_a_million / 1e6;
   };
-  const double input =
-      cost(tokens.input - tokens.cache_read - tokens.cache_creation, price->input) +
-      cost(tokens.cache_read, price->cache_read.value_or(price->input)) +
-      cost(tokens.cache_creation, price->cache_creation.value_or(price->input));
-  const double output = cost(tokens.output, price->output);
+  const double cache_read = CountIn(input_details, "cache_read");
+  const double cache_creation = CountIn(input_details, "cache_creation");
+  const double input = cost(input_tokens - cache_read - cache_creation, price.input) +
+                       cost(cache_read, price.cache_read.value_or(price.input)) +
+                       cost(cache_creation, price.cache_creation.value_or(price.input));
+  const double output = cost(output_tokens, price.output);
   out.Add("input_cost", Dollars(input));
   out.Add("output_cost", Dollars(output));
   out.Add("total_cost", Dollars(input + output));
-  return true;
 }
 
 }  // namespace
@@ -130,7 +134,7 @@ SpanUsage UsageOf(Attributes& attributes, const Prices* prices) {
                               "llm.token_count.completion", "ai.usage.completionTokens"});
   auto total = FirstCount(
       attributes, {"gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total"});
-  if (!total && (input || output)) total = input.value_or(0) + output.value_or(0);
+  if (!total && (input || output)) total = Sum(input.value_or(0), output.value_or(0));
   if (input) usage.Add("input_tokens", std::to_string(*input));
   if (output) usage.Add("output_tokens", std::to_string(*output));
   if (total) usage.Add("total_tokens", std::to_string(*total));
@@ -154,15 +158,13 @@ SpanUsage UsageOf(Attributes& attributes, const Prices* prices) {
   tells_cost |= AddCost(attributes, "output_cost", {"llm.cost.completion"}, usage);
   tells_cost |= AddCost(attributes, "total_cost", {"llm.cost.total", "gen_ai.usage.cost"}, usage);
   if (usage.empty()) return {};
-  bool is_computed = false;
-  if (prices != nullptr && !tells_cost && (input || output)) {
-    const Tokens tokens{.input = input.value_or(0),
-                        .output = output.value_or(0),
-                        .cache_read = CountIn(input_details, "cache_read"),
-                        .cache_creation = CountIn(input_details, "cache_creation")};
-    is_computed = AddComputedCost(attributes, tokens, *prices, usage);
+  std::optional<ModelPrice> price;
+  if (!tells_cost && (input || output)) price = PriceOf(attributes, prices);
+  if (price) {
+    AddComputedCost(static_cast<double>(input.value_or(0)), static_cast<double>(output.value_or(0)),
+                    input_details, *price, usage);
   }
-  return {usage.Take(), is_computed};
+  return {usage.Take(), price.has_value()};
 }
 
 }  // namespace weft::collector

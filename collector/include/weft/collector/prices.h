@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -30,13 +31,18 @@ class Prices {
   void Set(std::vector<ModelPrice> prices) {
     auto made = std::make_shared<const std::vector<ModelPrice>>(std::move(prices));
     const std::lock_guard lock(mutex_);
+    empty_.store(made->empty(), std::memory_order_relaxed);
     prices_ = std::move(made);
   }
+
+  /// Cost: no lock, for who has nothing to do without prices.
+  bool empty() const noexcept { return empty_.load(std::memory_order_relaxed); }
 
   /// The first whose name fits.
   std::optional<ModelPrice> Of(std::string_view model) const;
 
  private:
+  std::atomic<bool> empty_{true};
   mutable std::mutex mutex_;
   std::shared_ptr<const std::vector<ModelPrice>> prices_;
 };
