@@ -82,6 +82,22 @@ Cost Measure(int calls, const std::function<void()>& work, const std::function<v
   return best;
 }
 
+/// Of the middle one of many small batches: where few calls are of another kind, most batches have
+/// none of them.
+double MedianOfBatches(const std::function<void()>& work) {
+  constexpr int kBatches = 20'000;
+  constexpr int kCalls = 16;
+  std::vector<double> batches;
+  for (int batch = 0; batch < kBatches; ++batch) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < kCalls; ++i) work();
+    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
+    batches.push_back(took.count() / kCalls);
+  }
+  std::nth_element(batches.begin(), batches.begin() + kBatches / 2, batches.end());
+  return batches[kBatches / 2];
+}
+
 void Print(const char* what, const Cost& cost) {
   std::printf("%-52s %8.1f %8.1f %8.2f\n", what, cost.thread_ns, cost.process_ns, cost.allocations);
 }
@@ -207,15 +223,26 @@ int main(int argc, char** argv) {
     const Run parent("parent");
     Print("    below another run", Measure(500'000, run, [] {}));
   }
-  for (const double rate : {0.0, 1e-9}) {
+  for (const double rate : {0.0, 0.01, 1e-9}) {
     weft::SetGlobalTracer(Tracer::Create({.sampling_rate = rate,
                                           .error_promotion = false,
                                           .exporters = {std::make_shared<NullExporter>()}})
                               .value());
-    Print(rate == 0 ? "out of the sample, of the global tracer" : "    where its id decides",
-          Measure(
-              500'000, [] { const Run step("step"); }, [] {}));
+    const auto run = [] { const Run step("step"); };
+    const Cost cost = Measure(500'000, run, [] {});
+    if (rate == 0) {
+      Print("out of the sample, of the global tracer", cost);
+      continue;
+    }
+    std::printf("    of a rate of %-5g %41.1f\n", rate, MedianOfBatches(run));
+    Print("    with those in the sample, and its ids", cost);
   }
+  weft::SetGlobalTracer(Tracer::Create({.sampling_rules = {{.name = "st*", .rate = 0.01}},
+                                        .error_promotion = false,
+                                        .exporters = {std::make_shared<NullExporter>()}})
+                            .value());
+  std::printf("    of a rule with a rate of 0.01 %31.1f\n",
+              MedianOfBatches([] { const Run step("step"); }));
   weft::SetGlobalTracer(nullptr);
   MeasureWith("made, and thrown away", TracerWith(std::make_shared<NullExporter>()), 200'000);
 

@@ -14,6 +14,8 @@
 #include <gtest/gtest.h>
 
 #include <weft/context/context_scope.h>
+#include <weft/testing/run_matchers.h>
+#include <weft/tracing/sampling.h>
 #include <weft/tracing/tracing_context.h>
 
 #include "tracing_fixture.h"
@@ -39,6 +41,7 @@ namespace {
 
 using ::testing::Each;
 using ::testing::Eq;
+using testing::HasMetadata;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
@@ -248,6 +251,85 @@ TEST_P(UnrecordedRunTest, CostsNoAllocationUnlessSomebodyAsks) {
   }
   EXPECT_EQ(allocations, before);
   EXPECT_EQ(Made(), 201u);
+}
+
+/// Where the rate is between none and all.
+class RateTest : public UnrecordedRunTest {
+ protected:
+  static constexpr double kRate = 0.05;
+
+  RateTest() { Use({.sampling_rate = kRate}); }
+
+  /// With ids of chance: those of a generator decide themselves.
+  void Use(TracerOptions options) {
+    options.error_promotion = false;
+    options.exporters = {exporter_};
+    options.clock = clock_;
+    options.detect_context_loss = false;
+    tracer_ = Tracer::Create(std::move(options)).value();
+    if (around_) around_.emplace(TracingContextOptions{.tracer = tracer_});
+    if (GetParam() == From::kGlobal) SetGlobalTracer(tracer_);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, RateTest,
+                         ::testing::Values(From::kOption, From::kTracingContext, From::kGlobal),
+                         NameOf);
+
+TEST_P(RateTest, TheIdSaysWhatWasDecided) {
+  std::uint64_t sampled = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const Run root = Root();
+    const RunContext identity = root.context();
+    EXPECT_EQ(root.recording(), SampledByTraceId(identity.trace_id(), kRate));
+    EXPECT_EQ(identity.sampled(), root.recording());
+    EXPECT_EQ(Run("child").context().trace_id(), identity.trace_id());
+    if (root.recording()) ++sampled;
+  }
+  // 200, and 14 for the deviation.
+  EXPECT_GT(sampled, 110u);
+  EXPECT_LT(sampled, 290u);
+  EXPECT_EQ(tracer_->Stats().sampled_out, 8000 - 2 * sampled);
+}
+
+TEST_P(RateTest, RulesDecideByTheNameOfTheRoot) {
+  Use({.project = "checkout",
+       .sampling_rate = 1,
+       .sampling_rules = {{.project = "other", .rate = 1},
+                          {.name = "ro?t", .rate = kRate},
+                          {.project = "check*", .name = "none", .rate = 0}}});
+  std::uint64_t sampled = 0;
+  for (int i = 0; i < 4000; ++i) {
+    const Run root = Root();
+    EXPECT_EQ(root.recording(), SampledByTraceId(root.context().trace_id(), kRate));
+    if (root.recording()) ++sampled;
+  }
+  EXPECT_GT(sampled, 110u);
+  EXPECT_LT(sampled, 290u);
+  if (GetParam() == From::kOption) return;
+  EXPECT_FALSE(Run("none").recording());
+  EXPECT_TRUE(Run("all").recording());
+  EXPECT_THAT(Tree().FindRuns("root")[0], HasMetadata("ls_tracing_sample_rate", kRate));
+}
+
+TEST_P(RateTest, IdsAreOfTheStartOfTheRun) {
+  for (int i = 0; i < 500; ++i) {
+    clock_->Advance(std::chrono::milliseconds(1));
+    const Run root = Root();
+    EXPECT_EQ(root.context().id().bytes[5] | root.context().id().bytes[4] << 8,
+              (1'767'323'045'001 + i) & 0xFFFF);
+  }
+}
+
+TEST_P(RateTest, CostsNoAllocationOutOfTheSample) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "there every run has memory of its own";
+#endif
+  { const Run first = Root(); }
+  for (int i = 0; i < 1000; ++i) {
+    const std::uint64_t before = allocations;
+    const bool sampled = Root().recording();
+    EXPECT_TRUE(sampled || allocations == before);
+  }
 }
 
 TEST_P(UnrecordedRunTest, ThreadsThatEndKeepNothing) {

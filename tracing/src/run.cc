@@ -142,23 +142,25 @@ Run::Run() noexcept = default;
 Run::Run(std::string_view name, SourceLocation where) noexcept {
   const ContextView here = Context::View();
   if (NothingToDo(here, nullptr)) return;
-  if (auto root = internal::StartUnrecordedRoot(internal::Surroundings::Of(here))) {
-    local_ = root.get();
-    local_->Enter(here, std::move(root));
+  internal::UnrecordedRoot root =
+      internal::StartUnrecordedRoot(internal::Surroundings::Of(here), name);
+  if (root.run) {
+    local_ = root.run.get();
+    local_->Enter(here, std::move(root.run));
     return;
   }
-  Begin(here, name, nullptr, nullptr, where);
+  Begin(here, {.name = name, .lot_fell = root.lot_fell}, nullptr, where);
 }
 
 Run::Run(std::string_view name, RunOptions options, SourceLocation where) noexcept {
   const ContextView here = Context::View();
-  if (!NothingToDo(here, &options)) Begin(here, name, nullptr, &options, where);
+  if (!NothingToDo(here, &options)) Begin(here, {.name = name}, &options, where);
 }
 
 Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
          SourceLocation where) noexcept {
   const ContextView here = Context::View();
-  if (!NothingToDo(here, &options)) Begin(here, {}, std::move(kind), &options, where);
+  if (!NothingToDo(here, &options)) Begin(here, {.kind = std::move(kind)}, &options, where);
 }
 
 Run::Run(Run&& other) noexcept
@@ -177,8 +179,8 @@ Run& Run::operator=(Run&& other) noexcept {
 
 Run::~Run() { Finish(); }
 
-void Run::Begin(ContextView here, std::string_view name, std::shared_ptr<const RunTemplate> kind,
-                RunOptions* options, SourceLocation where) noexcept {
+void Run::Begin(ContextView here, internal::RunSubject subject, RunOptions* options,
+                SourceLocation where) noexcept {
   const internal::Surroundings surroundings = internal::Surroundings::Of(here);
   internal::TracerRef tracer = options != nullptr && options->tracer
                                    ? internal::TracerRef(std::move(options->tracer))
@@ -202,7 +204,7 @@ void Run::Begin(ContextView here, std::string_view name, std::shared_ptr<const R
   }
   Tracer::Impl& impl = tracer->impl();
   internal::StartedRun started =
-      internal::StartRun(std::move(tracer), surroundings, {name, std::move(kind)}, options);
+      internal::StartRun(std::move(tracer), surroundings, std::move(subject), options);
   local_ = started.run.get();
   state_ = started.recorded;
   if (lost) internal::MarkContextLoss(*local_->tracer(), state_, where);

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "hex.h"
+#include "random_bits.h"
 
 namespace weft {
 inline namespace v0 {
@@ -75,21 +76,32 @@ void StoreBigEndian(std::uint64_t value, std::uint8_t* out) noexcept {
   std::memcpy(out, &value, sizeof(value));
 }
 
+std::uint64_t FromLittleEndian(std::uint64_t value) noexcept {
+  if constexpr (std::endian::native != std::endian::little) value = __builtin_bswap64(value);
+  return value;
+}
+
+void StoreLittleEndian(std::uint64_t value, char* out) noexcept {
+  value = FromLittleEndian(value);
+  std::memcpy(out, &value, sizeof(value));
+}
+
 constexpr std::array<std::size_t, 4> kHyphens = {8, 13, 18, 23};
 
 }  // namespace
+
+std::uint64_t internal::RandomBits() noexcept { return Next(ThisThreadsGenerator().state); }
 
 RunId RunId::New(std::chrono::system_clock::time_point start) noexcept {
   Generator& generator = ThisThreadsGenerator();
   const std::int64_t millisecond = std::max<std::int64_t>(
       0, std::chrono::floor<std::chrono::milliseconds>(start).time_since_epoch().count());
-  const std::uint64_t random = Next(generator.state);
   if (millisecond == generator.millisecond) {
     ++generator.counter;
   } else {
     generator.millisecond = millisecond;
     // Starts in the lower half, so that a thread's next 2048 ids of this millisecond sort as made.
-    generator.counter = static_cast<std::uint32_t>(random >> 53);
+    generator.counter = static_cast<std::uint32_t>(Next(generator.state) >> 53);
   }
   RunId id;
   StoreBigEndian(
@@ -121,16 +133,20 @@ std::string RunId::ToString() const {
 }
 
 void RunId::Write(char* out) const noexcept {
+  // Few wide stores, each from a register: who reads the text at once would wait for many small.
+  constexpr std::uint64_t kHyphen = '-';
   const std::array<char, 32> digits = internal::HexDigits(bytes);
+  const auto words = std::bit_cast<std::array<std::uint64_t, 4>>(digits);
+  const std::uint64_t second = FromLittleEndian(words[1]);
+  const std::uint64_t third = FromLittleEndian(words[2]);
+  const std::uint64_t last = FromLittleEndian(words[3]);
   std::memcpy(out, digits.data(), 8);
-  out[8] = '-';
-  std::memcpy(out + 9, digits.data() + 8, 4);
-  out[13] = '-';
-  std::memcpy(out + 14, digits.data() + 12, 4);
-  out[18] = '-';
-  std::memcpy(out + 19, digits.data() + 16, 4);
-  out[23] = '-';
-  std::memcpy(out + 24, digits.data() + 20, 12);
+  StoreLittleEndian(kHyphen | (second & 0xFFFFFFFF) << 8 | kHyphen << 40 | (second >> 32) << 48,
+                    out + 8);
+  StoreLittleEndian(second >> 48 | kHyphen << 16 | (third & 0xFFFFFFFF) << 24 | kHyphen << 56,
+                    out + 16);
+  StoreLittleEndian(third >> 32 | last << 32, out + 24);
+  std::memcpy(out + 32, digits.data() + 28, 4);
 }
 
 }  // namespace v0

@@ -7,6 +7,8 @@
 
 #include <weft/tracing/internal/glob.h>
 
+#include "sampling_rules.h"
+
 // Header-only use: nothing to link for those who install weft.
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -47,34 +49,45 @@ class Fixed final : public Sampler {
   const bool sampled_;
 };
 
-class ByRules final : public Sampler {
- public:
-  ByRules(std::vector<SamplingRule> rules, double otherwise) noexcept
-      : rules_(std::move(rules)), otherwise_(otherwise) {}
-
-  SamplingDecision Decide(const SamplingQuestion& asked) const noexcept override {
-    const auto rule = std::find_if(rules_.begin(), rules_.end(), [&](const SamplingRule& each) {
-      return internal::MatchesGlob(each.project, asked.project) &&
-             internal::MatchesGlob(each.method, asked.method) &&
-             internal::MatchesGlob(each.name, asked.name);
-    });
-    const double rate = rule != rules_.end() ? rule->rate : otherwise_;
-    return {.sampled = SampledByTraceId(asked.trace_id, rate), .rate = rate};
-  }
-
- private:
-  const std::vector<SamplingRule> rules_;
-  const double otherwise_;
-};
+bool Fits(const SamplingRule& rule, const SamplingQuestion& asked) noexcept {
+  return internal::MatchesGlob(rule.project, asked.project) &&
+         internal::MatchesGlob(rule.method, asked.method) &&
+         internal::MatchesGlob(rule.name, asked.name);
+}
 
 }  // namespace
+
+internal::SamplingRules::SamplingRules(std::vector<SamplingRule> rules, double otherwise) {
+  rules.push_back({.rate = otherwise});
+  for (SamplingRule& rule : rules) {
+    const auto lot = RootLot::Of(rule.rate);
+    entries_.push_back({std::move(rule), lot});
+  }
+}
+
+const internal::SamplingRules::Entry& internal::SamplingRules::Find(
+    const SamplingQuestion& asked) const noexcept {
+  return *std::find_if(entries_.begin(), entries_.end() - 1,
+                       [&](const Entry& each) { return Fits(each.rule, asked); });
+}
+
+SamplingDecision internal::SamplingRules::Decide(const SamplingQuestion& asked) const noexcept {
+  const double rate = Find(asked).rule.rate;
+  return {.sampled = SampledByTraceId(asked.trace_id, rate), .rate = rate};
+}
+
+const internal::RootLot* internal::SamplingRules::LotOf(
+    const SamplingQuestion& asked) const noexcept {
+  const Entry& entry = Find(asked);
+  return entry.lot ? &*entry.lot : nullptr;
+}
 
 std::shared_ptr<const Sampler> Always() { return std::make_shared<Fixed>(true); }
 
 std::shared_ptr<const Sampler> Never() { return std::make_shared<Fixed>(false); }
 
 std::shared_ptr<const Sampler> SampleByRules(std::vector<SamplingRule> rules, double otherwise) {
-  return std::make_shared<ByRules>(std::move(rules), otherwise);
+  return std::make_shared<internal::SamplingRules>(std::move(rules), otherwise);
 }
 
 }  // namespace v0

@@ -314,19 +314,23 @@ bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   return applies->impl().MaySample(parent->context().trace_id());
 }
 
-std::shared_ptr<LocalRun> StartUnrecordedRoot(const Surroundings& surroundings) {
-  if (surroundings.run != nullptr && *surroundings.run) return nullptr;
+UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, std::string_view name) {
+  if (surroundings.run != nullptr && *surroundings.run) return {};
   const Ambient* const ambient =
       surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
-  if (ambient != nullptr && !ambient->names_only_tracer) return nullptr;
+  if (ambient != nullptr && !ambient->names_only_tracer) return {};
   TracerRef tracer =
       ambient != nullptr ? TracerRef(&ambient->tracer) : TracerRef(EnabledGlobalTracer());
-  if (!tracer || !tracer->impl().records_no_root || tracer->impl().fork_mark.IsInChild()) {
-    return nullptr;
+  if (!tracer || !tracer->impl().leaves_roots_out || tracer->impl().fork_mark.IsInChild()) {
+    return {};
   }
   Tracer::Impl& impl = tracer->impl();
+  const RootLot* const lot = impl.LotOf(name);
+  if (lot == nullptr) return {};
+  if (lot->Cast()) return {.run = nullptr, .lot_fell = true};
   impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
-  return UnrecordedRun::MakeRoot(std::move(tracer), surroundings.ambient, impl.CoarseNow());
+  return {.run = UnrecordedRun::MakeRoot(std::move(tracer), surroundings.ambient, impl.CoarseNow(),
+                                         lot)};
 }
 
 namespace {
@@ -380,7 +384,11 @@ StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubje
   } else {
     decision.sampled = impl.MaySample();
     // Of a root the id decides, which is made of the time.
-    if (decision.sampled && !has_parent) id = impl.NewId(begin(times.emplace(impl.Times()).wall));
+    if (decision.sampled && !has_parent) {
+      const auto start = begin(times.emplace(impl.Times()).wall);
+      const RootLot* const lot = subject.lot_fell ? impl.LotOf(subject.name) : nullptr;
+      id = lot != nullptr ? lot->IdOfCast(start) : impl.NewId(start);
+    }
     if (decision.sampled) {
       decision = Decide(impl, has_parent ? parent->context().trace_id() : id,
                         plain ? *impl.baggage : *baggage.own, subject);

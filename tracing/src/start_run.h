@@ -7,6 +7,7 @@
 #include <weft/tracing/run.h>
 
 #include "run_state.h"
+#include "unrecorded_run.h"
 
 namespace weft {
 inline namespace v0 {
@@ -43,13 +44,20 @@ bool RepeatsParent(Tracer& tracer, const Surroundings& surroundings,
 
 /// What a run is.
 struct RunSubject {
-  std::string_view name;  ///< Empty: the kind's.
-  std::shared_ptr<const RunTemplate> kind;
+  std::string_view name{};  ///< Empty: the kind's.
+  std::shared_ptr<const RunTemplate> kind{};
+  bool lot_fell = false;  ///< On this root, says StartUnrecordedRoot.
 };
 
-/// A root there that says nothing of its own, if its tracer sends none and holds none back; it is
-/// counted. Null is no answer.
-std::shared_ptr<LocalRun> StartUnrecordedRoot(const Surroundings& surroundings);
+/// What StartUnrecordedRoot says of a root.
+struct UnrecordedRoot {
+  std::shared_ptr<UnrecordedRun> run;  ///< Counted. Null: the run is to be started by StartRun.
+  bool lot_fell = false;
+};
+
+/// A root there that says nothing of its own but its name, if it is out of its tracer's sample,
+/// which holds none back.
+UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, std::string_view name);
 
 struct StartedRun {
   std::shared_ptr<LocalRun> run;

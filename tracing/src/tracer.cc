@@ -98,12 +98,16 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
       environment(EnvironmentOf(options, redactor, /*promoted=*/false)),
       promoted_environment(EnvironmentOf(options, std::move(redactor), /*promoted=*/true)) {
   // Before anything is held.
-  records_no_root = options.enabled && !MaySample() && !options.hide_metadata &&
-                    !detects_context_loss && (baggage->project || baggage->address) &&
-                    (options.exporters.empty() || !options.error_promotion);
+  const double rate = options.sampling_rate.value_or(1.0);
+  // Ids of a generator decide themselves, if there is anything to decide.
+  if (!options.ids) rules = dynamic_cast<const internal::SamplingRules*>(sampler.get());
+  if (!sampler && (!options.ids || rate == 0)) root_lot = internal::RootLot::Of(rate);
+  leaves_roots_out = options.enabled && (rules != nullptr || root_lot) && !options.hide_metadata &&
+                     !detects_context_loss && (baggage->project || baggage->address) &&
+                     (options.exporters.empty() || !options.error_promotion);
   if (options.exporters.empty()) return;
   if (detects_context_loss) internal::DetectContextLoss();
-  const bool may_leave_out = sampler != nullptr || options.sampling_rate.value_or(1.0) < 1.0;
+  const bool may_leave_out = sampler != nullptr || rate < 1.0;
   if (options.error_promotion && may_leave_out) {
     held = std::make_unique<internal::PromotionBuffer>(options.promotion_buffer_bytes);
   }
@@ -114,6 +118,13 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
 SamplingDecision Tracer::Impl::Decide(const SamplingQuestion& asked) const noexcept {
   if (sampler) return sampler->Decide(asked);
   return {.sampled = MaySample(asked.trace_id)};
+}
+
+const internal::RootLot* Tracer::Impl::LotOf(std::string_view name) const noexcept {
+  if (rules == nullptr) return root_lot ? &*root_lot : nullptr;
+  SamplingQuestion question{.name = name};
+  if (baggage->project) question.project = *baggage->project;
+  return rules->LotOf(question);
 }
 
 bool Tracer::Impl::MaySample() const noexcept {
@@ -286,13 +297,22 @@ struct Global {
   std::atomic<bool> enabled{false};
   SpinLock mutex;
   std::shared_ptr<Tracer> tracer;
+
+  std::shared_ptr<Tracer> Share() noexcept {
+    const std::lock_guard lock(mutex);
+    return tracer;
+  }
 };
 
 // Never destroyed: runs may end while statics are.
-Global& TheGlobal() noexcept {
-  static Global* const kGlobal = new Global;
-  return *kGlobal;
-}
+union Immortal {
+  constexpr Immortal() noexcept : global() {}
+  ~Immortal() {}
+  Global global;
+};
+constinit Immortal immortal;
+
+Global& TheGlobal() noexcept { return immortal.global; }
 
 void ShutdownGlobalAtExit() {
   if (const std::shared_ptr<Tracer> tracer = GlobalTracer()) tracer->Shutdown(kShutdownTimeout);
@@ -302,9 +322,7 @@ void ShutdownGlobalAtExit() {
 
 std::shared_ptr<Tracer> GlobalTracer() noexcept {
   Global& global = TheGlobal();
-  if (!global.set.load(std::memory_order_acquire)) return nullptr;
-  const std::lock_guard lock(global.mutex);
-  return global.tracer;
+  return global.set.load(std::memory_order_acquire) ? global.Share() : nullptr;
 }
 
 bool internal::HasEnabledGlobalTracer() noexcept {
@@ -312,8 +330,7 @@ bool internal::HasEnabledGlobalTracer() noexcept {
 }
 
 std::shared_ptr<Tracer> internal::EnabledGlobalTracer() noexcept {
-  if (!HasEnabledGlobalTracer()) return nullptr;
-  return GlobalTracer();
+  return HasEnabledGlobalTracer() ? TheGlobal().Share() : nullptr;
 }
 
 void SetGlobalTracer(std::shared_ptr<Tracer> tracer) noexcept {

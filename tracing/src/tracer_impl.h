@@ -5,13 +5,17 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include <weft/tracing/tracer.h>
 
 #include "fork.h"
 #include "open_runs.h"
 #include "promotion_buffer.h"
+#include "root_lot.h"
+#include "sampling_rules.h"
 #include "times.h"
 
 namespace weft {
@@ -33,8 +37,10 @@ struct Tracer::Impl {
   /// Runs out of the sample; null when none are held.
   std::unique_ptr<internal::PromotionBuffer> held;
   internal::ForkMark fork_mark;
-  /// No root that says nothing of its own is sent, held back or looked at.
-  bool records_no_root = false;
+  /// Nothing is held back, nor looked at where it is out of the sample.
+  bool leaves_roots_out = false;
+  const internal::SamplingRules* rules = nullptr;  ///< `sampler`, if it is one of these.
+  std::optional<internal::RootLot> root_lot;       ///< Where there is no sampler.
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
   // Runs that may be sent while they are open are counted by open_runs, those that are held by
   // `held`; here are the others in the sample, the others out of it, and those of open_runs out of
@@ -68,6 +74,13 @@ struct Tracer::Impl {
   }
   RunId NewId(std::chrono::system_clock::time_point start) const noexcept {
     return options.ids ? options.ids->New(start) : RunId::New(start);
+  }
+  /// For a root named `name` that says nothing else of its own; null: its id decides.
+  const internal::RootLot* LotOf(std::string_view name) const noexcept;
+  /// For a root that `lot` did not fall on.
+  RunId NewIdOutside(const internal::RootLot& lot,
+                     std::chrono::system_clock::time_point start) const noexcept {
+    return options.ids ? options.ids->New(start) : lot.IdOutside(start);
   }
   SamplingDecision Decide(const SamplingQuestion& asked) const noexcept;
   /// False: surely none, whatever else is known of it.

@@ -87,10 +87,12 @@ struct RecyclingAllocator {
 
 }  // namespace
 
-std::shared_ptr<UnrecordedRun> UnrecordedRun::MakeRoot(
-    TracerRef&& tracer, const AmbientPtr* ambient, std::chrono::system_clock::time_point start) {
+std::shared_ptr<UnrecordedRun> UnrecordedRun::MakeRoot(TracerRef&& tracer,
+                                                       const AmbientPtr* ambient,
+                                                       std::chrono::system_clock::time_point start,
+                                                       const RootLot* lot) {
   return std::allocate_shared<UnrecordedRun>(RecyclingAllocator<UnrecordedRun>(), std::move(tracer),
-                                             ambient, start);
+                                             ambient, start, lot);
 }
 
 std::shared_ptr<UnrecordedRun> UnrecordedRun::Make(TracerRef&& tracer, const AmbientPtr* ambient,
@@ -112,7 +114,9 @@ const std::shared_ptr<const TraceBaggage>& UnrecordedRun::inherited() const noex
 
 void UnrecordedRun::Identify() const noexcept {
   std::call_once(identified_, [this] {
-    const RunId id = id_.IsNil() ? tracer()->impl().NewId(start_) : id_;
+    const Tracer::Impl& impl = tracer()->impl();
+    RunId id = id_;
+    if (id.IsNil()) id = lot_ != nullptr ? impl.NewIdOutside(*lot_, start_) : impl.NewId(start_);
     const RunContext parent = origin_ ? origin_->parent : RunContext();
     // Without a parent this is the context of a root.
     SetContext(parent.Child(id, start_, own_baggage()).WithSampled(false));

@@ -8,6 +8,7 @@
 #include <weft/tracing/run_context.h>
 #include <weft/tracing/run_id.h>
 
+#include "root_lot.h"
 #include "run_node.h"
 
 namespace weft {
@@ -37,12 +38,14 @@ class UnrecordedRun final : public LocalRun {
   static std::shared_ptr<UnrecordedRun> Make(TracerRef&& tracer, const AmbientPtr* ambient,
                                              std::chrono::system_clock::time_point start,
                                              const RunId& id, Origin origin);
+  /// `lot`: null, or the tracer's that did not fall on it.
   static std::shared_ptr<UnrecordedRun> MakeRoot(TracerRef&& tracer, const AmbientPtr* ambient,
-                                                 std::chrono::system_clock::time_point start);
+                                                 std::chrono::system_clock::time_point start,
+                                                 const RootLot* lot = nullptr);
 
   UnrecordedRun(TracerRef&& tracer, const AmbientPtr* ambient,
-                std::chrono::system_clock::time_point start) noexcept
-      : LocalRun(std::move(tracer), ambient), start_(start) {}
+                std::chrono::system_clock::time_point start, const RootLot* lot) noexcept
+      : LocalRun(std::move(tracer), ambient), start_(start), lot_(lot) {}
 
   const std::shared_ptr<const TraceBaggage>& inherited() const noexcept override;
 
@@ -51,6 +54,7 @@ class UnrecordedRun final : public LocalRun {
   const std::shared_ptr<const TraceBaggage>& own_baggage() const noexcept;
 
   const std::chrono::system_clock::time_point start_;
+  const RootLot* const lot_;
   mutable std::once_flag identified_;
   std::unique_ptr<const Origin> origin_;  // Null: a root with the tracer's baggage.
   RunId id_{};                            // Nil: not known yet.

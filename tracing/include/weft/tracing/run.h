@@ -31,6 +31,7 @@ namespace internal {
 class LocalRun;
 class RunNode;
 class RunState;
+struct RunSubject;
 
 /// What became of a peer's word that a trace is to be kept.
 enum class KeepSignal : std::uint8_t { kFollowed, kIgnored, kLimited };
@@ -173,8 +174,8 @@ class [[nodiscard]] Run {
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
 
-  void Begin(ContextView here, std::string_view name, std::shared_ptr<const RunTemplate> kind,
-             RunOptions* options, SourceLocation where) noexcept;
+  void Begin(ContextView here, internal::RunSubject subject, RunOptions* options,
+             SourceLocation where) noexcept;
   void Leave() noexcept;
   void Finish() noexcept;
   const std::shared_ptr<internal::RunNode>& node() const noexcept;

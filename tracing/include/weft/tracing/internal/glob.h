@@ -18,6 +18,7 @@ inline bool MatchesGlob(std::string_view glob, std::string_view text) noexcept {
   while (t < text.size()) {
     if (g < glob.size() && glob[g] == '*') {
       star = g++;
+      if (g == glob.size()) return true;
       resume = t;
     } else if (g < glob.size() && (glob[g] == '?' || glob[g] == text[t])) {
       ++g;
