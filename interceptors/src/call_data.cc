@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "call_data.h"
 
-#include <ranges>
 #include <utility>
 
 #include <grpcpp/support/time.h>
@@ -26,19 +25,18 @@ constexpr std::size_t kRequestMetadataLimit = 7 * 1024;
 constexpr std::size_t kReplyMetadataLimit = 1024;
 
 template <typename F>
-void Inwards(CallData& data, HookSet::Hook which, F&& hook) noexcept {
-  for (const MethodInfo::Link& link : data.method.info->links) {
-    if (!link.hooks.Has(which)) continue;
+void ForEach(CallData& data, Step step, F&& hook) noexcept {
+  for (const MethodInfo::Link& link : data.method.info->With(step)) {
     Call call(data, *link.middleware, data.states + link.offset, link.method_state.get());
     hook(*link.middleware, call);
   }
 }
 
+/// For a call that was not started: there are no states.
 template <typename F>
-void Outwards(CallData& data, HookSet::Hook which, F&& hook) noexcept {
-  for (const MethodInfo::Link& link : std::views::reverse(data.method.info->links)) {
-    if (!link.hooks.Has(which)) continue;
-    Call call(data, *link.middleware, data.states + link.offset, link.method_state.get());
+void ForEachStateless(CallData& data, Step step, F&& hook) noexcept {
+  for (const MethodInfo::Link& link : data.method.info->With(step)) {
+    Call call(data, *link.middleware, nullptr, link.method_state.get());
     hook(*link.middleware, call);
   }
 }
@@ -71,18 +69,18 @@ bool NeedsOnlyHeaders(const MethodInfo& info, MetadataWriter::Map& map) noexcept
 CallData::~CallData() {
   if (!Is(kStarted)) return;
   BeforeDestruction(*this);
-  for (const MethodInfo::Link& link : method.info->links) {
-    if (link.call_state.destroy != nullptr) link.call_state.destroy(states + link.offset);
+  for (const MethodInfo::Link& link : method.info->With(Step::kDestroy)) {
+    link.call_state.destroy(states + link.offset);
   }
 }
 
 void CallData::Start() noexcept {
-  for (const MethodInfo::Link& link : method.info->links) {
-    if (link.call_state.construct != nullptr) link.call_state.construct(states + link.offset);
+  for (const MethodInfo::Link& link : method.info->With(Step::kConstruct)) {
+    link.call_state.construct(states + link.offset);
   }
   Set(kStarted);
   CountStarted(method.info->description.side);
-  Inwards(*this, HookSet::kOnStart,
+  ForEach(*this, Step::kStart,
           [](Middleware& middleware, Call& call) { middleware.OnStart(call); });
 }
 
@@ -90,37 +88,33 @@ void CallData::SendMetadata(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, method.info->description.side == CallSide::kClient
                                  ? kRequestMetadataLimit
                                  : kReplyMetadataLimit);
-  Outwards(*this, HookSet::kOnSendMetadata,
-           [&](Middleware& middleware, Call& call) { middleware.OnSendMetadata(call, writer); });
+  ForEach(*this, Step::kSendMetadata,
+          [&](Middleware& middleware, Call& call) { middleware.OnSendMetadata(call, writer); });
 }
 
 void CallData::SendOnlyHeaders(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kRequestMetadataLimit);
-  for (const MethodInfo::Link& link : std::views::reverse(method.info->links)) {
-    if (!link.hooks.Has(HookSet::kOnSendMetadata)) continue;
-    Call call(*this, *link.middleware, nullptr, link.method_state.get());
-    link.middleware->OnSendMetadata(call, writer);
-  }
+  ForEachStateless(*this, Step::kSendMetadata, [&](Middleware& middleware, Call& call) {
+    middleware.OnSendMetadata(call, writer);
+  });
 }
 
 void CallData::ReceiveOnly(const MetadataView& view) noexcept {
-  for (const MethodInfo::Link& link : method.info->links) {
-    if (!link.hooks.Has(HookSet::kOnReceiveMetadata)) continue;
-    Call call(*this, *link.middleware, nullptr, link.method_state.get());
-    link.middleware->OnReceiveMetadata(call, view);
-  }
+  ForEachStateless(*this, Step::kReceiveMetadata, [&](Middleware& middleware, Call& call) {
+    middleware.OnReceiveMetadata(call, view);
+  });
 }
 
 void CallData::SendTrailers(MetadataWriter::Map& map) noexcept {
   MetadataWriter writer(map, kReplyMetadataLimit);
-  Outwards(*this, HookSet::kOnSendTrailers,
-           [&](Middleware& middleware, Call& call) { middleware.OnSendTrailers(call, writer); });
+  ForEach(*this, Step::kSendTrailers,
+          [&](Middleware& middleware, Call& call) { middleware.OnSendTrailers(call, writer); });
   if (rejection == nullptr) return;
   for (const auto& [key, value] : rejection->verdict.trailers) writer.Add(key, value);
 }
 
 void CallData::ReceiveMetadata(const MetadataView& view) noexcept {
-  Inwards(*this, HookSet::kOnReceiveMetadata,
+  ForEach(*this, Step::kReceiveMetadata,
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveMetadata(call, view); });
 }
 
@@ -152,7 +146,7 @@ bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
 }
 
 void CallData::Admit(const MetadataView& view) noexcept {
-  for (const MethodInfo::Link& link : method.info->links) {
+  for (const MethodInfo::Link& link : method.info->With(Step::kAdmit)) {
     Call call(*this, *link.middleware, states + link.offset, link.method_state.get());
     if (link.hooks.Has(HookSet::kAdmit)) {
       Verdict verdict = link.middleware->Admit(call, view);
@@ -161,14 +155,16 @@ void CallData::Admit(const MetadataView& view) noexcept {
         break;
       }
     }
-    if (link.hooks.Has(HookSet::kOnReceiveMetadata)) link.middleware->OnReceiveMetadata(call, view);
+    if (link.hooks.Has(HookSet::kOnReceiveMetadata)) {
+      link.middleware->OnReceiveMetadata(call, view);
+    }
   }
-  Inwards(*this, HookSet::kOnVerdict,
+  ForEach(*this, Step::kVerdict,
           [&](Middleware& middleware, Call& call) { middleware.OnVerdict(call, view); });
 }
 
 void CallData::ReceiveTrailers(const MetadataView& view) noexcept {
-  Inwards(*this, HookSet::kOnReceiveTrailers,
+  ForEach(*this, Step::kReceiveTrailers,
           [&](Middleware& middleware, Call& call) { middleware.OnReceiveTrailers(call, view); });
 }
 
@@ -198,14 +194,14 @@ void CallData::Message(MessageView::Direction direction, MessageContent* content
   count.store(index + 1, std::memory_order_relaxed);
   if (!method.info->sees_messages || !Is(kStarted) || Is(kEnded)) return;
   const MessageView message{direction, index, content};
-  Inwards(*this, HookSet::kOnMessage,
+  ForEach(*this, Step::kMessage,
           [&](Middleware& middleware, Call& call) { middleware.OnMessage(call, message); });
 }
 
 void CallData::Status(grpc::Status& status) noexcept {
   if (status.error_code() == grpc::StatusCode::INTERNAL) NoteThrown();
-  Outwards(*this, HookSet::kOnStatus,
-           [&](Middleware& middleware, Call& call) { middleware.OnStatus(call, status); });
+  ForEach(*this, Step::kStatus,
+          [&](Middleware& middleware, Call& call) { middleware.OnStatus(call, status); });
 }
 
 void CallData::NoteThrown() noexcept {
@@ -222,8 +218,8 @@ void CallData::End(CallReport report) noexcept {
     report.rejected_after = rejection->after;
   }
   CountEnded(method.info->description.side);
-  Outwards(*this, HookSet::kOnEnd,
-           [&](Middleware& middleware, Call& call) { middleware.OnEnd(call, report); });
+  ForEach(*this, Step::kEnd,
+          [&](Middleware& middleware, Call& call) { middleware.OnEnd(call, report); });
   AfterHooks(*this);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ranges>
 #include <utility>
 
 #include "message_content.h"
@@ -41,7 +42,60 @@ std::size_t AlignUp(std::size_t value, std::size_t alignment) noexcept {
   return (value + alignment - 1) & ~(alignment - 1);
 }
 
+// Like nested calls: what goes in and the beginnings from the first to the last, the rest in
+// reverse.
+bool IsOutwards(Step step) noexcept {
+  return step == Step::kSendMetadata || step == Step::kSendTrailers || step == Step::kStatus ||
+         step == Step::kEnd;
+}
+
+bool Takes(const MethodInfo::Link& link, Step step) noexcept {
+  const HookSet hooks = link.hooks;
+  switch (step) {
+    case Step::kConstruct:
+      return link.call_state.construct != nullptr;
+    case Step::kStart:
+      return hooks.Has(HookSet::kOnStart);
+    case Step::kAdmit:
+      return hooks.Has(HookSet::kAdmit) || hooks.Has(HookSet::kOnReceiveMetadata);
+    case Step::kVerdict:
+      return hooks.Has(HookSet::kOnVerdict);
+    case Step::kSendMetadata:
+      return hooks.Has(HookSet::kOnSendMetadata);
+    case Step::kSendTrailers:
+      return hooks.Has(HookSet::kOnSendTrailers);
+    case Step::kReceiveMetadata:
+      return hooks.Has(HookSet::kOnReceiveMetadata);
+    case Step::kReceiveTrailers:
+      return hooks.Has(HookSet::kOnReceiveTrailers);
+    case Step::kMessage:
+      return hooks.Has(HookSet::kOnMessage);
+    case Step::kStatus:
+      return hooks.Has(HookSet::kOnStatus);
+    case Step::kEnd:
+      return hooks.Has(HookSet::kOnEnd);
+    case Step::kDestroy:
+      return link.call_state.destroy != nullptr;
+  }
+  return true;
+}
+
 }  // namespace
+
+void MethodInfo::OrderSteps() noexcept {
+  for (std::size_t i = 0; i < kSteps; ++i) {
+    const auto step = static_cast<Step>(i);
+    // From the last in the order to the first.
+    const auto put = [&](Link& link) {
+      if (Takes(link, step)) link.next[i] = std::exchange(first[i], &link);
+    };
+    if (IsOutwards(step)) {
+      std::ranges::for_each(links, put);
+    } else {
+      std::ranges::for_each(std::views::reverse(links), put);
+    }
+  }
+}
 
 Chain::Chain(CallSide side, InterceptorOptions options, std::string target,
              std::shared_ptr<ServerGuards> guards)
@@ -104,7 +158,7 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
   for (const ChainLink& link : links_) {
     if (!link.selector.Selects(name)) continue;
     wants_messages = wants_messages || link.middleware->wants_messages(info->description);
-    HookSet hooks = link.middleware->hooks();
+    HookSet hooks = link.middleware->side_hooks(side_);
     if (!link.middleware->sees_messages(info->description)) hooks.Remove(HookSet::kOnMessage);
     info->sees_messages |= hooks.Has(HookSet::kOnMessage);
     const CallStateType state = link.middleware->call_state();
@@ -116,6 +170,7 @@ std::unique_ptr<const MethodInfo> Chain::Describe(std::string_view full_method,
                            .hooks = hooks});
     info->state_bytes += state.size;
   }
+  info->OrderSteps();
   if (wants_messages) {
     info->messages = MethodMessages::Of(info->description,
                                         byte_buffers_.has_value() && byte_buffers_->Selects(name));

@@ -24,6 +24,24 @@ namespace internal {
 
 struct MethodMessages;
 
+/// What is done with those middlewares of a method that have something to do then. A client's
+/// AdmitSending is none, for it may stop at any of them and go on later.
+enum class Step : std::uint8_t {
+  kConstruct,  // of the states
+  kStart,
+  kAdmit,  // and what a server receives
+  kVerdict,
+  kSendMetadata,
+  kSendTrailers,
+  kReceiveMetadata,
+  kReceiveTrailers,
+  kMessage,
+  kStatus,
+  kEnd,
+  kDestroy,  // the states
+};
+inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::kDestroy) + 1;
+
 /// The middlewares that see one method, and what they keep for it.
 struct MethodInfo {
   struct Link {
@@ -32,12 +50,49 @@ struct MethodInfo {
     CallStateType call_state;
     std::size_t offset = 0;  // of its state in a call's state memory
     HookSet hooks;
+    /// The one after it that the step is for: a step costs nothing where it does nothing.
+    std::array<const Link*, kSteps> next{};
   };
+
+  /// Those that a step is for, in its order.
+  class LinksOf {
+   public:
+    class Iterator {
+     public:
+      Iterator(const Link* at, std::size_t step) noexcept : at_(at), step_(step) {}
+      const Link& operator*() const noexcept { return *at_; }
+      Iterator& operator++() noexcept {
+        at_ = at_->next[step_];
+        return *this;
+      }
+      friend bool operator==(const Iterator& a, const Iterator& b) noexcept {
+        return a.at_ == b.at_;
+      }
+
+     private:
+      const Link* at_;
+      std::size_t step_;
+    };
+
+    LinksOf(const MethodInfo& method, Step step) noexcept
+        : step_(static_cast<std::size_t>(step)), first_(method.first[step_]) {}
+    Iterator begin() const noexcept { return {first_, step_}; }
+    Iterator end() const noexcept { return {nullptr, step_}; }
+
+   private:
+    std::size_t step_;
+    const Link* first_;
+  };
+  LinksOf With(Step step) const noexcept { return {*this, step}; }
+
+  /// Once all links are there.
+  void OrderSteps() noexcept;
 
   std::string name;
   std::string target;
   MethodDescription description;  // views of the two above
   std::vector<Link> links;
+  std::array<const Link*, kSteps> first{};
   std::size_t state_bytes = 0;
   std::shared_ptr<const MethodMessages> messages;  // null: no middleware wants messages
   bool sees_messages = false;                      // some middleware does

@@ -141,6 +141,36 @@ class Partial final : public Middleware {
   Journal& journal_;
 };
 
+/// Works on what servers receive, and on what clients send.
+class Sided final : public Middleware {
+ public:
+  explicit Sided(Journal& journal) : journal_(journal) {}
+
+  HookSet side_hooks(CallSide side) const noexcept override {
+    HookSet hooks = HooksOf<Sided>();
+    hooks.Remove(side == CallSide::kServer ? HookSet::kOnSendMetadata
+                                           : HookSet::kOnReceiveMetadata);
+    return hooks;
+  }
+  void OnSendMetadata(Call& call, MetadataWriter&) noexcept override {
+    journal_.Note(call.side() == CallSide::kClient ? "client sends" : "server sends");
+  }
+  void OnReceiveMetadata(Call& call, const MetadataView&) noexcept override {
+    journal_.Note(call.side() == CallSide::kClient ? "client receives" : "server receives");
+  }
+
+ private:
+  Journal& journal_;
+};
+
+TEST_F(Chain, AMiddlewareMayHaveOtherHooksOnTheOtherSide) {
+  const auto sided = std::make_shared<Sided>(journal_);
+  Serve(Flavour::kSync, {.middlewares = {sided}}, {.middlewares = {sided}});
+  ASSERT_TRUE(CallUnary().ok());
+  server_->Shutdown();
+  EXPECT_THAT(journal_.Take(), UnorderedElementsAre("client sends", "server receives"));
+}
+
 TEST_F(Chain, CallsTheHooksThatAMiddlewareHas) {
   HookSet without_status = HooksOf<Partial>();
   without_status.Remove(HookSet::kOnStatus);

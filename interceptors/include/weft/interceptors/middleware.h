@@ -32,6 +32,8 @@ inline namespace v0 {
 
 namespace internal {
 struct CallData;
+template <typename T>
+class ContextRoom;
 class HeaderWriter;
 class MessageContent;
 }  // namespace internal
@@ -231,6 +233,9 @@ class Call {
   }
 
  private:
+  template <typename T>
+  friend class internal::ContextRoom;
+
   internal::CallData& data_;
   const Middleware& middleware_;  // whose hook runs
   void* state_;
@@ -320,6 +325,8 @@ class Middleware {
   /// The hooks from OnStart on that do anything; no others are called. Asked once per method. A
   /// final class may say `return HooksOf<Itself>();`, which makes it cost less.
   virtual HookSet hooks() const noexcept { return {}; }
+  /// The same for a middleware that does different things on both sides.
+  virtual HookSet side_hooks(CallSide /*side*/) const noexcept { return hooks(); }
 
   /// Before the first call of a method: makes what the middleware keeps for the method. It is
   /// shared by all its calls.
