@@ -12,9 +12,6 @@ namespace weft {
 inline namespace v0 {
 namespace internal {
 
-// Past this depth a node keeps the values it can still see instead of its ancestors.
-constexpr std::uint16_t kMaxDepth = 64;
-
 struct FlatContext {
   // The nearest provider of each key, each pinned once.
   std::unique_ptr<ContextNode*[]> providers;
@@ -107,12 +104,12 @@ void DestroyChain(ContextNode* node) noexcept {
 void Adopt(ContextNode* node, ContextNode* parent) noexcept {
   if (parent != nullptr) {
     node->nearest = parent->nearest;
-    if (parent->depth >= kMaxDepth) node->flat = Flatten(parent, node);
+    if (parent->depth >= kMaxContextDepth) node->flat = Flatten(parent, node);
     if (node->flat == nullptr) {
       Reference(parent);
       node->parent = parent;
       // Stays at the limit when there was no memory to flatten; the next derivation tries again.
-      node->depth = parent->depth < kMaxDepth ? parent->depth + 1 : kMaxDepth;
+      node->depth = parent->depth < kMaxContextDepth ? parent->depth + 1 : kMaxContextDepth;
     }
   }
   if (node->slot != kNoContextSlot) node->nearest[node->slot] = node->value;

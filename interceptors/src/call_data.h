@@ -14,6 +14,7 @@
 #include <weft/context/context.h>
 #include <weft/interceptors/middleware.h>
 
+#include "call_memory.h"
 #include "chain.h"
 #include "held_call.h"
 
@@ -145,14 +146,22 @@ std::optional<std::chrono::system_clock::time_point> ToDeadline(gpr_timespec dea
 template <typename Derived>
 struct WithTrailingStates {
   static constexpr std::size_t StateOffset() noexcept {
-    return (sizeof(Derived) + alignof(std::max_align_t) - 1) & ~(alignof(std::max_align_t) - 1);
+    constexpr std::size_t kAlignment = alignof(std::max_align_t);
+    return (sizeof(Derived) + sizeof(CallMemory) + kAlignment - 1) & ~(kAlignment - 1);
   }
   static void* operator new(std::size_t /*size*/, std::size_t state_bytes) {
-    return ::operator new(StateOffset() + state_bytes);
+    void* const start = ::operator new(StateOffset() + state_bytes);
+    new (&MemoryOf(start)) CallMemory(start);
+    return start;
   }
-  static void operator delete(void* memory) { ::operator delete(memory); }
-  static void operator delete(void* memory, std::size_t /*state_bytes*/) {
-    ::operator delete(memory);
+  static void operator delete(void* start) { MemoryOf(start).Release(); }
+  static void operator delete(void* start, std::size_t /*state_bytes*/) {
+    MemoryOf(start).Release();
+  }
+
+ private:
+  static CallMemory& MemoryOf(void* start) noexcept {
+    return CallMemory::Before(static_cast<std::byte*>(start) + StateOffset());
   }
 };
 

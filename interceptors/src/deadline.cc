@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "call_data.h"
+#include "context_room.h"
 
 namespace weft {
 inline namespace v0 {
@@ -12,6 +13,7 @@ namespace {
 using SystemClock = std::chrono::system_clock;
 
 constexpr ContextKey<SystemClock::time_point> kDeadlineKey;
+using DeadlineRoom = internal::ContextRoom<SystemClock::time_point>;
 
 class DeadlineMiddleware final : public Middleware {
  public:
@@ -20,6 +22,7 @@ class DeadlineMiddleware final : public Middleware {
   std::string_view name() const noexcept override { return "deadline"; }
   HookSet hooks() const noexcept override { return HooksOf<DeadlineMiddleware>(); }
   bool may_reject() const noexcept override { return true; }
+  CallStateType call_state() const noexcept override { return DeadlineRoom::State(); }
 
   Verdict Admit(Call& call, const MetadataView& /*metadata*/) noexcept override {
     const auto deadline = call.deadline();
@@ -28,7 +31,7 @@ class DeadlineMiddleware final : public Middleware {
       return {.status = grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
                                      "too little time was left when the call arrived")};
     }
-    call.SetContext(call.context().With(kDeadlineKey, *deadline));
+    DeadlineRoom::Fill(call, kDeadlineKey, *deadline);
     return {};
   }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <weft/context/context_scope.h>
 #include <weft/interceptors/deadline.h>
 
 #include "echo_client.h"
@@ -65,6 +66,18 @@ TEST_P(DeadlineTest, WorkThatCannotBeDoneInTimeIsNotBegun) {
   const grpc::Status status = Call(Clock::now() + 600s);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_EQ(handled_, 0);
+}
+
+TEST_P(DeadlineTest, AContextThatOutlivesItsCallHasTheDeadline) {
+  Serve();
+  Context kept;
+  server_->progress().during_work = [&kept] { kept = Context::Current(); };
+  const auto deadline = Clock::now() + 600s;
+  ASSERT_TRUE(Call(deadline).ok());
+  server_.reset();
+  const ContextScope scope(kept);
+  ASSERT_TRUE(CurrentDeadline().has_value());
+  EXPECT_LT(*CurrentDeadline() - deadline, 60s);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeadlineTest,

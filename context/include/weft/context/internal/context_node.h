@@ -100,6 +100,20 @@ inline void Release(ContextNode* node) noexcept {
 /// grows long.
 void Adopt(ContextNode* node, ContextNode* parent) noexcept;
 
+/// Past this depth a node keeps the values it can still see instead of its ancestors.
+inline constexpr std::uint16_t kMaxContextDepth = 64;
+
+/// The same with the caller's own reference to `parent`, which `node` takes over.
+inline void AdoptOwned(ContextNode* node, ContextNode* parent) noexcept {
+  if (parent == nullptr || parent->depth >= kMaxContextDepth || node->slot != kNoContextSlot) {
+    Adopt(node, parent);
+    return Release(parent);
+  }
+  node->nearest = parent->nearest;
+  node->parent = parent;
+  node->depth = static_cast<std::uint16_t>(parent->depth + 1);
+}
+
 /// The value of a key without a slot, or null.
 const void* FindInChain(const ContextNode* node, const void* key) noexcept;
 
