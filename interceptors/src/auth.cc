@@ -5,75 +5,28 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include <weft/interceptors/selector.h>
 #include <weft/tracing/run.h>
 
+#include "context_room.h"
+#include "received_pairs.h"
 #include "stats.h"
 
 namespace weft {
 inline namespace v0 {
 namespace {
 
-constexpr ContextKey<Identity> kIdentityKey;
-
-class AuthMiddleware final : public Middleware {
- public:
-  AuthMiddleware(AuthCheck check, AuthOptions options)
-      : check_(std::move(check)), options_(options) {}
-
-  std::string_view name() const noexcept override { return "auth"; }
-  HookSet hooks() const noexcept override { return HooksOf<AuthMiddleware>(); }
-  bool may_reject() const noexcept override { return true; }
-
-  Verdict Admit(Call& call, const MetadataView& metadata) noexcept override try {
-    absl::StatusOr<Identity> identity = check_({call, metadata});
-    if (!identity.ok()) {
-      // The codes of absl are gRPC's.
-      return {.status = grpc::Status(static_cast<grpc::StatusCode>(identity.status().code()),
-                                     std::string(identity.status().message()))};
-    }
-    Context known = call.context().With(kIdentityKey, *std::move(identity));
-    // Without memory for the context the handler would not know who calls.
-    if (known == call.context()) return Failed();
-    call.SetContext(std::move(known));
-    return {};
-  } catch (...) {
-    internal::CountHookFailure();
-    return Failed();
-  }
-
-  // Not before: the call's run may begin only now (see TrustOptions).
-  void OnVerdict(Call& call, const MetadataView& /*metadata*/) noexcept override try {
-    if (!options_.record) return;
-    const Identity* const identity = IdentityOf(call.context());
-    if (identity == nullptr) return;
-    RunOf(call.context()).AddMetadata({{"enduser.id", identity->name}});
-  } catch (...) {
-    internal::CountHookFailure();
-  }
-
- private:
-  static Verdict Failed() noexcept {
-    return {.status = grpc::Status(grpc::StatusCode::INTERNAL, "authentication failed")};
-  }
-
-  AuthCheck check_;
-  AuthOptions options_;
-};
+constexpr ContextKey<std::shared_ptr<const Identity>> kIdentityKey;
+using IdentityRoom = internal::ContextRoom<std::shared_ptr<const Identity>>;
 
 /// The value of a header that is there once; else nothing, so that nobody hides one behind another.
 std::optional<std::string_view> OnlyValue(const MetadataView& metadata, std::string_view key) {
-  const MetadataView::Map& map = metadata.map();
-  const grpc::string_ref name(key.data(), key.size());
-  const auto found = map.lower_bound(name);
-  if (found == map.end() || found->first != name) return std::nullopt;
-  const auto next = std::next(found);
-  if (next != map.end() && next->first == name) return std::nullopt;
-  return std::string_view(found->second.data(), found->second.size());
+  const internal::ReceivedPairs pairs = internal::PairsOf(metadata.map(), key);
+  if (pairs.count != 1) return std::nullopt;
+  return std::string_view(pairs.first->second.data(), pairs.first->second.size());
 }
 
 std::uint64_t WordAt(const char* text) noexcept {
@@ -102,6 +55,100 @@ bool SameSecret(std::string_view given, std::string_view secret) noexcept {
   return difference == 0;
 }
 
+/// Callers by their secrets.
+class ApiKeys {
+ public:
+  ApiKeys(std::map<std::string, Identity> secrets, std::string header)
+      : header_(std::move(header)) {
+    for (auto& [secret, identity] : secrets) {
+      callers_.push_back({secret, std::make_shared<const Identity>(std::move(identity))});
+    }
+  }
+
+  /// Null: nobody's.
+  const std::shared_ptr<const Identity>* Find(const MetadataView& metadata) const noexcept {
+    const std::string_view given = OnlyValue(metadata, header_).value_or("");
+    const std::shared_ptr<const Identity>* found = nullptr;
+    for (const Caller& caller : callers_) {
+      if (SameSecret(given, caller.secret)) found = &caller.identity;
+    }
+    return found;
+  }
+  absl::Status Refusal() const {
+    return absl::UnauthenticatedError("a valid '" + header_ + "' is needed");
+  }
+
+  absl::StatusOr<SharedIdentity> operator()(const AuthRequest& request) const {
+    const std::shared_ptr<const Identity>* const identity = Find(request.metadata);
+    if (identity == nullptr) return Refusal();
+    return *identity;
+  }
+
+ private:
+  struct Caller {
+    std::string secret;
+    std::shared_ptr<const Identity> identity;
+  };
+
+  std::vector<Caller> callers_;
+  std::string header_;
+};
+
+class AuthMiddleware final : public Middleware {
+ public:
+  AuthMiddleware(AuthCheck check, AuthOptions options)
+      : check_(std::move(check)), keys_(check_.target<ApiKeys>()), options_(options) {}
+
+  std::string_view name() const noexcept override { return "auth"; }
+  HookSet hooks() const noexcept override {
+    HookSet hooks = HooksOf<AuthMiddleware>();
+    if (!options_.record) hooks.Remove(HookSet::kOnVerdict);
+    return hooks;
+  }
+  bool may_reject() const noexcept override { return true; }
+  CallStateType call_state() const noexcept override { return IdentityRoom::State(); }
+
+  Verdict Admit(Call& call, const MetadataView& metadata) noexcept override try {
+    if (keys_ != nullptr) {
+      const std::shared_ptr<const Identity>* const known = keys_->Find(metadata);
+      return known != nullptr ? LetIn(call, *known) : Refused(keys_->Refusal());
+    }
+    const absl::StatusOr<SharedIdentity> identity = check_({call, metadata});
+    if (!identity.ok()) return Refused(identity.status());
+    return identity->get() != nullptr ? LetIn(call, identity->get()) : Failed();
+  } catch (...) {
+    internal::CountHookFailure();
+    return Failed();
+  }
+
+  // Not before: the call's run may begin only now (see TrustOptions).
+  void OnVerdict(Call& call, const MetadataView& /*metadata*/) noexcept override try {
+    const Identity* const identity = IdentityOf(call.context());
+    if (identity == nullptr) return;
+    RunOf(call.context()).AddMetadata({{"enduser.id", identity->name}});
+  } catch (...) {
+    internal::CountHookFailure();
+  }
+
+ private:
+  static Verdict LetIn(Call& call, const std::shared_ptr<const Identity>& identity) noexcept {
+    IdentityRoom::Fill(call, kIdentityKey, identity);
+    return {};
+  }
+  // The codes of absl are gRPC's.
+  static Verdict Refused(const absl::Status& why) {
+    return {.status = grpc::Status(static_cast<grpc::StatusCode>(why.code()),
+                                   std::string(why.message()))};
+  }
+  static Verdict Failed() noexcept {
+    return {.status = grpc::Status(grpc::StatusCode::INTERNAL, "authentication failed")};
+  }
+
+  AuthCheck check_;
+  const ApiKeys* keys_;  // what the check is; null: something else
+  AuthOptions options_;
+};
+
 std::optional<std::string_view> TokenOf(std::string_view value) noexcept {
   constexpr std::string_view kScheme = "bearer ";
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
@@ -120,8 +167,8 @@ std::shared_ptr<Middleware> Auth(AuthCheck check, AuthOptions options) {
   return std::make_shared<AuthMiddleware>(std::move(check), options);
 }
 
-AuthCheck BearerToken(std::function<absl::StatusOr<Identity>(std::string_view token)> check) {
-  return [check = std::move(check)](const AuthRequest& request) -> absl::StatusOr<Identity> {
+AuthCheck BearerToken(std::function<absl::StatusOr<SharedIdentity>(std::string_view token)> check) {
+  return [check = std::move(check)](const AuthRequest& request) -> absl::StatusOr<SharedIdentity> {
     const auto value = OnlyValue(request.metadata, "authorization");
     const auto token = value ? TokenOf(*value) : std::nullopt;
     if (!token) return absl::UnauthenticatedError("a bearer token is needed in 'authorization'");
@@ -130,21 +177,12 @@ AuthCheck BearerToken(std::function<absl::StatusOr<Identity>(std::string_view to
 }
 
 AuthCheck ApiKey(std::map<std::string, Identity> secrets, std::string header) {
-  return [secrets = std::move(secrets),
-          header = std::move(header)](const AuthRequest& request) -> absl::StatusOr<Identity> {
-    const std::string_view given = OnlyValue(request.metadata, header).value_or("");
-    const Identity* found = nullptr;
-    for (const auto& [secret, identity] : secrets) {
-      if (SameSecret(given, secret)) found = &identity;
-    }
-    if (found == nullptr) return absl::UnauthenticatedError("a valid '" + header + "' is needed");
-    return *found;
-  };
+  return ApiKeys(std::move(secrets), std::move(header));
 }
 
 AuthCheck MtlsIdentity(std::vector<std::string> allowed) {
   const std::vector<Selector> globs(allowed.begin(), allowed.end());
-  return [globs](const AuthRequest& request) -> absl::StatusOr<Identity> {
+  return [globs](const AuthRequest& request) -> absl::StatusOr<SharedIdentity> {
     const std::vector<std::string> names = request.call.tls_identities();
     if (names.empty()) return absl::UnauthenticatedError("a client certificate is needed");
     const auto fits = [&](const std::string& name) {
@@ -161,7 +199,10 @@ AuthCheck MtlsIdentity(std::vector<std::string> allowed) {
   };
 }
 
-const Identity* IdentityOf(ContextView context) noexcept { return context.Find(kIdentityKey); }
+const Identity* IdentityOf(ContextView context) noexcept {
+  const std::shared_ptr<const Identity>* const identity = context.Find(kIdentityKey);
+  return identity == nullptr ? nullptr : identity->get();
+}
 
 const Identity* CurrentIdentity() noexcept { return IdentityOf(Context::View()); }
 

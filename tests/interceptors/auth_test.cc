@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -101,6 +102,43 @@ TEST_P(AuthTest, RecordsTheIdentityWhenAsked) {
   server_->Shutdown();
   EXPECT_THAT(exporter_->Tree().FindRuns(RunNameOf(RpcKind::kUnary)),
               Contains(HasMetadata("enduser.id", "billing")));
+}
+
+// An identity lies in the memory of its call, which is long gone when the context is.
+TEST_P(AuthTest, AContextThatOutlivesItsCallAndServerHasTheIdentity) {
+  Serve(ApiKey({{"k", {.name = "billing", .attributes = {{"team", "payments of all kinds"}}}}}));
+  Context kept;
+  server_->progress().during_work = [&kept] { kept = Context::Current(); };
+  EXPECT_EQ(Code({{"x-api-key", "k"}}), grpc::StatusCode::OK);
+  channel_.reset();
+  server_.reset();
+  ASSERT_NE(IdentityOf(kept), nullptr);
+  EXPECT_EQ(IdentityOf(kept)->name, "billing");
+  static constexpr ContextKey<int> kDepth;
+  // So deep that the context keeps single values instead of those that it was derived from.
+  for (int depth = 0; depth < 100; ++depth) kept = kept.With(kDepth, depth);
+  ASSERT_NE(IdentityOf(kept), nullptr);
+  EXPECT_EQ(IdentityOf(kept)->attributes.at("team"), "payments of all kinds");
+}
+
+TEST_P(AuthTest, ACheckMaySharePeopleInsteadOfCopyingThem) {
+  const auto who = std::make_shared<const Identity>(Identity{.name = "billing"});
+  Serve([who](const AuthRequest&) -> absl::StatusOr<SharedIdentity> { return who; });
+  const Identity* seen = nullptr;
+  server_->progress().during_work = [&seen] { seen = CurrentIdentity(); };
+  EXPECT_EQ(Code(), grpc::StatusCode::OK);
+  channel_.reset();
+  server_.reset();
+  EXPECT_EQ(seen, who.get());
+}
+
+TEST_P(AuthTest, NobodyIsLetInAsNobody) {
+  Serve([](const AuthRequest&) -> absl::StatusOr<SharedIdentity> {
+    return std::shared_ptr<const Identity>();
+  });
+  EXPECT_EQ(Code(), grpc::StatusCode::INTERNAL);
+  server_->Shutdown();
+  EXPECT_TRUE(handled_for_.empty());
 }
 
 class AuthFailureTest : public ::testing::TestWithParam<Flavour> {};

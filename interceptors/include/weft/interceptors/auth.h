@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/status/statusor.h>
@@ -21,6 +22,25 @@ struct Identity {
   std::map<std::string, std::string> attributes{};
 };
 
+/// An identity that the calls of one caller share: a check that knows its callers beforehand need
+/// not copy it for each call.
+///
+///     return who;  // a std::shared_ptr<const weft::Identity>; null lets nobody in
+class SharedIdentity {
+ public:
+  // NOLINTBEGIN(google-explicit-constructor): a check returns either.
+  SharedIdentity(Identity identity)
+      : identity_(std::make_shared<const Identity>(std::move(identity))) {}
+  SharedIdentity(std::shared_ptr<const Identity> identity) noexcept
+      : identity_(std::move(identity)) {}
+  // NOLINTEND(google-explicit-constructor)
+
+  const std::shared_ptr<const Identity>& get() const noexcept { return identity_; }
+
+ private:
+  std::shared_ptr<const Identity> identity_;
+};
+
 /// What is known of a call before its handler runs. Borrows: valid during the check.
 struct AuthRequest {
   const Call& call;
@@ -28,8 +48,9 @@ struct AuthRequest {
 };
 
 /// Says who makes a call, or why it may not: UNAUTHENTICATED, PERMISSION_DENIED ... The caller sees
-/// the message. Runs on gRPC's threads, several at once: it must not block.
-using AuthCheck = std::function<absl::StatusOr<Identity>(const AuthRequest&)>;
+/// the message. Runs on gRPC's threads, several at once: it must not block. May return a
+/// `absl::StatusOr<Identity>`, too.
+using AuthCheck = std::function<absl::StatusOr<SharedIdentity>(const AuthRequest&)>;
 
 struct AuthOptions {
   /// Adds the identity's name to the call's run, as the metadata `enduser.id`.
@@ -48,12 +69,12 @@ struct AuthOptions {
 /// in the list. An empty check gives null.
 ///
 /// Errors: fails closed: a check that throws rejects the call with INTERNAL, and is counted as a
-///   hook failure.
+///   hook failure; one that lets in a null identity rejects it so, too.
 std::shared_ptr<Middleware> Auth(AuthCheck check, AuthOptions options = {});
 
 /// Passes the token of `authorization: Bearer TOKEN` to `check`. UNAUTHENTICATED without exactly
 /// one.
-AuthCheck BearerToken(std::function<absl::StatusOr<Identity>(std::string_view token)> check);
+AuthCheck BearerToken(std::function<absl::StatusOr<SharedIdentity>(std::string_view token)> check);
 
 /// Knows callers by a secret in a header. How long it takes says nothing about the secrets. Empty
 /// secrets are never right.
