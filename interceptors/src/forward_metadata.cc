@@ -6,9 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "context_room.h"
+#include "received_pairs.h"
 
 namespace weft {
 inline namespace v0 {
@@ -20,26 +25,36 @@ constexpr std::size_t kPairOverhead = 32;  // as HTTP/2 counts
 /// Received pairs, in one piece of memory: two lengths and two texts each.
 class Headers {
  public:
-  bool empty() const noexcept { return bytes_.empty(); }
+  Headers() noexcept = default;
+  Headers(Headers&& other) noexcept
+      : size_(std::exchange(other.size_, 0)),
+        charge_(std::exchange(other.charge_, 0)),
+        long_(std::move(other.long_)),
+        short_(other.short_) {}
+
+  bool empty() const noexcept { return size_ == 0; }
 
   /// Unless it is there, or is too much.
-  void Add(std::string_view key, std::string_view value) {
-    const std::size_t size = key.size() + value.size() + kPairOverhead;
-    if (charge_ + size > kMostBytes || Has(key, value)) return;
-    charge_ += size;
-    // Neither is longer than kMostBytes.
-    const std::array<std::uint16_t, 2> sizes = {static_cast<std::uint16_t>(key.size()),
-                                                static_cast<std::uint16_t>(value.size())};
-    bytes_.reserve(bytes_.size() + sizeof(sizes) + key.size() + value.size());
-    bytes_.append(reinterpret_cast<const char*>(sizes.data()), sizeof(sizes));
-    bytes_.append(key).append(value);
+  void Add(std::string_view key, std::string_view value) noexcept {
+    const std::size_t texts = key.size() + value.size();
+    if (charge_ + texts + kPairOverhead > kMostBytes) return;
+    if (!empty() && Has(key, value)) return;
+    if (size_ + sizeof(Sizes) + texts > short_.size() && !Grow()) return;
+    charge_ += texts + kPairOverhead;
+    const Sizes sizes = {static_cast<std::uint16_t>(key.size()),
+                         static_cast<std::uint16_t>(value.size())};
+    char* const out = bytes() + size_;
+    std::memcpy(out, sizes.data(), sizeof(sizes));
+    std::memcpy(out + sizeof(sizes), key.data(), key.size());
+    std::memcpy(out + sizeof(sizes) + key.size(), value.data(), value.size());
+    size_ += sizeof(sizes) + texts;
   }
 
   /// Calls `f(key, value)`.
   template <typename F>
   void ForEach(F&& f) const {
-    for (std::string_view rest = bytes_; !rest.empty();) {
-      std::array<std::uint16_t, 2> sizes;
+    for (std::string_view rest(bytes(), size_); !rest.empty();) {
+      Sizes sizes;
       std::memcpy(sizes.data(), rest.data(), sizeof(sizes));
       rest.remove_prefix(sizeof(sizes));
       f(rest.substr(0, sizes[0]), rest.substr(sizes[0], sizes[1]));
@@ -48,17 +63,33 @@ class Headers {
   }
 
  private:
-  bool Has(std::string_view key, std::string_view value) const {
+  using Sizes = std::array<std::uint16_t, 2>;  // neither is over kMostBytes
+
+  char* bytes() noexcept { return long_ != nullptr ? long_.get() : short_.data(); }
+  const char* bytes() const noexcept { return long_ != nullptr ? long_.get() : short_.data(); }
+
+  bool Has(std::string_view key, std::string_view value) const noexcept {
     bool has = false;
     ForEach([&](std::string_view k, std::string_view v) { has |= k == key && v == value; });
     return has;
   }
 
-  std::string bytes_;
+  // Enough for all that Add lets in. False: no memory.
+  bool Grow() noexcept {
+    if (long_ != nullptr) return true;
+    long_.reset(new (std::nothrow) char[kMostBytes]);
+    if (long_ != nullptr) std::memcpy(long_.get(), short_.data(), size_);
+    return long_ != nullptr;
+  }
+
+  std::size_t size_ = 0;
   std::size_t charge_ = 0;
+  std::unique_ptr<char[]> long_;
+  std::array<char, 144> short_;  // two or three headers
 };
 
 constexpr ContextKey<Headers> kForwardedKey;
+using HeadersRoom = internal::ContextRoom<Headers>;
 
 bool IsSecret(std::string_view key) noexcept {
   return key == "authorization" || key == "proxy-authorization" || key == "cookie";
@@ -88,17 +119,21 @@ class Name {
     return key.starts_with(text_) && !IsSecret(key) && !IsOfTrace(key) && CanBeSent(key);
   }
 
-  void AddTo(Headers& headers, const MetadataView::Map& received) const {
-    const grpc::string_ref from(text_.data(), text_.size());
-    for (auto it = received.lower_bound(from); it != received.end(); ++it) {
-      const std::string_view key(it->first.data(), it->first.size());
-      if (!key.starts_with(text_)) break;
-      const std::string_view value(it->second.data(), it->second.size());
-      if (Fits(key)) headers.Add(key, value);
+  void AddTo(Headers& headers, const MetadataView::Map& received) const noexcept {
+    auto [at, left] = is_prefix_ ? BeginningAlike(received) : internal::PairsOf(received, text_);
+    while (left != 0) {
+      const std::string_view key = internal::KeyAt(at);
+      if (!is_prefix_ || Fits(key)) headers.Add(key, {at->second.data(), at->second.size()});
+      if (--left != 0) ++at;
     }
   }
 
  private:
+  internal::ReceivedPairs BeginningAlike(const MetadataView::Map& received) const noexcept {
+    return internal::PairsFrom(received, text_,
+                               [this](std::string_view key) { return key.starts_with(text_); });
+  }
+
   bool is_prefix_;
   std::string text_;
 };
@@ -113,7 +148,13 @@ class ForwardMetadataMiddleware final : public Middleware {
   }
 
   std::string_view name() const noexcept override { return "forward_metadata"; }
-  HookSet hooks() const noexcept override { return HooksOf<ForwardMetadataMiddleware>(); }
+  HookSet side_hooks(CallSide side) const noexcept override {
+    HookSet hooks = HooksOf<ForwardMetadataMiddleware>();
+    hooks.Remove(side == CallSide::kServer ? HookSet::kOnSendMetadata
+                                           : HookSet::kOnReceiveMetadata);
+    return hooks;
+  }
+  CallStateType call_state() const noexcept override { return HeadersRoom::State(); }
 
   bool OnlyHeaders(const MethodDescription& /*method*/, void* /*method_state*/,
                    const MetadataWriter& /*metadata*/) noexcept override {
@@ -121,15 +162,13 @@ class ForwardMetadataMiddleware final : public Middleware {
   }
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
-    if (call.side() == CallSide::kClient) return;
-    Headers headers;
+    Headers& headers = HeadersRoom::Prepare(call, kForwardedKey);
     for (const Name& name : names_) name.AddTo(headers, metadata.map());
-    if (headers.empty()) return;
-    call.SetContext(call.context().With(kForwardedKey, std::move(headers)));
+    if (headers.empty()) return HeadersRoom::Discard(call);
+    HeadersRoom::Attach(call);
   }
 
   void OnSendMetadata(Call& call, MetadataWriter& metadata) noexcept override {
-    if (call.side() == CallSide::kServer) return;
     const auto* const headers = call.context().Find(kForwardedKey);
     if (headers == nullptr) return;
     // One name may have several values: what is there is looked at before any is added.

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <weft/context/context_scope.h>
 #include <weft/interceptors/forward_metadata.h>
 
 #include "echo_client.h"
@@ -94,6 +95,41 @@ TEST_P(ForwardMetadataTest, SendsOnceWhatTwoNamesList) {
   EXPECT_THAT(received_->Last("x-tenant"), UnorderedElementsAre("a", "b"));
   EXPECT_THAT(received_->Last("x-tenantry"), ElementsAre(""));
   EXPECT_THAT(received_->Last("x"), IsEmpty());
+}
+
+TEST_P(ForwardMetadataTest, SendsManyAndLongHeadersWhole) {
+  std::multimap<std::string, std::string> headers;
+  std::vector<std::string> names;
+  for (const char letter : {'a', 'h', 'k', 'm', 'p', 'r', 's', 't', 'v', 'w', 'x', 'y', 'z'}) {
+    names.push_back(std::string("t-") + letter);
+    headers.emplace(names.back(), std::string(60, letter));
+  }
+  Call(names, headers);
+  for (const auto& [key, value] : headers) {
+    EXPECT_THAT(received_->Last(key), ElementsAre(value)) << key;
+  }
+}
+
+TEST_P(ForwardMetadataTest, AContextThatOutlivesItsCallHasTheHeaders) {
+  const auto forward = ForwardMetadata({"x-*"});
+  Serve(GetParam(), {.tracer = tracer_, .middlewares = {forward}}, {});
+  Context kept;
+  server_->progress().during_work = [&kept] { kept = Context::Current(); };
+  grpc::ClientContext context;
+  context.AddMetadata("x-tenant", "a");
+  context.AddMetadata("x-long", std::string(500, 'l'));
+  ASSERT_TRUE(CallSync(RpcKind::kUnary, channel_, context).ok());
+  channel_.reset();
+  server_.reset();
+
+  EchoServer behind(Flavour::kSync, {.middlewares = {received_}});
+  const auto to_behind = CreateChannel(behind.address(), grpc::InsecureChannelCredentials(),
+                                       {.tracer = client_tracer_, .middlewares = {forward}});
+  const ContextScope scope(kept);
+  grpc::ClientContext later;
+  EXPECT_TRUE(CallSync(RpcKind::kUnary, to_behind, later).ok());
+  EXPECT_THAT(received_->Last("x-tenant"), ElementsAre("a"));
+  EXPECT_THAT(received_->Last("x-long"), ElementsAre(std::string(500, 'l')));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ForwardMetadataTest,
