@@ -20,6 +20,7 @@ bool Contains(std::string_view text, std::string_view needle) {
 // What the header of a part takes at most, but for the names of attachments: a form that turns out
 // longer is copied once more.
 constexpr std::size_t kHeaderBytes = 200;
+constexpr std::string_view kJson = "application/json";
 
 std::string FeedbackId(const OutgoingOp& op, const Part& part) {
   RunFacts facts;
@@ -27,21 +28,34 @@ std::string FeedbackId(const OutgoingOp& op, const Part& part) {
   return JsonStringValue(facts.id).value_or(op.op->run_id.ToString());
 }
 
+// Attachments are named by those who sent them.
+void AppendAttachment(const OutgoingOp& op, const Part& part, std::string_view id,
+                      internal::FormData& form) {
+  std::string name = "attachment.";
+  name.append(id).append(".").append(part.name.str());
+  form.Append(name, part.mime_type.str(), op.Text(part));
+}
+
 // `post.<id>`, `post.<id>.inputs`, `attachment.<id>.<name>`, `feedback.<id>`
-void WritePartName(const OutgoingOp& op, const Part& part, std::string& name) {
-  if (part.field == PartField::kFeedback) {
-    name = "feedback." + FeedbackId(op, part);
-    return;
+void AppendParts(const OutgoingOp& op, internal::FormData& form) {
+  std::array<char, RunId::kTextSize + 1> id_and_dot;
+  op.op->run_id.Write(id_and_dot.data());
+  id_and_dot.back() = '.';
+  const std::string_view id(id_and_dot.data(), RunId::kTextSize);
+  const std::string_view operation = op.op->kind == OpKind::kPatch      ? "patch."
+                                     : op.op->kind == OpKind::kFeedback ? "feedback."
+                                                                        : "post.";
+  for (const Part& part : op.op->parts) {
+    if (part.field == PartField::kAttachment) {
+      AppendAttachment(op, part, id, form);
+    } else if (part.field == PartField::kFeedback) {
+      form.Append("feedback." + FeedbackId(op, part), kJson, op.Text(part));
+    } else if (const std::string_view field = PartFieldName(part.field); field.empty()) {
+      form.AppendJson(operation, id, "", op.Text(part));
+    } else {
+      form.AppendJson(operation, {id_and_dot.data(), id_and_dot.size()}, field, op.Text(part));
+    }
   }
-  const bool is_attachment = part.field == PartField::kAttachment;
-  std::array<char, RunId::kTextSize> id;
-  op.op->run_id.Write(id.data());
-  name = is_attachment ? "attachment" : OpName(op.op->kind);
-  name += '.';
-  name.append(id.data(), id.size());
-  const std::string_view rest =
-      is_attachment ? std::string_view(part.name.str()) : PartFieldName(part.field);
-  if (!rest.empty() || is_attachment) (name += '.') += rest;
 }
 
 }  // namespace
@@ -54,15 +68,7 @@ internal::FormData MakeForm(std::span<const OutgoingOp> ops) {
   }
   internal::FormData form;
   form.Reserve(size);
-  std::string name;
-  for (const OutgoingOp& op : ops) {
-    for (const Part& part : op.op->parts) {
-      const bool attachment = part.field == PartField::kAttachment;
-      WritePartName(op, part, name);
-      form.Append(name, attachment ? std::string_view(part.mime_type.str()) : "application/json",
-                  op.Text(part));
-    }
-  }
+  for (const OutgoingOp& op : ops) AppendParts(op, form);
   return form;
 }
 
