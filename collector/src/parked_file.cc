@@ -381,7 +381,8 @@ void SetBytes(JsonObject& entry, std::string_view name, std::string_view bytes) 
 }
 
 std::string IsoTime(std::uint64_t unix_microseconds) {
-  return UtcText(static_cast<std::int64_t>(unix_microseconds), kIsoTimeForm);
+  const auto text = IsoTimeText(static_cast<std::int64_t>(unix_microseconds));
+  return {text.data(), text.size()};
 }
 
 }  // namespace weft::collector

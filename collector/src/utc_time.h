@@ -3,24 +3,40 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <cstring>
 #include <string>
 
 namespace weft::collector {
 
-inline constexpr char kIsoTimeForm[] = "0000-00-00T00:00:00.000000Z";
+/// A time as JSON has it, `2026-09-10T00:26:40.021001Z`, and as dotted orders do,
+/// `20260910T002640021001Z`.
+inline constexpr std::size_t kIsoTimeBytes = 27;
+inline constexpr std::size_t kOrderTimeBytes = 22;
 
-/// A time in digits: each `0` of `form` becomes the next digit of year (4), month, day, hour,
-/// minute, second (2 each) and microsecond (6). Times beyond the years 1 to 9999 are taken as the
-/// nearest one in them.
-///
-///     UtcText(unix_us, kIsoTimeForm)
-///
-/// Cost: 20 ns; snprintf takes some 500.
-inline void PutUtc(std::int64_t unix_us, std::span<char> form) {
+namespace internal {
+
+/// The eight digits of a number below 100,000,000 all at once: halves, pairs, digits.
+inline std::uint64_t EightDigits(std::uint32_t number) {
+  static_assert(std::endian::native == std::endian::little);
+  const std::uint64_t halves = number / 10'000 | static_cast<std::uint64_t>(number % 10'000) << 32;
+  const std::uint64_t hundreds = (halves * 10'486 >> 20) & 0x0000'007f'0000'007f;
+  const std::uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
+  const std::uint64_t tens = (pairs * 103 >> 10) & 0x000f'000f'000f'000f;
+  return (tens | (pairs - 10 * tens) << 8) + 0x3030'3030'3030'3030;
+}
+
+struct UtcDigits {
+  std::array<char, 8> date;   ///< Year, month and day.
+  std::array<char, 8> clock;  ///< Hour, minute and second behind two zeros.
+  std::array<char, 8> part;   ///< Of a second: six digits behind two zeros.
+};
+
+/// Times beyond the years 1 to 9999 are taken as the nearest one in them.
+inline UtcDigits DigitsOf(std::int64_t unix_us) {
   constexpr std::int64_t kFirst = -62'135'596'800'000'000;
   constexpr std::int64_t kLast = 253'402'300'799'999'999;
   const std::chrono::sys_time<std::chrono::microseconds> time{
@@ -28,38 +44,42 @@ inline void PutUtc(std::int64_t unix_us, std::span<char> form) {
   const auto midnight = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(midnight);
   const auto us = static_cast<std::uint64_t>((time - midnight).count());
-  const auto seconds = static_cast<unsigned>(us / 1'000'000);
-
-  std::array<char, 20> digits;
-  char* end = digits.data();
-  const auto put = [&end](unsigned below_100) {
-    *end++ = static_cast<char>('0' + below_100 / 10);
-    *end++ = static_cast<char>('0' + below_100 % 10);
-  };
-  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
-  const auto part = static_cast<unsigned>(us % 1'000'000);
-  put(year / 100);
-  put(year % 100);
-  put(static_cast<unsigned>(date.month()));
-  put(static_cast<unsigned>(date.day()));
-  put(seconds / 3600);
-  put(seconds / 60 % 60);
-  put(seconds % 60);
-  put(part / 10'000);
-  put(part / 100 % 100);
-  put(part % 100);
-
-  // More zeros than there are digits stay.
-  const char* digit = digits.data();
-  for (char& c : form) {
-    if (digit == end) break;
-    if (c == '0') c = *digit++;
-  }
+  const auto seconds = static_cast<std::uint32_t>(us / 1'000'000);
+  const auto year = static_cast<std::uint32_t>(static_cast<int>(date.year()));
+  const std::uint32_t day =
+      year * 10'000 + static_cast<unsigned>(date.month()) * 100 + static_cast<unsigned>(date.day());
+  const std::uint32_t clock = seconds / 3600 * 10'000 + seconds / 60 % 60 * 100 + seconds % 60;
+  const auto part = static_cast<std::uint32_t>(us % 1'000'000);
+  return {std::bit_cast<std::array<char, 8>>(EightDigits(day)),
+          std::bit_cast<std::array<char, 8>>(EightDigits(clock)),
+          std::bit_cast<std::array<char, 8>>(EightDigits(part))};
 }
 
-inline std::string UtcText(std::int64_t unix_us, std::string form) {
-  PutUtc(unix_us, form);
-  return form;
+}  // namespace internal
+
+/// Cost: 10 ns; snprintf takes some 500.
+inline std::array<char, kIsoTimeBytes> IsoTimeText(std::int64_t unix_us) {
+  const internal::UtcDigits digits = internal::DigitsOf(unix_us);
+  std::array<char, kIsoTimeBytes> text;
+  std::memcpy(text.data(), "0000-00-00T00:00:00.000000Z", text.size());
+  std::memcpy(&text[0], &digits.date[0], 4);
+  std::memcpy(&text[5], &digits.date[4], 2);
+  std::memcpy(&text[8], &digits.date[6], 2);
+  std::memcpy(&text[11], &digits.clock[2], 2);
+  std::memcpy(&text[14], &digits.clock[4], 2);
+  std::memcpy(&text[17], &digits.clock[6], 2);
+  std::memcpy(&text[20], &digits.part[2], 6);
+  return text;
+}
+
+inline std::array<char, kOrderTimeBytes> OrderTimeText(std::int64_t unix_us) {
+  const internal::UtcDigits digits = internal::DigitsOf(unix_us);
+  std::array<char, kOrderTimeBytes> text;
+  std::memcpy(text.data(), "00000000T000000000000Z", text.size());
+  std::memcpy(&text[0], &digits.date[0], 8);
+  std::memcpy(&text[9], &digits.clock[2], 6);
+  std::memcpy(&text[15], &digits.part[2], 6);
+  return text;
 }
 
 }  // namespace weft::collector

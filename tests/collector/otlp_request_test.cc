@@ -31,7 +31,7 @@ TEST(JsonTextTest, EscapesASpecialByteWhereverItStands) {
   const std::pair<char, std::string> specials[] = {{'"', "\\\""},    {'\\', "\\\\"},
                                                    {'\n', "\\n"},    {'\x1f', "\\u001f"},
                                                    {'\x7f', "\x7f"}, {'\xc3', "\xc3"}};
-  for (std::size_t size = 1; size < 70; ++size) {
+  for (std::size_t size = 1; size < 150; ++size) {
     for (std::size_t at = 0; at < size; ++at) {
       for (const auto& [special, escaped] : specials) {
         std::string text(size, 'a');
@@ -44,7 +44,7 @@ TEST(JsonTextTest, EscapesASpecialByteWhereverItStands) {
 }
 
 TEST(JsonTextTest, KeysAreEscapedWhateverTheirLength) {
-  for (std::size_t size = 0; size < 70; ++size) {
+  for (std::size_t size = 0; size < 150; ++size) {
     const std::string plain(size, 'k');
     JsonObjectWriter object;
     object.Add(plain, "1");

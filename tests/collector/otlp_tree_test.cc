@@ -2,12 +2,16 @@
 #include "otlp/span_tree.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "otlp_support.h"
+#include "utc_time.h"
 
 namespace weft::collector {
 namespace {
@@ -186,6 +190,24 @@ TEST(SpanTreeTest, TheSameSpanIdInAnotherTraceIsAnotherSpan) {
   tree.AddSpan(root);
   tree.Settle();
   EXPECT_EQ(tree.PlaceOf(child).parent_run_id.ToString(), kOtelTraceId);
+}
+
+TEST(UtcTimeTest, WritesEveryTimeThatHasFourDigitsOfAYear) {
+  const std::pair<std::int64_t, std::string> times[] = {
+      {0, "1970-01-01T00:00:00.000000Z"},
+      {-1, "1969-12-31T23:59:59.999999Z"},
+      {951'782'399'999'999, "2000-02-28T23:59:59.999999Z"},
+      {951'782'400'000'000, "2000-02-29T00:00:00.000000Z"},
+      {1'788'999'999'012'345, "2026-09-10T00:26:39.012345Z"},
+      {std::numeric_limits<std::int64_t>::min(), "0001-01-01T00:00:00.000000Z"},
+      {std::numeric_limits<std::int64_t>::max(), "9999-12-31T23:59:59.999999Z"}};
+  for (const auto& [time, text] : times) {
+    const auto iso = IsoTimeText(time);
+    EXPECT_EQ(std::string(iso.data(), iso.size()), text);
+    std::string digits = text;
+    std::erase_if(digits, [](char c) { return c == '-' || c == ':' || c == '.'; });
+    EXPECT_EQ(TimeOfPart(time), digits);
+  }
 }
 
 }  // namespace

@@ -197,6 +197,18 @@ TEST(OtlpVectorsTest, MetadataOfManyKeysIsReadInOnePass) {
   EXPECT_NE(run.find("\"k299998\":0,\"k299999\":1"), std::string::npos);
 }
 
+TEST(OtlpVectorsTest, MetadataKeepsTheLastWordOfAKeyInItsFirstPlace) {
+  const json::object attribute = {
+      {"key", "metadata"},
+      {"value", {{"stringValue", R"({"a\"b":1,"c":{"x":[1]},"a\"b":"later","d":2,"c":3})"}}}};
+  Converted converted;
+  ASSERT_NO_FATAL_FAILURE(
+      Convert({{"span", {{"attributes", json::array{attribute}}}}}, &converted));
+  EXPECT_NE(converted.run.payload.find(R"({"a\"b":"later","c":3,"d":2,"OTEL_TRACE_ID")"),
+            std::string::npos)
+      << converted.run.payload;
+}
+
 TEST(OtlpVectorsTest, AreThere) { EXPECT_GE(Vectors().size(), 100u); }
 
 }  // namespace

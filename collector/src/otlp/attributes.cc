@@ -166,8 +166,11 @@ void Attributes::Add(std::string_view key_value) {
 }
 
 void Attributes::Sort() {
-  bits_ = 0;
-  for (const Entry& entry : entries_) bits_ |= BitOf(entry.key);
+  bits_ = heads_ = 0;
+  for (const Entry& entry : entries_) {
+    bits_ |= BitOf(entry.key);
+    if (entry.key.size() >= kHead) heads_ |= HeadBitOf(entry.key);
+  }
   // Equal keys keep their order: it is that of their places in the message.
   std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
     const int order = a.key.compare(b.key);
@@ -180,6 +183,14 @@ void Attributes::Sort() {
 }
 
 Attributes::Entry* Attributes::Search(std::string_view key) {
+  // Looking through a few is faster: the lengths tell most of them apart.
+  constexpr std::size_t kFew = 16;
+  if (entries_.size() <= kFew) {
+    for (Entry& entry : entries_) {
+      if (entry.key == key) return &entry;
+    }
+    return nullptr;
+  }
   const auto found = std::lower_bound(entries_.begin(), entries_.end(), key, KeyLess);
   return found != entries_.end() && found->key == key ? &*found : nullptr;
 }
@@ -206,7 +217,7 @@ void Attributes::MarkUsed(std::string_view key) {
   if (Entry* const entry = Find(key); entry != nullptr) entry->used = true;
 }
 
-std::vector<Attributes::Entry*> Attributes::Under(std::string_view prefix) {
+std::vector<Attributes::Entry*> Attributes::SearchUnder(std::string_view prefix) {
   std::vector<Entry*> found;
   for (auto at = std::lower_bound(entries_.begin(), entries_.end(), prefix, KeyLess);
        at != entries_.end() && at->key.starts_with(prefix); ++at) {

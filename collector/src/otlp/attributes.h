@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,7 +63,10 @@ class Attributes {
   void MarkUsed(std::string_view key);
 
   /// Those whose keys begin with `prefix`, in the order of their keys.
-  std::vector<Entry*> Under(std::string_view prefix);
+  std::vector<Entry*> Under(std::string_view prefix) {
+    const bool absent = prefix.size() >= kHead && (heads_ & HeadBitOf(prefix)) == 0;
+    return absent ? std::vector<Entry*>() : SearchUnder(prefix);
+  }
   auto& all() { return entries_; }
   bool empty() const { return entries_.empty(); }
 
@@ -71,11 +75,21 @@ class Attributes {
     const auto last = key.empty() ? 0u : static_cast<unsigned char>(key.back());
     return std::uint64_t{1} << ((key.size() * 7 + last) % 64);
   }
+  static constexpr std::size_t kHead = sizeof(std::uint64_t);
+  // Of how it begins.
+  static std::uint64_t HeadBitOf(std::string_view key) {
+    std::uint64_t head;
+    std::memcpy(&head, key.data(), kHead);
+    return std::uint64_t{1} << (head * 0x9E3779B97F4A7C15 >> 58);
+  }
   Entry* Search(std::string_view key);
+  std::vector<Entry*> SearchUnder(std::string_view prefix);
 
   absl::InlinedVector<Entry, 8> entries_;
   /// A bit for each key: of the many keys that are asked for, most are not there.
   std::uint64_t bits_ = 0;
+  /// And one for the first bytes of each that has so many.
+  std::uint64_t heads_ = 0;
 };
 
 }  // namespace weft::collector

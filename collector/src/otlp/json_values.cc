@@ -47,13 +47,20 @@ std::string Wrap(std::string_view key, std::string_view json) {
   return object.Take();
 }
 
-std::string JsonOrWrap(const AttributeValue& value, std::string_view key) {
+void AppendJsonOrWrap(const AttributeValue& value, std::string_view key, std::string& out) {
   const std::optional<std::string> json =
       value.is_text() ? ParsedJson(value.bytes) : std::optional(value.Json());
-  if (json) return IsJsonObject(*json) ? *json : Wrap(key, *json);
-  JsonObjectWriter object;
-  object.AddText(key, value.bytes);
-  return object.Take();
+  if (json && IsJsonObject(*json)) {
+    out += *json;
+    return;
+  }
+  JsonObjectWriter object(out);
+  if (json) {
+    object.Add(key, *json);
+  } else {
+    object.AddText(key, value.bytes);
+  }
+  object.Close();
 }
 
 }  // namespace weft::collector

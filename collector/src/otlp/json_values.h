@@ -24,8 +24,8 @@ bool IsJsonArray(std::string_view json);
 /// The value as JSON; a text that is JSON itself is taken as that.
 std::string JsonOf(const AttributeValue& value);
 
-/// The value as a JSON object: one that it is, or `{key: value}`.
-std::string JsonOrWrap(const AttributeValue& value, std::string_view key);
+/// Appends the value as a JSON object: one that it is, or `{key: value}`.
+void AppendJsonOrWrap(const AttributeValue& value, std::string_view key, std::string& out);
 
 /// `{key: json}`
 std::string Wrap(std::string_view key, std::string_view json);

@@ -35,11 +35,12 @@ constexpr std::string_view kProviderKeys[] = {"gen_ai.provider.name", "gen_ai.sy
                                               "llm.provider", "llm.system"};
 constexpr std::string_view kServicePrefixes[] = {"rpc.", "http.", "server.", "client.", "network."};
 
-// Members by key, the last word counts; values are JSON. Keys and values stand behind each other in
-// one text, which spares two strings a member.
+// Writes an object whose members may be said again: the last word counts. What was said before is
+// left out in the end only, as it is rare.
 class Members {
  public:
-  Members() { text_.reserve(512); }
+  // To the end of `out`, where Close ends it.
+  explicit Members(std::string& out) : out_(out), begin_(out.size()), object_(out) {}
 
   void Set(std::string_view key, std::string_view json) {
     Begin(key) += json;
@@ -56,50 +57,61 @@ class Members {
   }
 
   bool empty() const { return members_.empty(); }
-  void WriteTo(std::string& out) const {
-    JsonObjectWriter object(out);
-    for (const Member& member : members_) object.Add(KeyOf(member), ValueOf(member));
-    object.Close();
-  }
-  std::string Json() const {
-    std::string json;
-    json.reserve(text_.size() + 4 * members_.size() + 2);
-    WriteTo(json);
-    return json;
+  void Close() {
+    if (said_again_) {
+      const std::string all = out_.substr(begin_);
+      out_.resize(begin_ + 1);
+      const auto text = [&](std::size_t at, std::size_t size) {
+        return std::string_view(all).substr(at - begin_, size);
+      };
+      for (const Member& member : members_) {
+        if (!object_.empty()) out_ += ',';
+        (out_ += text(member.key - 1, member.key_size + 2)) += ':';
+        out_ += text(member.value, member.value_size);
+      }
+    }
+    object_.Close();
   }
 
  private:
-  // Places in `text_`; the value stands behind its key the first time only.
+  // Places in `out_`, of the key without its quotes.
   struct Member {
     std::size_t key, key_size, value, value_size;
   };
   // Up to here looking through is faster. A text of JSON may bring millions.
   static constexpr std::size_t kFew = 64;
 
+  // As written.
   std::string_view KeyOf(const Member& member) const {
-    return std::string_view(text_).substr(member.key, member.key_size);
-  }
-  std::string_view ValueOf(const Member& member) const {
-    return std::string_view(text_).substr(member.value, member.value_size);
+    return std::string_view(out_).substr(member.key, member.key_size);
   }
 
-  // Where to write the value of `key`, which may not lie in `text_`.
+  // Where to write the value of `key`, which may not lie in `out_`.
   std::string& Begin(std::string_view key) {
+    std::string escaped;
+    if (!IsPlainJson(key)) {
+      escaped = JsonString(key);
+      key = std::string_view(escaped).substr(1, escaped.size() - 2);
+    }
     open_ = Find(key);
     if (open_ == members_.size()) {
-      if (!places_.empty()) places_.emplace(std::string(key), open_);
-      members_.push_back({text_.size(), key.size(), 0, 0});
-      text_ += key;
-      if (members_.size() == kFew) {
-        for (std::size_t i = 0; i < kFew; ++i) {
-          places_.emplace(std::string(KeyOf(members_[i])), i);
-        }
-      }
+      const std::size_t begin = out_.size() + (object_.empty() ? 1 : 2);
+      object_.PlainKey(key);
+      members_.push_back({begin, key.size(), 0, 0});
+      if (!places_.empty() || members_.size() == kFew) Index();
+    } else {
+      said_again_ = true;
     }
-    members_[open_].value = text_.size();
-    return text_;
+    members_[open_].value = out_.size();
+    return out_;
   }
-  void End() { members_[open_].value_size = text_.size() - members_[open_].value; }
+  void End() { members_[open_].value_size = out_.size() - members_[open_].value; }
+
+  void Index() {
+    for (std::size_t i = places_.size(); i < members_.size(); ++i) {
+      places_.emplace(std::string(KeyOf(members_[i])), i);
+    }
+  }
 
   std::size_t Find(std::string_view key) const {
     if (!places_.empty()) {
@@ -111,9 +123,12 @@ class Members {
     return static_cast<std::size_t>(found - members_.begin());
   }
 
+  std::string& out_;
+  const std::size_t begin_;
+  JsonObjectWriter object_;
   absl::InlinedVector<Member, 16> members_;
-  std::string text_;
   std::size_t open_ = 0;  ///< The member whose value is being written.
+  bool said_again_ = false;
   absl::flat_hash_map<std::string, std::size_t> places_;  ///< In `members_`, once there are many.
 };
 
@@ -297,9 +312,10 @@ void SetOthers(SpanView& span, const MetadataOptions& options, Members& metadata
 }  // namespace
 
 std::string InvocationParamsOf(Attributes& attributes) {
-  Members params;
+  std::string json;
+  Members params(json);
   MergeJson(attributes, "llm.invocation_parameters", params);
-  const std::pair<std::string_view, std::string_view> names[] = {
+  static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
       {"gen_ai.request.model", "model"},
       {"gen_ai.response.model", "model"},
       {"gen_ai.request.temperature", "temperature"},
@@ -316,19 +332,23 @@ std::string InvocationParamsOf(Attributes& attributes) {
       {"gen_ai.tool.name", "tool_name"},
       {"gen_ai.tool.call.id", "tool_call_id"},
   };
-  for (const auto& [key, name] : names) SetFrom(attributes, key, name, params);
+  for (const auto& [key, name] : kNames) {
+    if (attributes.Has(key)) SetFrom(attributes, key, name, params);
+  }
   for (const auto& [key, name] :
        {std::pair<std::string_view, std::string_view>{"llm.request.functions", "functions"},
         {"tool_arguments", "tool_arguments"}}) {
     if (attributes.Has(key)) params.Set(name, JsonOf(attributes.Take(key)));
   }
   SetTools(attributes, params);
-  return params.empty() ? "" : params.Json();
+  if (params.empty()) return "";
+  params.Close();
+  return json;
 }
 
 void WriteMetadata(SpanView& span, const MetadataOptions& options, std::string& out) {
   Attributes& attributes = span.attributes;
-  Members metadata;
+  Members metadata(out);
   for (const Attributes::Entry& entry : span.resource.all()) {
     metadata.SetValue(entry.key, AttributeValue::Read(entry.value));
   }
@@ -352,7 +372,7 @@ void WriteMetadata(SpanView& span, const MetadataOptions& options, std::string& 
   if (options.cost_computed) metadata.Set("weft_cost_computed", "true");
   MarkIds(span);
   SetOthers(span, options, metadata);
-  metadata.WriteTo(out);
+  metadata.Close();
 }
 
 }  // namespace weft::collector

@@ -19,9 +19,7 @@ namespace weft::collector {
 namespace {
 
 void AddTime(std::string_view key, std::uint64_t unix_ns, JsonObjectWriter& out) {
-  std::array<char, sizeof kIsoTimeForm - 1> text;
-  std::copy_n(kIsoTimeForm, text.size(), text.begin());
-  PutUtc(static_cast<std::int64_t>(unix_ns / 1000), text);
+  const auto text = IsoTimeText(static_cast<std::int64_t>(unix_ns / 1000));
   out.AddText(key, {text.data(), text.size()});
 }
 
@@ -54,8 +52,8 @@ class RunWriter {
   std::vector<RunOp> Write() {
     WriteRun();
     const SpanUsage usage = UsageOf(span_.attributes, options_.prices);
-    Append(PartField::kInputs, RunInputsOf(span_));
-    Append(PartField::kOutputs, Outputs(usage.json));
+    WriteInputs();
+    WriteOutputs(usage.json);
     for (SpanAttachment& attachment : AttachmentsOf(span_.attributes)) {
       Append(PartField::kAttachment, attachment.content);
       Part& part = ops_.front().parts.back();
@@ -135,12 +133,26 @@ class RunWriter {
     }
   }
 
-  std::string Outputs(const std::string& usage) {
-    std::string outputs = RunOutputsOf(span_);
+  void WriteInputs() {
+    const std::size_t begin = text_.size();
+    AppendRunInputs(span_, text_);
+    if (text_.size() > begin) AddPart(PartField::kInputs, begin);
+  }
+
+  void WriteOutputs(const std::string& usage) {
+    const std::size_t begin = text_.size();
+    AppendRunOutputs(span_, text_);
+    if (text_.size() == begin) return;
     // A span that was a run has the outputs that the run had.
-    if (outputs.empty() || usage.empty() || span_.ids.names_run_id) return outputs;
-    if (outputs.find("\"usage_metadata\"") != std::string::npos) return outputs;
-    return WithMembers(outputs, {{"usage_metadata", usage}});
+    if (!usage.empty() && !span_.ids.names_run_id) AddUsage(usage, begin);
+    AddPart(PartField::kOutputs, begin);
+  }
+
+  void AddUsage(const std::string& usage, std::size_t begin) {
+    const std::string outputs = text_.substr(begin);
+    if (outputs.find("\"usage_metadata\"") != std::string::npos) return;
+    text_.resize(begin);
+    text_ += WithMembers(outputs, {{"usage_metadata", usage}});
   }
 
   std::string Events() {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <span>
+#include <cstring>
 #include <utility>
 
 #include "utc_time.h"
@@ -14,28 +14,31 @@ namespace {
 // Of a dotted order: some 500 levels. An order repeats all of its parent's, so that deep chains
 // would take memory by the square of their length.
 constexpr std::size_t kMaxOrderBytes = 32u << 10;
-constexpr char kPartTime[] = "00000000T000000000000Z";
 
 }  // namespace
 
-std::string TimeOfPart(std::int64_t unix_us) { return UtcText(unix_us, kPartTime); }
+std::string TimeOfPart(std::int64_t unix_us) {
+  const auto text = OrderTimeText(unix_us);
+  return {text.data(), text.size()};
+}
 
 // Put together here, it is one piece for the string.
 void AppendPart(std::int64_t unix_us, const RunId& run_id, std::string& order) {
-  constexpr std::size_t kTimeBytes = sizeof kPartTime - 1;
-  std::array<char, 1 + kTimeBytes + RunId::kTextSize> part;
+  std::array<char, 1 + kOrderTimeBytes + RunId::kTextSize> part;
+  const auto time = OrderTimeText(unix_us);
   part[0] = '.';
-  const std::span<char> time = std::span(part).subspan(1, kTimeBytes);
-  std::copy_n(kPartTime, kTimeBytes, time.begin());
-  PutUtc(unix_us, time);
-  run_id.Write(part.data() + 1 + kTimeBytes);
+  std::memcpy(&part[1], time.data(), time.size());
+  run_id.Write(&part[1 + kOrderTimeBytes]);
   const std::size_t skipped = order.empty() ? 1 : 0;
   order.append(part.data() + skipped, part.size() - skipped);
 }
 
 std::string_view LastTime(std::string_view order) {
-  const std::size_t dot = order.rfind('.');
-  if (dot != order.npos) order.remove_prefix(dot + 1);
+  // Not rfind, which looks at one character after the other.
+  const void* const dot = ::memrchr(order.data(), '.', order.size());
+  if (dot != nullptr) {
+    order.remove_prefix(static_cast<std::size_t>(static_cast<const char*>(dot) - order.data()) + 1);
+  }
   return order.substr(0, order.size() - std::min(order.size(), RunId::kTextSize));
 }
 

@@ -20,13 +20,22 @@ std::string ListAs(std::string_view key, const std::string& elements) {
   return elements.empty() ? "" : Wrap(key, "[" + elements + "]");
 }
 
-// The first of these attributes that is there, as an object.
+// Appends the first of these attributes that is there, as an object.
+bool AppendFirstOf(Attributes& attributes, std::initializer_list<std::string_view> keys,
+                   std::string_view wrapper, std::string& out) {
+  for (const std::string_view key : keys) {
+    if (!attributes.Has(key)) continue;
+    AppendJsonOrWrap(attributes.Take(key), wrapper, out);
+    return true;
+  }
+  return false;
+}
+
 std::string FirstOf(Attributes& attributes, std::initializer_list<std::string_view> keys,
                     std::string_view wrapper) {
-  for (const std::string_view key : keys) {
-    if (attributes.Has(key)) return JsonOrWrap(attributes.Take(key), wrapper);
-  }
-  return "";
+  std::string object;
+  AppendFirstOf(attributes, keys, wrapper, object);
+  return object;
 }
 
 SpanEvent* EventNamed(SpanView& span, std::string_view name) {
@@ -41,7 +50,9 @@ std::string FromContentEvent(SpanView& span, std::string_view event_name, std::s
   SpanEvent* const event = EventNamed(span, event_name);
   if (event == nullptr || !event->attributes.Has(key)) return "";
   event->used = true;
-  return JsonOrWrap(event->attributes.Value(key), wrapper);
+  std::string object;
+  AppendJsonOrWrap(event->attributes.Value(key), wrapper, object);
+  return object;
 }
 
 std::string FromMessageEvents(SpanView& span, std::initializer_list<std::string_view> names) {
@@ -204,7 +215,7 @@ std::string MessagesIn(Attributes& attributes, std::string_view gen_ai, std::str
 
 }  // namespace
 
-std::string RunInputsOf(SpanView& span) {
+void AppendRunInputs(SpanView& span, std::string& out) {
   Attributes& attributes = span.attributes;
   std::string inputs = ListAs("messages", MessagesOfParts(attributes, "gen_ai.input.messages",
                                                           "gen_ai.system_instructions"));
@@ -215,16 +226,19 @@ std::string RunInputsOf(SpanView& span) {
   }
   if (inputs.empty() && span.run_type == "retriever") inputs = FromQuery(attributes);
   if (inputs.empty()) inputs = MessagesIn(attributes, "gen_ai.prompt.", "llm.input_messages.");
-  if (inputs.empty()) {
-    inputs = FirstOf(attributes,
-                     {"input.value", "traceloop.entity.input", "gen_ai.prompt", "prompt"}, "input");
+  // Written where they belong, as most texts are.
+  if (inputs.empty() &&
+      AppendFirstOf(attributes,
+                    {"input.value", "traceloop.entity.input", "gen_ai.prompt", "prompt"}, "input",
+                    out)) {
+    return;
   }
   if (inputs.empty()) inputs = FromAiPrompt(attributes);
   if (inputs.empty()) inputs = FromEventsAttribute(attributes, false);
-  return inputs;
+  out += inputs;
 }
 
-std::string RunOutputsOf(SpanView& span) {
+void AppendRunOutputs(SpanView& span, std::string& out) {
   Attributes& attributes = span.attributes;
   std::string outputs =
       ListAs("messages", MessagesOfParts(attributes, "gen_ai.output.messages", ""));
@@ -235,15 +249,15 @@ std::string RunOutputsOf(SpanView& span) {
   if (outputs.empty() && span.run_type == "retriever") outputs = FromDocuments(attributes);
   if (outputs.empty())
     outputs = MessagesIn(attributes, "gen_ai.completion.", "llm.output_messages.");
-  if (outputs.empty()) {
-    outputs = FirstOf(
-        attributes,
-        {"output.value", "traceloop.entity.output", "gen_ai.completion", "all_messages_events"},
-        "text");
+  if (outputs.empty() && AppendFirstOf(attributes,
+                                       {"output.value", "traceloop.entity.output",
+                                        "gen_ai.completion", "all_messages_events"},
+                                       "text", out)) {
+    return;
   }
   if (outputs.empty()) outputs = FromAiResponse(attributes);
   if (outputs.empty()) outputs = FromEventsAttribute(attributes, true);
-  return outputs;
+  out += outputs;
 }
 
 }  // namespace weft::collector

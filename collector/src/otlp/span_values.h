@@ -7,9 +7,9 @@
 
 namespace weft::collector {
 
-/// Inputs and outputs of a span's run, each a JSON object or empty. The first place that has any
-/// wins (docs/spans-as-runs.md); what was used is marked. `span.run_type` must be set.
-std::string RunInputsOf(SpanView& span);
-std::string RunOutputsOf(SpanView& span);
+/// Append inputs and outputs of a span's run, each a JSON object or nothing. The first place that
+/// has any wins (docs/spans-as-runs.md); what was used is marked. `span.run_type` must be set.
+void AppendRunInputs(SpanView& span, std::string& out);
+void AppendRunOutputs(SpanView& span, std::string& out);
 
 }  // namespace weft::collector
