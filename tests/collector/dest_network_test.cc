@@ -8,12 +8,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <grpcpp/security/server_credentials.h>
 
 #include <weft/collector/collector.h>
 #include <weft/testing/fake_langsmith.h>
+#include <weft/tracing/collector_exporter.h>
+#include <weft/tracing/run.h>
 
 #include "destination_support.h"
 #include "tls_support.h"
@@ -26,6 +29,7 @@ constexpr char kName[] = "target.weft.test";
 
 // Where kName is. Nobody listens at 127.0.0.2.
 std::atomic<const char*> address_of_name{"127.0.0.2"};
+std::atomic<int> times_asked{0};
 
 }  // namespace
 
@@ -35,7 +39,9 @@ extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo
   static const auto real =
       reinterpret_cast<decltype(&::getaddrinfo)>(::dlsym(RTLD_NEXT, "getaddrinfo"));
   if (node == nullptr || std::string_view(node) != kName) return real(node, service, hints, found);
-  return real(address_of_name, service, hints, found);
+  const int result = real(address_of_name, service, hints, found);
+  ++times_asked;
+  return result;
 }
 
 namespace weft::collector {
@@ -48,6 +54,11 @@ class DestNetworkTest : public DestinationTest {
   void SetUp() override {
     DestinationTest::SetUp();
     address_of_name = "127.0.0.2";
+  }
+
+  static void AskTheNameServiceFromGrpc() {
+    // gRPC's own way to ask needs a name server.
+    ::setenv("GRPC_DNS_RESOLVER", "native", 1);
   }
 
   std::string Save(const char* name, const std::string& pem) const {
@@ -82,13 +93,33 @@ TEST_F(DestNetworkTest, LangSmithIsFoundAtItsNewAddress) {
 }
 
 TEST_F(DestNetworkTest, AReceiverOfOtlpIsFoundAtItsNewAddress) {
-  // Its own way to ask needs a name server.
-  ::setenv("GRPC_DNS_RESOLVER", "native", 1);
+  AskTheNameServiceFromGrpc();
   otlp_test::GrpcReceiver receiver;
   DestinationConfig config;
   config.kind = DestinationConfig::Kind::kOtlp;
   config.target = "grpc://" + std::string(kName) + ":" + std::to_string(receiver.port());
   ExpectItIsFound(config);
+}
+
+// A program's runs, on their way to its collector.
+TEST_F(DestNetworkTest, ACollectorIsFoundAtItsNewAddress) {
+  AskTheNameServiceFromGrpc();
+  CollectorConfig config;
+  config.data = directory_.path() / "collector";
+  config.listen_grpc = config.listen_otlp_http = config.listen_http = "127.0.0.1:0";
+  config.min_free = 0;
+  const auto collector = Collector::Start(std::move(config));
+  ASSERT_TRUE(collector.ok()) << collector.status();
+  const std::string address = (*collector)->addresses().grpc;
+  const auto exporter =
+      CollectorExporter::Create({.target = kName + address.substr(address.rfind(':'))}).value();
+  const auto tracer = Tracer::Create({.exporters = {exporter}}).value();
+  const int asked = times_asked;
+  { const weft::Run run("early", {.tracer = tracer}); }
+  while (times_asked == asked) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  address_of_name = "127.0.0.1";
+  EXPECT_TRUE(tracer->Flush(std::chrono::seconds(20))) << "gRPC asks again after 30 s by itself";
+  EXPECT_EQ(exporter->Stats().acknowledged, 1u);
 }
 
 // Its connections end with each answer.

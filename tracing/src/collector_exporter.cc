@@ -6,11 +6,10 @@
 #include <utility>
 
 #include <absl/status/status.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include "collector_sender.h"
+#include "export_channel.h"
 #include "export_queue.h"
 #include "fork.h"
 #include "sender_wait.h"
@@ -31,18 +30,9 @@ steady_clock::time_point After(steady_clock::duration timeout) noexcept {
 }
 
 std::shared_ptr<grpc::Channel> MakeChannel(const CollectorExporterOptions& options) {
-  grpc::ChannelArguments arguments;
-  // A collector that is back is found within about a second.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
-  // Batches are sent again by us; gRPC would keep a second copy of each.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // The connection is not shared with channels of the application.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(
-      options.target,
-      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
+  return internal::MakeExportChannel(options.target, options.credentials
+                                                         ? options.credentials
+                                                         : grpc::InsecureChannelCredentials());
 }
 
 internal::BatchExporterOptions BatchOptionsOf(const CollectorExporterOptions& options) {

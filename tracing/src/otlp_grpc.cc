@@ -10,15 +10,14 @@
 #include <absl/status/status.h>
 #include <absl/strings/str_cat.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/byte_buffer.h>
-#include <grpcpp/support/channel_arguments.h>
 
 #include <weft/tracing/internal/otlp_transport.h>
 
 #include "base_url.h"
+#include "export_channel.h"
 #include "otlp_answer.h"
 #include "text.h"
 
@@ -88,22 +87,6 @@ absl::StatusOr<Target> TargetOf(const OtlpExporterOptions& options) {
   }
   target.address = rest;
   return target;
-}
-
-std::shared_ptr<grpc::Channel> ChannelTo(
-    const std::string& address, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
-  grpc::ChannelArguments arguments;
-  // A receiver that is back is found within about a second.
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
-  // One that moved is found as soon; by itself gRPC asks for its address twice a minute.
-  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 2000);
-  // Batches are sent again by us; gRPC would keep a second copy of each.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  // The connection is not shared with channels of the application.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, credentials, arguments);
 }
 
 std::string BytesOf(const grpc::ByteBuffer& buffer) {
@@ -182,7 +165,8 @@ absl::StatusOr<std::unique_ptr<OtlpTransport>> MakeOtlpGrpc(const OtlpExporterOp
     if (!tls.ok()) return tls.status();
     credentials = *std::move(tls);
   }
-  return std::make_unique<GrpcTransport>(options, ChannelTo(target->address, credentials));
+  return std::make_unique<GrpcTransport>(options,
+                                         internal::MakeExportChannel(target->address, credentials));
 }
 
 }  // namespace internal
