@@ -15,8 +15,8 @@
 
 #include <weft/interceptors/real_peer.h>
 #include <weft/interceptors/recovery.h>
+#include <weft/tracing/run.h>
 
-#include "call_run.h"
 #include "stats.h"
 
 namespace weft {
@@ -40,28 +40,18 @@ class Line {
     return *this;
   }
   Line& operator<<(char c) { return *this << std::string_view(&c, 1); }
-  Line& operator<<(const RunId& id) {
-    id.Write(Room(RunId::kTextSize));
-    size_ += RunId::kTextSize;
-    return *this;
-  }
-  Line& operator<<(std::uint64_t number) {
-    constexpr std::size_t kMostDigits = 20;
-    char* const at = Room(kMostDigits);
-    size_ += static_cast<std::size_t>(std::to_chars(at, at + kMostDigits, number).ptr - at);
-    return *this;
-  }
 
-  std::string_view text() const noexcept { return {data_, size_}; }
-
- private:
-  // Where the next `bytes` go.
+  /// Where the next `bytes` go, as far as they are used: see SetEnd.
   char* Room(std::size_t bytes) {
     if (capacity_ - size_ < bytes) [[unlikely]]
       Grow(bytes);
     return data_ + size_;
   }
+  void SetEnd(const char* end) noexcept { size_ = static_cast<std::size_t>(end - data_); }
 
+  std::string_view text() const noexcept { return {data_, size_}; }
+
+ private:
   void Grow(std::size_t bytes) {
     const std::size_t capacity = 2 * capacity_ + bytes;
     std::unique_ptr<char[]> larger(new char[capacity]);
@@ -77,6 +67,48 @@ class Line {
   std::size_t capacity_ = short_.size();
   std::size_t size_ = 0;
 };
+
+// The functions below that begin with Put write to memory that is large enough, and return the end.
+
+/// A text whose length the compiler knows.
+template <std::size_t N>
+char* Put(char* out, const char (&text)[N]) noexcept {
+  std::memcpy(out, text, N - 1);
+  return out + N - 1;
+}
+
+char* Put(char* out, std::string_view text) noexcept {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+// An id in lower case; peers may write them in upper case. What an id consists of (digits, letters
+// and hyphens) is not changed otherwise.
+char* PutId(char* out, const char* id) noexcept {
+  const auto lower = [&](std::size_t at, auto word) {
+    std::memcpy(&word, id + at, sizeof(word));
+    word |= static_cast<decltype(word)>(0x2020202020202020);
+    std::memcpy(out + at, &word, sizeof(word));
+  };
+  static_assert(RunId::kTextSize == 36);
+  lower(0, std::uint64_t{});
+  lower(8, std::uint64_t{});
+  lower(16, std::uint64_t{});
+  lower(24, std::uint64_t{});
+  lower(32, std::uint32_t{});
+  return out + RunId::kTextSize;
+}
+
+// The first segment of a dotted order names the trace, the last one the run.
+char* PutIds(char* out, std::string_view dotted_order) noexcept {
+  constexpr std::size_t kTime = std::string_view("20260102T030405000000Z").size();
+  // Only peers write times that are shorter.
+  const std::size_t first = dotted_order[kTime - 1] == 'Z'
+                                ? kTime + RunId::kTextSize
+                                : std::min(dotted_order.find('.'), dotted_order.size());
+  out = PutId(Put(out, " trace_id="), dotted_order.data() + first - RunId::kTextSize);
+  return PutId(Put(out, " run_id="), dotted_order.data() + dotted_order.size() - RunId::kTextSize);
+}
 
 void AppendQuoted(Line& line, std::string_view value) {
   constexpr std::string_view kHex = "0123456789abcdef";
@@ -104,13 +136,20 @@ void AppendField(Line& line, std::string_view name, std::string_view value) {
   }
 }
 
-void AppendMilliseconds(Line& line, std::chrono::system_clock::duration duration) {
-  const auto rounded = std::chrono::round<std::chrono::microseconds>(duration);
-  const auto micros = static_cast<std::uint64_t>(std::max<std::int64_t>(rounded.count(), 0));
-  line << micros / 1000;
-  auto rest = static_cast<unsigned>(micros % 1000);
-  if (rest != 0) line << '.';
-  for (; rest != 0; rest = rest % 100 * 10) line << static_cast<char>('0' + rest / 100);
+constexpr std::size_t kMostTime = 24;  // 20 digits at most, and the fraction
+
+// Microseconds, without zeros at the end.
+char* PutMilliseconds(char* out, std::chrono::system_clock::duration duration) noexcept {
+  const std::int64_t nanos = std::chrono::nanoseconds(duration).count();
+  const auto micros = (static_cast<std::uint64_t>(std::max<std::int64_t>(nanos, 0)) + 500) / 1000;
+  out = std::to_chars(out, out + kMostTime, micros / 1000).ptr;
+  const auto rest = static_cast<unsigned>(micros % 1000);
+  if (rest == 0) return out;
+  out[0] = '.';
+  out[1] = static_cast<char>('0' + rest / 100);
+  out[2] = static_cast<char>('0' + rest / 10 % 10);
+  out[3] = static_cast<char>('0' + rest % 10);
+  return out + (out[3] != '0' ? 4 : out[2] != '0' ? 3 : 2);
 }
 
 constexpr std::array<std::string_view, 4> kLevelNames = {"debug", "info", "warning", "error"};
@@ -137,6 +176,8 @@ class LoggingMiddleware final : public Middleware {
   LoggingMiddleware(LogSink sink, LoggingOptions options)
       : sink_(std::move(sink)), options_(std::move(options)) {
     options_.one_of = std::max(options_.one_of, 1U);
+    const auto* const level = options_.level.target<LogLevel (*)(grpc::StatusCode) noexcept>();
+    if (level != nullptr && *level == LogLevelOf) options_.level = nullptr;
   }
 
   std::string_view name() const noexcept override { return "logging"; }
@@ -167,11 +208,20 @@ class LoggingMiddleware final : public Middleware {
     if (const std::string_view peer = RealPeerOf(call.context()); !peer.empty()) {
       AppendField(line, "peer.address", peer);
     }
-    line << " grpc.code=" << StatusCodeName(report.status.error_code()) << " grpc.time_ms=";
-    AppendMilliseconds(line, report.end - call.start());
-    if (const RunContext run = internal::RunOf(call)) {
-      line << " trace_id=" << run.trace_id() << " run_id=" << run.id();
+    constexpr std::size_t kMost = 256;  // names, the longest code, time and ids: 160
+    char* out = line.Room(kMost);
+    if (report.status.error_code() == grpc::StatusCode::OK) {
+      out = Put(out, " grpc.code=OK grpc.time_ms=");
+    } else {
+      out = Put(Put(out, " grpc.code="), StatusCodeName(report.status.error_code()));
+      out = Put(out, " grpc.time_ms=");
     }
+    out = PutMilliseconds(out, report.end - call.start());
+    // On a server the call's own run, on a client the one that made the call.
+    if (const RunContext* const run = internal::FindRun(call.context())) {
+      out = PutIds(out, run->dotted_order());
+    }
+    line.SetEnd(out);
     if (!report.rejected_by.empty()) AppendField(line, "rejected_by", report.rejected_by);
     if (!report.status.ok()) {
       const std::string error = report.status.error_message();

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <cstddef>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <weft/context/context_scope.h>
 #include <weft/interceptors/logging.h>
+#include <weft/testing/manual_clock.h>
 #include <weft/tracing/run.h>
 
 #include "echo_client.h"
@@ -17,8 +23,10 @@
 namespace weft::echo_test {
 namespace {
 
+using namespace std::chrono_literals;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::SizeIs;
@@ -79,6 +87,40 @@ INSTANTIATE_TEST_SUITE_P(All, LoggingTest,
                          ::testing::PrintToStringParamName());
 
 using LoggingOptionsTest = LoggingTest;
+
+// Peers may write ids in upper case, and fewer digits of a second's fraction.
+TEST_F(LoggingOptionsTest, IdsLookAlikeWhoeverWroteThem) {
+  const std::string trace = "20260102T0304051Z019B7A00-00AB-7000-8000-00000000000A";
+  const std::string run = "20260102T030405000002Z019B7A00-00AB-7000-8000-00000000000B";
+  Serve(Flavour::kSync, {}, {.middlewares = {Logging(Sink(client_))}});
+  for (const std::string& order : {trace + "." + run, trace}) {
+    const ContextScope scope(
+        WithParent(Context(), TraceHeaders{.langsmith_trace = order}.Parse(), tracer_));
+    Call();
+  }
+  Finish();
+  const std::string id = "019b7a00-00ab-7000-8000-00000000000";
+  EXPECT_THAT(client_, ElementsAre(HasSubstr(" trace_id=" + id + "a run_id=" + id + "b"),
+                                   HasSubstr(" trace_id=" + id + "a run_id=" + id + "a")));
+}
+
+TEST_F(LoggingOptionsTest, TellsTimesToTheMicrosecond) {
+  const auto clock = std::make_shared<weft::testing::ManualClock>();
+  tracer_ = Tracer::Create({.exporters = {exporter_}, .clock = clock}).value();
+  Serve(Flavour::kSync, {}, {.tracer = tracer_, .middlewares = {Logging(Sink(client_))}});
+  const std::vector<std::pair<std::chrono::nanoseconds, std::string>> times = {
+      {0ns, "0"},          {499ns, "0"},           {1us, "0.001"},   {1'500us, "1.5"},
+      {10'020us, "10.02"}, {999'999us, "999.999"}, {3h, "10800000"}, {1'999'600ns, "2"}};
+  for (const auto& time : times) {
+    server_->progress().during_work = [&] { clock->Advance(time.first); };
+    Call();
+  }
+  Finish();
+  ASSERT_THAT(client_, SizeIs(times.size()));
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    EXPECT_THAT(client_[i], EndsWith(" grpc.time_ms=" + times[i].second));
+  }
+}
 
 TEST_F(LoggingOptionsTest, NobodyForgesALine) {
   auto liar = std::make_shared<Hooks>();

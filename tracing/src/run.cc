@@ -408,6 +408,13 @@ RunRef RunOf(ContextView context) noexcept {
   return node != nullptr ? RunRef(*node) : RunRef();
 }
 
+const RunContext* internal::FindRun(ContextView context) noexcept {
+  const internal::RunNodePtr* const node = context.Find(internal::kRunKey);
+  if (node == nullptr || *node == nullptr) return nullptr;
+  const RunContext& run = (*node)->context();
+  return run ? &run : nullptr;
+}
+
 Context WithRun(const Context& base, const Run& run) noexcept {
   return run.node() ? base.With(internal::kRunKey, run.node()) : base;
 }

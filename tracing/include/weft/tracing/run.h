@@ -228,6 +228,8 @@ RunRef CurrentRun() noexcept;
 RunRef RunOf(ContextView context) noexcept;
 
 namespace internal {
+/// Who that is, without counting a reference: valid as long as `context`. Null: there is no run.
+const RunContext* FindRun(ContextView context) noexcept;
 /// Whether a run that starts here with `tracer` (may be null) is recorded if its parent is in the
 /// sample. False is certain.
 bool MayTrace(const std::shared_ptr<Tracer>& tracer) noexcept;
