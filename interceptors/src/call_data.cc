@@ -125,15 +125,16 @@ void CallData::Reject(Verdict verdict, const Middleware& by) noexcept {
 
 bool CallData::AdmitSending(MetadataWriter::Map& map) noexcept {
   const MetadataWriter writer(map, kRequestMetadataLimit);
-  const std::vector<MethodInfo::Link>& links = method.info->links;
   if (hold != nullptr) {
     std::optional<Verdict> outcome = std::exchange(hold, nullptr)->TakeOutcome();
     if (!outcome) return true;
-    if (!outcome->status.ok()) Reject(*std::move(outcome), *links[asked - 1].middleware);
+    if (!outcome->status.ok()) Reject(*std::move(outcome), *asked->middleware);
   }
-  while (rejection == nullptr && asked < links.size()) {
-    const MethodInfo::Link& link = links[asked++];
-    if (!link.hooks.Has(HookSet::kAdmitSending)) continue;
+  while (rejection == nullptr) {
+    const MethodInfo::Link* const next = method.info->After(asked, Step::kAdmitSending);
+    if (next == nullptr) break;
+    asked = next;
+    const MethodInfo::Link& link = *next;
     Call call(*this, *link.middleware, states + link.offset, link.method_state.get());
     Verdict verdict = link.middleware->AdmitSending(call, writer);
     if (!verdict.status.ok()) {

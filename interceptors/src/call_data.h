@@ -127,7 +127,7 @@ struct CallData {
   bool generic = false;  // the application has messages as grpc::ByteBuffer; see WantsMessages
   RejectionSlot rejection;
   std::shared_ptr<Hold> hold;  // a client's, while one of the middlewares makes it wait
-  std::size_t asked = 0;       // how many middlewares, whether the call may be sent
+  const MethodInfo::Link* asked = nullptr;  // the last, whether the call may be sent
 
  private:
   void NoteThrown() noexcept;

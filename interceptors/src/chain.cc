@@ -60,6 +60,8 @@ bool Takes(const MethodInfo::Link& link, Step step) noexcept {
       return hooks.Has(HookSet::kAdmit) || hooks.Has(HookSet::kOnReceiveMetadata);
     case Step::kVerdict:
       return hooks.Has(HookSet::kOnVerdict);
+    case Step::kAdmitSending:
+      return hooks.Has(HookSet::kAdmitSending);
     case Step::kSendMetadata:
       return hooks.Has(HookSet::kOnSendMetadata);
     case Step::kSendTrailers:

@@ -24,13 +24,13 @@ namespace internal {
 
 struct MethodMessages;
 
-/// What is done with those middlewares of a method that have something to do then. A client's
-/// AdmitSending is none, for it may stop at any of them and go on later.
+/// What is done with those middlewares of a method that have something to do then.
 enum class Step : std::uint8_t {
   kConstruct,  // of the states
   kStart,
   kAdmit,  // and what a server receives
   kVerdict,
+  kAdmitSending,
   kSendMetadata,
   kSendTrailers,
   kReceiveMetadata,
@@ -84,6 +84,10 @@ struct MethodInfo {
     const Link* first_;
   };
   LinksOf With(Step step) const noexcept { return {*this, step}; }
+  /// The one after `link`; null: the first.
+  const Link* After(const Link* link, Step step) const noexcept {
+    return (link == nullptr ? first : link->next)[static_cast<std::size_t>(step)];
+  }
 
   /// Once all links are there.
   void OrderSteps() noexcept;
