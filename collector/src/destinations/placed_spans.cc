@@ -43,6 +43,7 @@ PlacedSpans::PlacedSpans(PlacedSpansOptions options)
     : options_(std::move(options)), records_(options_.log), places_(PlacesOptions(options_)) {}
 
 void PlacedSpans::Take(Round::Loaded record, Round& round) {
+  now_us_ = options_.now();
   const RecordCache::Entry entry = records_.Add(std::move(record));
   const std::vector<RunOp>& ops = entry->record.header.ops;
   ids_.clear();
@@ -69,11 +70,11 @@ void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const 
   const OpPlace place{record.record.position, index};
   const bool replaces = places_.ReplacesMadeUp(ids);
   const std::optional<RunPlace> settled =
-      writer != nullptr ? places_.Settle(ids, options_.now()) : std::nullopt;
+      writer != nullptr ? places_.Settle(ids, now_us_) : std::nullopt;
   if (settled) {
     Emit(record, index, ids, *settled, replaces, *writer);
   } else {
-    places_.Wait(ids, place, options_.now());
+    places_.Wait(ids, place, now_us_);
   }
 }
 
@@ -121,9 +122,11 @@ void PlacedSpans::Drain(Round& round) {
 }
 
 void PlacedSpans::Release(Round& round) {
+  now_us_ = options_.now();
   Drain(round);
   while (round.bytes < kRoundBytes) {
-    const std::optional<SpanPlaces::Missing> missing = places_.NextMissing(options_.now());
+    now_us_ = options_.now();
+    const std::optional<SpanPlaces::Missing> missing = places_.NextMissing(now_us_);
     if (!missing) return;
     Settle(*missing, round);
     Drain(round);
@@ -198,6 +201,7 @@ std::vector<OpPlace> PlacedSpans::Waiting() const {
 void PlacedSpans::Resume(const std::vector<OpPlace>& places) {
   places_.Clear();
   ready_.clear();
+  now_us_ = options_.now();
   for (const OpPlace& place : places) {
     const RecordCache::Entry record = records_.Find(place.position);
     if (record == nullptr || place.index >= record->record.header.ops.size()) continue;

@@ -67,6 +67,7 @@ class PlacedSpans final : public Stage {
   /// another record, of one span.
   std::vector<SpanIds> ids_;
   std::uint64_t ids_seq_ = 0;
+  std::uint64_t now_us_ = 0;  ///< Read once for all spans of a record: the clock takes 25 ns.
 };
 
 }  // namespace weft::collector
