@@ -58,7 +58,7 @@ bool SameSecret(std::string_view given, std::string_view secret) noexcept {
 /// Callers by their secrets.
 class ApiKeys {
  public:
-  ApiKeys(std::map<std::string, Identity> secrets, std::string header)
+  ApiKeys(std::map<std::string, Identity>&& secrets, std::string header)
       : header_(std::move(header)) {
     for (auto& [secret, identity] : secrets) {
       callers_.push_back({secret, std::make_shared<const Identity>(std::move(identity))});

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ranges>
 #include <utility>
 
 #include "message_content.h"
@@ -94,7 +93,7 @@ void MethodInfo::OrderSteps() noexcept {
     if (IsOutwards(step)) {
       std::ranges::for_each(links, put);
     } else {
-      std::ranges::for_each(std::views::reverse(links), put);
+      std::for_each(links.rbegin(), links.rend(), put);
     }
   }
 }
