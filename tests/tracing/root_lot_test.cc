@@ -64,6 +64,15 @@ TEST(RootLotTest, FindsIdsOfCommonRates) {
   }
 }
 
+TEST(RootLotTest, WhatIsNoRateIsNone) {
+  for (const double rate : {0.0, -1.0, std::nan("")}) {
+    const RootLot lot = RootLot::Of(rate).value();
+    for (int i = 0; i < 100; ++i) EXPECT_FALSE(lot.Cast());
+    EXPECT_FALSE(lot.IdOutside(std::chrono::system_clock::now()).IsNil());
+  }
+  EXPECT_FALSE(RootLot::Of(1));
+}
+
 TEST(RootLotTest, ThinSamplesAreSought) {
   // One bucket of a million, of which 1,024 tries find one in a thousand lots.
   const RootLot lot = RootLot::Of(1e-9).value();

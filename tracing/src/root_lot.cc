@@ -13,16 +13,16 @@ namespace {
 
 using std::chrono::system_clock;
 
-// Some microseconds at the very worst.
-constexpr int kMostTries = 1024;
+constexpr int kMostTries = 1024;  // Some 30 microseconds at the very worst.
 
 constexpr double kBuckets = 1e6;  // Of SamplingBucket.
 
 /// The first bucket that is out of the sample.
 std::uint32_t LimitOf(double rate) noexcept {
+  if (!(rate > 0)) return 0;
   auto limit = static_cast<std::uint32_t>(std::ceil(rate * kBuckets));
   while (limit / kBuckets < rate) ++limit;
-  while (limit > 0 && (limit - 1) / kBuckets >= rate) --limit;
+  while ((limit - 1) / kBuckets >= rate) --limit;
   return limit;
 }
 
