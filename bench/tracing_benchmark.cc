@@ -243,6 +243,8 @@ int main(int argc, char** argv) {
                             .value());
   std::printf("    of a rule with a rate of 0.01 %31.1f\n",
               MedianOfBatches([] { const Run step("step"); }));
+  const auto traceable = weft::Traceable("step", [] {});
+  std::printf("    the same, a Traceable %39.1f\n", MedianOfBatches([&] { traceable(); }));
   weft::SetGlobalTracer(nullptr);
   MeasureWith("made, and thrown away", TracerWith(std::make_shared<NullExporter>()), 200'000);
 

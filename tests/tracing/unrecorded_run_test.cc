@@ -16,6 +16,7 @@
 #include <weft/context/context_scope.h>
 #include <weft/testing/run_matchers.h>
 #include <weft/tracing/sampling.h>
+#include <weft/tracing/traceable.h>
 #include <weft/tracing/tracing_context.h>
 
 #include "tracing_fixture.h"
@@ -289,6 +290,22 @@ TEST_P(RateTest, TheIdSaysWhatWasDecided) {
   EXPECT_GT(sampled, 110u);
   EXPECT_LT(sampled, 290u);
   EXPECT_EQ(tracer_->Stats().sampled_out, 8000 - 2 * sampled);
+}
+
+TEST_P(RateTest, TheIdOfATraceableSaysWhatWasDecided) {
+  std::uint64_t sampled = 0;
+  const auto check = [&sampled] {
+    const RunContext identity = CurrentRun().context();
+    EXPECT_EQ(identity.sampled(), SampledByTraceId(identity.trace_id(), kRate));
+    if (identity.sampled()) ++sampled;
+  };
+  TraceableOptions options{.run_type = RunType::kTool};
+  if (GetParam() == From::kOption) options.tracer = tracer_;
+  auto step = Traceable("step", options, check);
+  for (int i = 0; i < 4000; ++i) step();
+  EXPECT_GT(sampled, 110u);
+  EXPECT_LT(sampled, 290u);
+  EXPECT_EQ(exporter_->Runs().size(), sampled);
 }
 
 TEST_P(RateTest, RulesDecideByTheNameOfTheRoot) {

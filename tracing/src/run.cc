@@ -131,6 +131,14 @@ bool NothingToDo(ContextView here, const RunOptions* options) noexcept {
           (!options->tracer && std::holds_alternative<std::monostate>(options->parent)));
 }
 
+/// Of what a run that is not recorded would be asked for.
+bool SaysNothing(const RunOptions* options) noexcept {
+  return options == nullptr ||
+         (std::holds_alternative<std::monostate>(options->parent) && options->tags.empty() &&
+          options->metadata.empty() && !options->project && !options->start && !options->tracer &&
+          options->make_current);
+}
+
 RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
   return node ? node->AsState() : nullptr;
 }
@@ -141,15 +149,7 @@ Run::Run() noexcept = default;
 
 Run::Run(std::string_view name, SourceLocation where) noexcept {
   const ContextView here = Context::View();
-  if (NothingToDo(here, nullptr)) return;
-  internal::UnrecordedRoot root =
-      internal::StartUnrecordedRoot(internal::Surroundings::Of(here), name);
-  if (root.run) {
-    local_ = root.run.get();
-    local_->Enter(here, std::move(root.run));
-    return;
-  }
-  Begin(here, {.name = name, .lot_fell = root.lot_fell}, nullptr, where);
+  if (!NothingToDo(here, nullptr)) Begin(here, {.name = name}, nullptr, where);
 }
 
 Run::Run(std::string_view name, RunOptions options, SourceLocation where) noexcept {
@@ -182,6 +182,14 @@ Run::~Run() { Finish(); }
 void Run::Begin(ContextView here, internal::RunSubject subject, RunOptions* options,
                 SourceLocation where) noexcept {
   const internal::Surroundings surroundings = internal::Surroundings::Of(here);
+  if (SaysNothing(options)) {
+    internal::UnrecordedRoot root = internal::StartUnrecordedRoot(surroundings, subject);
+    if (root.run) {
+      local_ = root.run.get();
+      return local_->Enter(here, std::move(root.run));
+    }
+    subject.lot_fell = root.lot_fell;
+  }
   internal::TracerRef tracer = options != nullptr && options->tracer
                                    ? internal::TracerRef(std::move(options->tracer))
                                    : surroundings.FindTracer(nullptr);

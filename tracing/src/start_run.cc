@@ -166,15 +166,25 @@ bool TakesTracersBaggage(const Tracer::Impl& tracer, const Ambient* ambient,
          AddsNothing(&tracer, *tracer.baggage, ambient, options);
 }
 
+SamplingQuestion QuestionOf(const RunId& trace_id, const TraceBaggage& baggage,
+                            const RunSubject& subject) noexcept {
+  SamplingQuestion question{.trace_id = trace_id};
+  if (baggage.project) question.project = *baggage.project;
+  if (subject.kind) question.method = subject.kind->rpc_method;
+  question.name = subject.name.empty() && subject.kind ? subject.kind->name : subject.name;
+  return question;
+}
+
 SamplingDecision Decide(const Tracer::Impl& tracer, const RunId& trace_id,
                         const TraceBaggage& baggage, const RunSubject& subject) {
-  SamplingQuestion question{.trace_id = trace_id};
-  if (tracer.sampler) {
-    if (baggage.project) question.project = *baggage.project;
-    if (subject.kind) question.method = subject.kind->rpc_method;
-    question.name = subject.name.empty() && subject.kind ? subject.kind->name : subject.name;
-  }
-  return tracer.Decide(question);
+  if (!tracer.sampler) return {.sampled = tracer.MaySample(trace_id)};
+  return tracer.sampler->Decide(QuestionOf(trace_id, baggage, subject));
+}
+
+/// For a root that has the tracer's baggage; null: its id decides.
+const RootLot* LotOf(const Tracer::Impl& tracer, const RunSubject& subject) noexcept {
+  if (tracer.rules == nullptr) return tracer.root_lot ? &*tracer.root_lot : nullptr;
+  return tracer.rules->LotOf(QuestionOf({}, *tracer.baggage, subject));
 }
 
 /// The mark of the run of another process that called: that is known of the current run only.
@@ -314,7 +324,7 @@ bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   return applies->impl().MaySample(parent->context().trace_id());
 }
 
-UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, std::string_view name) {
+UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, const RunSubject& subject) {
   if (surroundings.run != nullptr && *surroundings.run) return {};
   const Ambient* const ambient =
       surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
@@ -325,7 +335,7 @@ UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, std::string
     return {};
   }
   Tracer::Impl& impl = tracer->impl();
-  const RootLot* const lot = impl.LotOf(name);
+  const RootLot* const lot = LotOf(impl, subject);
   if (lot == nullptr) return {};
   if (lot->Cast()) return {.run = nullptr, .lot_fell = true};
   impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
@@ -386,7 +396,7 @@ StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubje
     // Of a root the id decides, which is made of the time.
     if (decision.sampled && !has_parent) {
       const auto start = begin(times.emplace(impl.Times()).wall);
-      const RootLot* const lot = subject.lot_fell ? impl.LotOf(subject.name) : nullptr;
+      const RootLot* const lot = subject.lot_fell ? LotOf(impl, subject) : nullptr;
       id = lot != nullptr ? lot->IdOfCast(start) : impl.NewId(start);
     }
     if (decision.sampled) {

@@ -55,9 +55,9 @@ struct UnrecordedRoot {
   bool lot_fell = false;
 };
 
-/// A root there that says nothing of its own but its name, if it is out of its tracer's sample,
-/// which holds none back.
-UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, std::string_view name);
+/// A root there that hands nothing of its own down, if it is out of its tracer's sample, which
+/// holds none back.
+UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, const RunSubject& subject);
 
 struct StartedRun {
   std::shared_ptr<LocalRun> run;

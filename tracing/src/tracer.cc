@@ -115,18 +115,6 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
   open_runs->Start();
 }
 
-SamplingDecision Tracer::Impl::Decide(const SamplingQuestion& asked) const noexcept {
-  if (sampler) return sampler->Decide(asked);
-  return {.sampled = MaySample(asked.trace_id)};
-}
-
-const internal::RootLot* Tracer::Impl::LotOf(std::string_view name) const noexcept {
-  if (rules == nullptr) return root_lot ? &*root_lot : nullptr;
-  SamplingQuestion question{.name = name};
-  if (baggage->project) question.project = *baggage->project;
-  return rules->LotOf(question);
-}
-
 bool Tracer::Impl::MaySample() const noexcept {
   return sampler != nullptr || options.sampling_rate.value_or(1.0) > 0.0;
 }

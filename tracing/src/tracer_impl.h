@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include <weft/tracing/tracer.h>
 
@@ -75,14 +74,11 @@ struct Tracer::Impl {
   RunId NewId(std::chrono::system_clock::time_point start) const noexcept {
     return options.ids ? options.ids->New(start) : RunId::New(start);
   }
-  /// For a root named `name` that says nothing else of its own; null: its id decides.
-  const internal::RootLot* LotOf(std::string_view name) const noexcept;
   /// For a root that `lot` did not fall on.
   RunId NewIdOutside(const internal::RootLot& lot,
                      std::chrono::system_clock::time_point start) const noexcept {
     return options.ids ? options.ids->New(start) : lot.IdOutside(start);
   }
-  SamplingDecision Decide(const SamplingQuestion& asked) const noexcept;
   /// False: surely none, whatever else is known of it.
   bool MaySample() const noexcept;
   bool MaySample(const RunId& trace_id) const noexcept;
