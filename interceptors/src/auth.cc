@@ -12,7 +12,6 @@
 #include <weft/tracing/run.h>
 
 #include "context_room.h"
-#include "received_pairs.h"
 #include "stats.h"
 
 namespace weft {
@@ -21,13 +20,6 @@ namespace {
 
 constexpr ContextKey<std::shared_ptr<const Identity>> kIdentityKey;
 using IdentityRoom = internal::ContextRoom<std::shared_ptr<const Identity>>;
-
-/// The value of a header that is there once; else nothing, so that nobody hides one behind another.
-std::optional<std::string_view> OnlyValue(const MetadataView& metadata, std::string_view key) {
-  const internal::ReceivedPairs pairs = internal::PairsOf(metadata.map(), key);
-  if (pairs.count != 1) return std::nullopt;
-  return std::string_view(pairs.first->second.data(), pairs.first->second.size());
-}
 
 std::uint64_t WordAt(const char* text) noexcept {
   std::uint64_t word = 0;
@@ -67,7 +59,7 @@ class ApiKeys {
 
   /// Null: nobody's.
   const std::shared_ptr<const Identity>* Find(const MetadataView& metadata) const noexcept {
-    const std::string_view given = OnlyValue(metadata, header_).value_or("");
+    const std::string_view given = metadata.GetOnly(header_).value_or("");
     const std::shared_ptr<const Identity>* found = nullptr;
     for (const Caller& caller : callers_) {
       if (SameSecret(given, caller.secret)) found = &caller.identity;
@@ -169,7 +161,7 @@ std::shared_ptr<Middleware> Auth(AuthCheck check, AuthOptions options) {
 
 AuthCheck BearerToken(std::function<absl::StatusOr<SharedIdentity>(std::string_view token)> check) {
   return [check = std::move(check)](const AuthRequest& request) -> absl::StatusOr<SharedIdentity> {
-    const auto value = OnlyValue(request.metadata, "authorization");
+    const auto value = request.metadata.GetOnly("authorization");
     const auto token = value ? TokenOf(*value) : std::nullopt;
     if (!token) return absl::UnauthenticatedError("a bearer token is needed in 'authorization'");
     return check(*token);

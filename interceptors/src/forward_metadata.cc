@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "context_room.h"
-#include "received_pairs.h"
 
 namespace weft {
 inline namespace v0 {
@@ -119,21 +118,19 @@ class Name {
     return key.starts_with(text_) && !IsSecret(key) && !IsOfTrace(key) && CanBeSent(key);
   }
 
-  void AddTo(Headers& headers, const MetadataView::Map& received) const noexcept {
-    auto [at, left] = is_prefix_ ? BeginningAlike(received) : internal::PairsOf(received, text_);
-    while (left != 0) {
-      const std::string_view key = internal::KeyAt(at);
-      if (!is_prefix_ || Fits(key)) headers.Add(key, {at->second.data(), at->second.size()});
-      if (--left != 0) ++at;
+  void AddTo(Headers& headers, const MetadataView& received) const noexcept {
+    if (!is_prefix_) {
+      return received.ForEach(text_, [&](std::string_view value) { headers.Add(text_, value); });
+    }
+    const MetadataView::Map& map = received.map();
+    for (auto at = map.lower_bound(text_); at != map.end(); ++at) {
+      const std::string_view key(at->first.data(), at->first.size());
+      if (!key.starts_with(text_)) return;
+      if (Fits(key)) headers.Add(key, {at->second.data(), at->second.size()});
     }
   }
 
  private:
-  internal::ReceivedPairs BeginningAlike(const MetadataView::Map& received) const noexcept {
-    return internal::PairsFrom(received, text_,
-                               [this](std::string_view key) { return key.starts_with(text_); });
-  }
-
   bool is_prefix_;
   std::string text_;
 };
@@ -163,7 +160,7 @@ class ForwardMetadataMiddleware final : public Middleware {
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
     Headers& headers = HeadersRoom::Prepare(call, kForwardedKey);
-    for (const Name& name : names_) name.AddTo(headers, metadata.map());
+    for (const Name& name : names_) name.AddTo(headers, metadata);
     if (headers.empty()) return HeadersRoom::Discard(call);
     HeadersRoom::Attach(call);
   }

@@ -6,6 +6,7 @@
 
 #include <weft/interceptors/middleware.h>
 
+#include "header_index.h"
 #include "stats.h"
 
 namespace weft {
@@ -82,10 +83,8 @@ const char* MetadataProblem(std::string_view key, std::string_view value) noexce
   return nullptr;
 }
 
-std::optional<std::string_view> MetadataView::Get(std::string_view key) const noexcept {
-  const auto found = map().find(grpc::string_ref(key.data(), key.size()));
-  if (found == map().end()) return std::nullopt;
-  return std::string_view(found->second.data(), found->second.size());
+MetadataView::Pairs MetadataView::Find(std::string_view key) const noexcept {
+  return index_ != nullptr ? index_->Find(key) : internal::HeaderIndex::FindIn(map(), key);
 }
 
 const MetadataView::Map& MetadataView::map() const noexcept {

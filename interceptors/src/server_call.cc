@@ -11,6 +11,7 @@
 
 #include <weft/async/internal/call_sentinel.h>
 
+#include "header_index.h"
 #include "message_content.h"
 
 namespace weft {
@@ -44,10 +45,12 @@ void ServerCall::Begin(ReceivedMetadata& metadata, ServerApi api) noexcept {
   data_.api = api;
   data_.start = data_.method.chain->Now();
   data_.deadline = ToDeadline(context_->raw_deadline());
-  data_.previous_attempts = PreviousAttempts(MetadataView(metadata));
+  const HeaderIndex index(metadata);
+  const MetadataView received = index.View();
+  data_.previous_attempts = PreviousAttempts(received);
   data_.server_context = context_;
   data_.Start();
-  data_.Admit(MetadataView(metadata));
+  data_.Admit(received);
   data_.server_context = nullptr;
   if (data_.rejection != nullptr) Reject();
   InstallCallContext(metadata, &data_.context);

@@ -34,6 +34,7 @@ namespace internal {
 struct CallData;
 template <typename T>
 class ContextRoom;
+class HeaderIndex;
 class HeaderWriter;
 class MessageContent;
 }  // namespace internal
@@ -64,25 +65,52 @@ class MetadataView {
   enum class Part : std::uint8_t { kInitial, kTrailing };
 
   explicit MetadataView(const Map& map) noexcept : map_(&map) {}
+  /// The same; `index` is of `map`, or null.
+  MetadataView(const Map& map, const internal::HeaderIndex* index) noexcept
+      : map_(&map), index_(index) {}
   MetadataView(grpc::experimental::InterceptorBatchMethods& batch, Part part) noexcept
       : batch_(&batch), part_(part) {}
   /// What a server received.
   explicit MetadataView(const grpc::ServerContextBase& context) noexcept : context_(&context) {}
 
   /// The first value of `key` (lower case), or nothing.
-  std::optional<std::string_view> Get(std::string_view key) const noexcept;
+  std::optional<std::string_view> Get(std::string_view key) const noexcept {
+    const Pairs pairs = Find(key);
+    return pairs.count == 0 ? std::nullopt : std::optional(ValueAt(pairs.first));
+  }
+
+  /// The value of `key` if it has exactly one, so that nobody can hide one behind another.
+  std::optional<std::string_view> GetOnly(std::string_view key) const noexcept {
+    const Pairs pairs = Find(key);
+    return pairs.count != 1 ? std::nullopt : std::optional(ValueAt(pairs.first));
+  }
 
   /// Calls `f(std::string_view value)` for every value of `key`, in the order received.
   template <typename F>
   void ForEach(std::string_view key, F&& f) const {
-    auto [first, last] = map().equal_range(grpc::string_ref(key.data(), key.size()));
-    for (; first != last; ++first) f(std::string_view(first->second.data(), first->second.size()));
+    for (auto [at, left] = Find(key); left != 0;) {
+      f(ValueAt(at));
+      if (--left != 0) ++at;
+    }
   }
 
   const Map& map() const noexcept;
 
  private:
+  friend class internal::HeaderIndex;
+
+  /// Those of one key: they are next to each other.
+  struct Pairs {
+    Map::const_iterator first{};
+    std::size_t count = 0;
+  };
+  Pairs Find(std::string_view key) const noexcept;
+  static std::string_view ValueAt(Map::const_iterator pair) noexcept {
+    return {pair->second.data(), pair->second.size()};
+  }
+
   mutable const Map* map_ = nullptr;
+  const internal::HeaderIndex* index_ = nullptr;
   grpc::experimental::InterceptorBatchMethods* batch_ = nullptr;
   const grpc::ServerContextBase* context_ = nullptr;
   Part part_ = Part::kInitial;
