@@ -147,6 +147,32 @@ void MeasureWith(const char* name, const std::shared_ptr<Tracer>& tracer, int ca
   Print("the same, below another run", Measure(calls, rpc, settle));
 }
 
+/// A sampler of one's own that keeps nothing.
+class OwnSampler final : public weft::Sampler {
+ public:
+  explicit OwnSampler(bool asks_for_id) : asks_for_id_(asks_for_id) {}
+
+  weft::SamplingDecision Decide(const weft::SamplingQuestion& asked) const noexcept override {
+    return {.sampled = asks_for_id_ && asked.trace_id().IsNil()};
+  }
+
+ private:
+  const bool asks_for_id_;
+};
+
+void MeasureSamplers() {
+  const auto measure = [](const char* name, std::shared_ptr<const weft::Sampler> sampler) {
+    weft::SetGlobalTracer(Tracer::Create({.sampler = std::move(sampler),
+                                          .error_promotion = false,
+                                          .exporters = {std::make_shared<NullExporter>()}})
+                              .value());
+    std::printf("    %-50s %10.1f\n", name, MedianOfBatches([] { const Run step("step"); }));
+  };
+  measure("by Never", weft::Never());
+  measure("by a sampler of one's own", std::make_shared<const OwnSampler>(false));
+  measure("by one that asks for the id", std::make_shared<const OwnSampler>(true));
+}
+
 /// The fourth run of a chain, which hands down five keys.
 weft::RunContext DeepRun(std::string_view user) {
   weft::TraceBaggage baggage;
@@ -245,6 +271,12 @@ int main(int argc, char** argv) {
               MedianOfBatches([] { const Run step("step"); }));
   const auto traceable = weft::Traceable("step", [] {});
   std::printf("    the same, a Traceable %39.1f\n", MedianOfBatches([&] { traceable(); }));
+  {
+    const weft::TracingContext context({.project = "checkout", .tags = {"canary"}});
+    std::printf("    the same, with a project and a tag around %19.1f\n",
+                MedianOfBatches([] { const Run step("step"); }));
+  }
+  MeasureSamplers();
   weft::SetGlobalTracer(nullptr);
   MeasureWith("made, and thrown away", TracerWith(std::make_shared<NullExporter>()), 200'000);
 

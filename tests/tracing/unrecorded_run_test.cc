@@ -349,6 +349,155 @@ TEST_P(RateTest, CostsNoAllocationOutOfTheSample) {
   }
 }
 
+TEST_P(RateTest, CallsOfATraceableCostNoAllocationOutOfTheSample) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "there every run has memory of its own";
+#endif
+  TraceableOptions options{.run_type = RunType::kTool};
+  if (GetParam() == From::kOption) options.tracer = tracer_;
+  const auto step = Traceable("step", options, [] { return CurrentRun().recording(); });
+  step();
+  for (int i = 0; i < 1000; ++i) {
+    const std::uint64_t before = allocations;
+    const bool sampled = step();
+    EXPECT_TRUE(sampled || allocations == before);
+  }
+}
+
+/// A sampler of the user's own.
+class SamplerTest : public TracingTest {
+ protected:
+  class Asked final : public Sampler {
+   public:
+    SamplingDecision Decide(const SamplingQuestion& asked) const noexcept override {
+      ++times;
+      project = asked.project;
+      if (looks_at_id) id = asked.trace_id();
+      return {.sampled = answer};
+    }
+
+    bool looks_at_id = false;
+    bool answer = false;
+    mutable int times = 0;
+    mutable RunId id{};
+    mutable std::string project;
+  };
+
+  std::shared_ptr<Asked> asked_ = std::make_shared<Asked>();
+  std::shared_ptr<Tracer> tracer_ =
+      MakeTracer({.project = "checkout", .sampler = asked_, .error_promotion = false});
+};
+
+TEST_F(SamplerTest, IsToldTheIdThatTheTraceHas) {
+  asked_->looks_at_id = true;
+  for (const bool answer : {false, true}) {
+    asked_->answer = answer;
+    const Run root("root", {.parent = kNoParent, .tracer = tracer_});
+    EXPECT_EQ(root.recording(), answer);
+    EXPECT_EQ(root.context().trace_id(), asked_->id);
+    const Run tagged("tagged", {.parent = kNoParent, .tags = {"canary"}, .tracer = tracer_});
+    EXPECT_EQ(tagged.recording(), answer);
+    EXPECT_EQ(tagged.context().trace_id(), asked_->id);
+  }
+  EXPECT_EQ(asked_->times, 4);
+}
+
+TEST_F(SamplerTest, ThatDoesNotLookAtTheIdCostsNoAllocation) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "there every run has memory of its own";
+#endif
+  { const Run first("root", {.tracer = tracer_}); }
+  const std::uint64_t before = allocations;
+  for (int i = 0; i < 100; ++i) const Run root("root", {.tracer = tracer_});
+  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(asked_->times, 101);
+  const RunId one = Run("root", {.tracer = tracer_}).context().id();
+  EXPECT_NE(Run("root", {.tracer = tracer_}).context().id(), one);
+}
+
+TEST_F(SamplerTest, IsToldTheProjectAroundTheRoot) {
+  { const Run root("root", {.tracer = tracer_}); }
+  EXPECT_EQ(asked_->project, "checkout");
+  const TracingContext context({.project = "canary"});
+  { const Run root("root", {.tracer = tracer_}); }
+  EXPECT_EQ(asked_->project, "canary");
+  { const Run root("root", {.project = "own", .tracer = tracer_}); }
+  EXPECT_EQ(asked_->project, "own");
+}
+
+/// Roots in a TracingContext that says more than a tracer.
+class AroundTest : public TracingTest {
+ protected:
+  static TracingContextOptions Around(std::shared_ptr<Tracer> tracer) {
+    return {.project = "other",
+            .tags = {"canary"},
+            .metadata = {{"user_id", "u-1"}},
+            .baggage = {{"tenant", "blue"}},
+            .tracer = std::move(tracer)};
+  }
+  static void Check(const TraceBaggage& baggage) {
+    EXPECT_EQ(baggage.project, "other");
+    EXPECT_THAT(baggage.tags, ::testing::ElementsAre("canary"));
+    EXPECT_EQ(baggage.metadata, (JsonObject{{"user_id", "u-1"}}));
+    EXPECT_THAT(baggage.foreign, ::testing::ElementsAre(::testing::Pair("tenant", "blue")));
+  }
+};
+
+TEST_F(AroundTest, IsHandedDownByARootOutOfTheSample) {
+  const auto tracer = MakeTracer({.sampling_rate = 0, .error_promotion = false});
+  RunRef kept;
+  {
+    const TracingContext context(Around(tracer));
+    const Run root("root");
+    kept = root.Ref();
+    Check(root.context().baggage());
+    const Run below("below", {.tags = {"own"}});
+    EXPECT_EQ(below.context().parent_id(), root.context().id());
+    EXPECT_THAT(below.context().baggage().tags, ::testing::ElementsAre("canary", "own"));
+  }
+  Check(kept.context().baggage());
+}
+
+TEST_F(AroundTest, IsStillThereForWhoAsksLate) {
+  const auto tracer = MakeTracer({.sampling_rate = 0, .error_promotion = false});
+  RunRef kept;
+  {
+    const TracingContext context(Around(tracer));
+    kept = Run("root").Ref();
+  }
+  Check(kept.context().baggage());
+}
+
+TEST_F(AroundTest, WhatTheTracerHidesIsNotHandedDown) {
+  const auto tracer =
+      MakeTracer({.sampling_rate = 0, .error_promotion = false, .hide_metadata = true});
+  const TracingContext context(Around(tracer));
+  EXPECT_THAT(Run("root").context().baggage().metadata, IsEmpty());
+}
+
+TEST_F(AroundTest, CostsARootOutOfTheSampleNoAllocation) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "there every run has memory of its own";
+#endif
+  const auto tracer = MakeTracer({.sampling_rate = 0, .error_promotion = false});
+  const TracingContext context(
+      {.project = "other", .tags = {"canary"}, .metadata = {{"user_id", "u-1"}}, .tracer = tracer});
+  { const Run first("root"); }
+  const std::uint64_t before = allocations;
+  for (int i = 0; i < 100; ++i) const Run root("root");
+  EXPECT_EQ(allocations, before);
+}
+
+TEST_F(AroundTest, ARuleForItsProjectDecides) {
+  const auto tracer = Tracer::Create({.sampling_rate = 0,
+                                      .sampling_rules = {{.project = "other", .rate = 1}},
+                                      .error_promotion = false})
+                          .value();
+  EXPECT_FALSE(Run("root", {.tracer = tracer}).recording());
+  const TracingContext context(Around(tracer));
+  EXPECT_TRUE(Run("root").recording());
+}
+
 TEST_P(UnrecordedRunTest, ThreadsThatEndKeepNothing) {
   for (int i = 0; i < 4; ++i) {
     std::thread([this] {

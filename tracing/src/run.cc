@@ -131,12 +131,11 @@ bool NothingToDo(ContextView here, const RunOptions* options) noexcept {
           (!options->tracer && std::holds_alternative<std::monostate>(options->parent)));
 }
 
-/// Of what a run that is not recorded would be asked for.
+/// Of what a run that is not recorded may be asked for.
 bool SaysNothing(const RunOptions* options) noexcept {
-  return options == nullptr ||
-         (std::holds_alternative<std::monostate>(options->parent) && options->tags.empty() &&
-          options->metadata.empty() && !options->project && !options->start && !options->tracer &&
-          options->make_current);
+  return options == nullptr || (std::holds_alternative<std::monostate>(options->parent) &&
+                                options->tags.empty() && options->metadata.empty() &&
+                                !options->project && !options->start && options->make_current);
 }
 
 RunState* StateOf(const std::shared_ptr<internal::RunNode>& node) noexcept {
@@ -149,18 +148,24 @@ Run::Run() noexcept = default;
 
 Run::Run(std::string_view name, SourceLocation where) noexcept {
   const ContextView here = Context::View();
-  if (!NothingToDo(here, nullptr)) Begin(here, {.name = name}, nullptr, where);
+  if (!NothingToDo(here, nullptr)) Begin(here, {.name = name}, nullptr, nullptr, where);
 }
 
 Run::Run(std::string_view name, RunOptions options, SourceLocation where) noexcept {
   const ContextView here = Context::View();
-  if (!NothingToDo(here, &options)) Begin(here, {.name = name}, &options, where);
+  if (!NothingToDo(here, &options)) Begin(here, {.name = name}, &options, &options, where);
 }
 
-Run::Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
+Run::Run(const std::shared_ptr<const RunTemplate>& kind, RunOptions&& options,
          SourceLocation where) noexcept {
   const ContextView here = Context::View();
-  if (!NothingToDo(here, &options)) Begin(here, {.kind = std::move(kind)}, &options, where);
+  if (!NothingToDo(here, &options)) Begin(here, {.kind = &kind}, &options, &options, where);
+}
+
+Run::Run(const std::shared_ptr<const RunTemplate>& kind, const RunOptions& options,
+         SourceLocation where) noexcept {
+  const ContextView here = Context::View();
+  if (!NothingToDo(here, &options)) Begin(here, {.kind = &kind}, &options, nullptr, where);
 }
 
 Run::Run(Run&& other) noexcept
@@ -179,40 +184,47 @@ Run& Run::operator=(Run&& other) noexcept {
 
 Run::~Run() { Finish(); }
 
-void Run::Begin(ContextView here, internal::RunSubject subject, RunOptions* options,
-                SourceLocation where) noexcept {
-  const internal::Surroundings surroundings = internal::Surroundings::Of(here);
-  if (SaysNothing(options)) {
-    internal::UnrecordedRoot root = internal::StartUnrecordedRoot(surroundings, subject);
-    if (root.run) {
-      local_ = root.run.get();
-      return local_->Enter(here, std::move(root.run));
-    }
-    subject.lot_fell = root.lot_fell;
-  }
-  internal::TracerRef tracer = options != nullptr && options->tracer
-                                   ? internal::TracerRef(std::move(options->tracer))
-                                   : surroundings.FindTracer(nullptr);
-  const bool make_current = options == nullptr || options->make_current;
+void Run::Begin(ContextView here, internal::RunSubject subject, const RunOptions* options,
+                RunOptions* own, SourceLocation where) noexcept {
+  const auto surroundings = internal::Surroundings::Of(here);
+  internal::TracerRef tracer =
+      surroundings.FindTracer(options != nullptr ? &options->tracer : nullptr);
   if (!tracer || !surroundings.Enabled(*tracer)) {
     // Nothing is recorded, but who the caller is stays known to the calls made from here.
-    if (options == nullptr || std::holds_alternative<std::monostate>(options->parent)) {
-      if (surroundings.run != nullptr) node_ = *surroundings.run;
-      return;
-    }
-    node_ = internal::ResolveParent(options->parent, surroundings.run);
+    Parent parent;
+    if (options != nullptr) parent = own != nullptr ? std::move(own->parent) : options->parent;
+    node_ = internal::ResolveParent(parent, surroundings.run);
     return;
   }
-  const bool lost =
-      tracer->impl().detects_context_loss && internal::LacksContext(here, surroundings, options);
+  std::optional<internal::RootDecision> decided;
+  if (SaysNothing(options)) {
+    if (auto root = internal::StartUnrecordedRoot(tracer, surroundings, subject, decided)) {
+      local_ = root.get();
+      return local_->Enter(here, std::move(root));
+    }
+  }
   if (internal::RepeatsParent(*tracer, surroundings, options)) {
     tracer->impl().sampled_out.fetch_add(1, std::memory_order_relaxed);
     node_ = *surroundings.run;
     return;
   }
+  std::optional<RunOptions> copy;
+  if (own != options) own = &copy.emplace(*options);
+  if (own != nullptr && own->tracer) tracer = internal::TracerRef(std::move(own->tracer));
+  BeginInFull(here, std::move(tracer), surroundings, subject, own, std::move(decided), where);
+}
+
+[[gnu::noinline]] void Run::BeginInFull(ContextView here, internal::TracerRef tracer,
+                                        const internal::Surroundings& surroundings,
+                                        const internal::RunSubject& subject, RunOptions* options,
+                                        std::optional<internal::RootDecision> decided,
+                                        SourceLocation where) noexcept {
+  const bool make_current = options == nullptr || options->make_current;
   Tracer::Impl& impl = tracer->impl();
+  const bool lost =
+      impl.detects_context_loss && internal::LacksContext(here, surroundings, options);
   internal::StartedRun started =
-      internal::StartRun(std::move(tracer), surroundings, std::move(subject), options);
+      internal::StartRun(std::move(tracer), surroundings, subject, options, std::move(decided));
   local_ = started.run.get();
   state_ = started.recorded;
   if (lost) internal::MarkContextLoss(*local_->tracer(), state_, where);

@@ -30,8 +30,6 @@ struct Ambient {
   std::vector<std::string> tags;
   JsonObject metadata;
   BaggageMembers baggage;
-  /// Nothing but a tracer is said here.
-  bool names_only_tracer = false;
 };
 
 using AmbientPtr = std::shared_ptr<const Ambient>;

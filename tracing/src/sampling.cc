@@ -73,7 +73,7 @@ const internal::SamplingRules::Entry& internal::SamplingRules::Find(
 
 SamplingDecision internal::SamplingRules::Decide(const SamplingQuestion& asked) const noexcept {
   const double rate = Find(asked).rule.rate;
-  return {.sampled = SampledByTraceId(asked.trace_id, rate), .rate = rate};
+  return {.sampled = SampledByTraceId(asked.trace_id(), rate), .rate = rate};
 }
 
 const internal::RootLot* internal::SamplingRules::LotOf(

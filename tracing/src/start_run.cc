@@ -166,25 +166,75 @@ bool TakesTracersBaggage(const Tracer::Impl& tracer, const Ambient* ambient,
          AddsNothing(&tracer, *tracer.baggage, ambient, options);
 }
 
-SamplingQuestion QuestionOf(const RunId& trace_id, const TraceBaggage& baggage,
+/// `id`: a RunId or a TraceIdSource.
+template <typename Id>
+SamplingQuestion QuestionOf(const Id& id, const std::optional<std::string>& project,
                             const RunSubject& subject) noexcept {
-  SamplingQuestion question{.trace_id = trace_id};
-  if (baggage.project) question.project = *baggage.project;
-  if (subject.kind) question.method = subject.kind->rpc_method;
-  question.name = subject.name.empty() && subject.kind ? subject.kind->name : subject.name;
+  SamplingQuestion question(id);
+  if (project) question.project = *project;
+  question.name = subject.name;
+  if (const RunTemplate* const kind = subject.kind != nullptr ? subject.kind->get() : nullptr) {
+    question.method = kind->rpc_method;
+    if (question.name.empty()) question.name = kind->name;
+  }
   return question;
 }
 
-SamplingDecision Decide(const Tracer::Impl& tracer, const RunId& trace_id,
-                        const TraceBaggage& baggage, const RunSubject& subject) {
-  if (!tracer.sampler) return {.sampled = tracer.MaySample(trace_id)};
-  return tracer.sampler->Decide(QuestionOf(trace_id, baggage, subject));
+/// Null: the id of a root decides.
+const RootLot* LotOf(const Tracer::Impl& tracer, const std::optional<std::string>& project,
+                     const RunSubject& subject) noexcept {
+  if (tracer.rules == nullptr) return tracer.root_lot ? &*tracer.root_lot : nullptr;
+  return tracer.rules->LotOf(QuestionOf(RunId(), project, subject));
 }
 
-/// For a root that has the tracer's baggage; null: its id decides.
-const RootLot* LotOf(const Tracer::Impl& tracer, const RunSubject& subject) noexcept {
-  if (tracer.rules == nullptr) return tracer.root_lot ? &*tracer.root_lot : nullptr;
-  return tracer.rules->LotOf(QuestionOf({}, *tracer.baggage, subject));
+/// The id of a root that no lot left out, made for the first who asks.
+class RootId final : public TraceIdSource {
+ public:
+  RootId(const Tracer::Impl& tracer, const std::optional<system_clock::time_point>* start,
+         RootDecision& root) noexcept
+      : tracer_(tracer), start_(start), root_(root) {}
+
+  const RunId& Get() const noexcept override {
+    if (!root_.id.IsNil()) return root_.id;
+    const Times& now = root_.times.emplace(tracer_.Times());
+    const auto start = start_ != nullptr && *start_ ? **start_ : now.wall;
+    root_.id = root_.lot != nullptr ? root_.lot->IdOfCast(start) : tracer_.NewId(start);
+    return root_.id;
+  }
+
+ private:
+  const Tracer::Impl& tracer_;
+  const std::optional<system_clock::time_point>* const start_;
+  RootDecision& root_;
+};
+
+/// For a root that no lot left out. `start`: null, or what the options say.
+void AskForRoot(const Tracer::Impl& tracer, const std::optional<std::string>& project,
+                const RunSubject& subject, const std::optional<system_clock::time_point>* start,
+                RootDecision& root) noexcept {
+  const RootId id(tracer, start, root);
+  if (tracer.sampler) {
+    root.sampling = tracer.sampler->Decide(QuestionOf(id, project, subject));
+  } else {
+    root.sampling.sampled = tracer.MaySample(id.Get());
+  }
+}
+
+inline void DecideRoot(const Tracer::Impl& tracer, const std::optional<std::string>& project,
+                       const RunSubject& subject,
+                       const std::optional<system_clock::time_point>* start,
+                       RootDecision& root) noexcept {
+  // What is held back has an id anyway.
+  if (!tracer.held) root.lot = LotOf(tracer, project, subject);
+  root.sampling.sampled = root.lot != nullptr ? root.lot->Cast() : tracer.MaySample();
+  if (root.sampling.sampled) AskForRoot(tracer, project, subject, start, root);
+}
+
+/// Of the first run below a caller in another process.
+SamplingDecision DecideBelow(const Tracer::Impl& tracer, const RunId& trace_id,
+                             const TraceBaggage& baggage, const RunSubject& subject) noexcept {
+  if (!tracer.sampler) return {.sampled = tracer.MaySample(trace_id)};
+  return tracer.sampler->Decide(QuestionOf(trace_id, baggage.project, subject));
 }
 
 /// The mark of the run of another process that called: that is known of the current run only.
@@ -255,11 +305,6 @@ TracerRef Surroundings::FindTracer(const std::shared_ptr<Tracer>* option) const 
   return TracerRef(forced ? GlobalTracer() : EnabledGlobalTracer());
 }
 
-bool Surroundings::Enabled(const Tracer& tracer) const noexcept {
-  if (ambient != nullptr && *ambient && (*ambient)->enabled) return *(*ambient)->enabled;
-  return tracer.enabled();
-}
-
 RunNodePtr ResolveParent(Parent& parent, const RunNodePtr* current) {
   return Resolve(parent, current != nullptr ? *current : nullptr, RunNodePtr(),
                  [](auto&&... node) { return std::make_shared<RunNode>(std::move(node)...); });
@@ -324,29 +369,35 @@ bool MayRecord(const std::shared_ptr<Tracer>& tracer) noexcept {
   return applies->impl().MaySample(parent->context().trace_id());
 }
 
-UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, const RunSubject& subject) {
-  if (surroundings.run != nullptr && *surroundings.run) return {};
+std::shared_ptr<UnrecordedRun> StartUnrecordedRoot(TracerRef& tracer,
+                                                   const Surroundings& surroundings,
+                                                   const RunSubject& subject,
+                                                   std::optional<RootDecision>& decided) {
+  Tracer::Impl& impl = tracer->impl();
+  if ((surroundings.run != nullptr && *surroundings.run) || impl.held ||
+      impl.detects_context_loss) {
+    return nullptr;
+  }
   const Ambient* const ambient =
       surroundings.ambient != nullptr ? surroundings.ambient->get() : nullptr;
-  if (ambient != nullptr && !ambient->names_only_tracer) return {};
-  TracerRef tracer =
-      ambient != nullptr ? TracerRef(&ambient->tracer) : TracerRef(EnabledGlobalTracer());
-  if (!tracer || !tracer->impl().leaves_roots_out || tracer->impl().fork_mark.IsInChild()) {
-    return {};
-  }
-  Tracer::Impl& impl = tracer->impl();
-  const RootLot* const lot = LotOf(impl, subject);
-  if (lot == nullptr) return {};
-  if (lot->Cast()) return {.run = nullptr, .lot_fell = true};
+  const bool moves = ambient != nullptr && ambient->project;
+  RootDecision& root = decided.emplace();
+  DecideRoot(impl, moves ? ambient->project : impl.baggage->project, subject, nullptr, root);
+  if (root.sampling.sampled) return nullptr;
   impl.sampled_out.fetch_add(1, std::memory_order_relaxed);
-  return {.run = UnrecordedRun::MakeRoot(std::move(tracer), surroundings.ambient, impl.CoarseNow(),
-                                         lot)};
+  return UnrecordedRun::Make(std::move(tracer), surroundings.ambient,
+                             root.times ? root.times->wall : impl.CoarseNow(), root.id, root.lot);
+}
+
+std::shared_ptr<const TraceBaggage> RootBaggage(const Tracer::Impl& tracer,
+                                                const Ambient* ambient) {
+  return MakeBaggage(&tracer, nullptr, ambient, nullptr).own;
 }
 
 namespace {
 
 /// Fills in what is known of a run when it begins.
-void BeginRecord(const Tracer::Impl& tracer, RunState& state, RunSubject& subject,
+void BeginRecord(const Tracer::Impl& tracer, RunState& state, const RunSubject& subject,
                  RunOptions* options, std::optional<double> rate) {
   RunRecord& record = state.unshared_record();
   record.context = state.context();
@@ -360,14 +411,14 @@ void BeginRecord(const Tracer::Impl& tracer, RunState& state, RunSubject& subjec
     record.type = options->run_type;
     if (!options->inputs.empty()) record.inputs = std::move(options->inputs);
   }
-  if (subject.kind) record.type = subject.kind->type;
-  record.kind = std::move(subject.kind);
+  if (subject.kind != nullptr) record.kind = *subject.kind;
+  if (record.kind) record.type = record.kind->type;
 }
 
 }  // namespace
 
-StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubject subject,
-                    RunOptions* options) {
+StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, const RunSubject& subject,
+                    RunOptions* options, std::optional<RootDecision> decided) {
   Tracer::Impl& impl = tracer->impl();
   // The current run's node is borrowed from the context; one of an explicit parent lives here.
   RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
@@ -386,51 +437,45 @@ StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubje
     return options != nullptr && options->start ? *options->start : now;
   };
 
-  std::optional<Times> times;
-  RunId id{};
-  SamplingDecision decision;
-  if (has_parent && !parent->is_remote()) {
-    decision.sampled = parent->sampled();
-  } else {
-    decision.sampled = impl.MaySample();
-    // Of a root the id decides, which is made of the time.
-    if (decision.sampled && !has_parent) {
-      const auto start = begin(times.emplace(impl.Times()).wall);
-      const RootLot* const lot = subject.lot_fell ? LotOf(impl, subject) : nullptr;
-      id = lot != nullptr ? lot->IdOfCast(start) : impl.NewId(start);
-    }
-    if (decision.sampled) {
-      decision = Decide(impl, has_parent ? parent->context().trace_id() : id,
-                        plain ? *impl.baggage : *baggage.own, subject);
-    }
+  RootDecision fate = decided.value_or(RootDecision());
+  if (has_parent) {
+    fate.sampling = parent->is_remote()
+                        ? DecideBelow(impl, parent->context().trace_id(), *baggage.own, subject)
+                        : SamplingDecision{.sampled = parent->sampled()};
+  } else if (!decided) {
+    DecideRoot(impl, plain ? impl.baggage->project : baggage.own->project, subject,
+               options != nullptr ? &options->start : nullptr, fate);
   }
   std::shared_ptr<KeepMark> caller;
   if (impl.options.error_promotion) caller = CallersMark(surroundings.run, parent);
-  if (!decision.sampled && !impl.held && !caller) {
-    const auto now = times ? times->wall : impl.CoarseNow();
-    return {.run = UnrecordedRun::Make(std::move(tracer), surroundings.ambient, begin(now), id,
+  if (!fate.sampling.sampled && !impl.held && !caller) {
+    const auto now = fate.times ? fate.times->wall : impl.CoarseNow();
+    return {.run = UnrecordedRun::Make(std::move(tracer), surroundings.ambient, begin(now), fate.id,
+                                       fate.lot,
                                        {.parent = has_parent ? parent->context() : RunContext(),
                                         .baggage = std::move(baggage)})};
   }
 
-  if (!times) times = impl.Times();
-  const auto start = begin(times->wall);
-  if (id.IsNil()) id = impl.NewId(start);
+  if (!fate.times) fate.times = impl.Times();
+  const auto start = begin(fate.times->wall);
+  if (fate.id.IsNil()) {
+    fate.id = fate.sampling.sampled ? impl.NewId(start) : impl.NewIdOutside(fate.lot, start);
+  }
   if (plain) baggage.own = impl.baggage;
-  RunContext context = has_parent ? parent->context().Child(id, start, std::move(baggage.own))
-                                  : RunContext::Root(id, start, std::move(baggage.own));
-  if (decision.sampled != context.sampled()) {
-    context = std::move(context).WithSampled(decision.sampled);
+  RunContext context = has_parent ? parent->context().Child(fate.id, start, std::move(baggage.own))
+                                  : RunContext::Root(fate.id, start, std::move(baggage.own));
+  if (fate.sampling.sampled != context.sampled()) {
+    context = std::move(context).WithSampled(fate.sampling.sampled);
   }
   RunState::Origin origin;
-  origin.steady_start = times->steady - (times->wall - start);
+  origin.steady_start = fate.times->steady - (fate.times->wall - start);
   FindMarks(impl, parent, context, std::move(caller), origin);
   auto state =
       std::make_shared<RunState>(std::move(context), std::move(baggage.inherited),
                                  std::move(tracer), surroundings.ambient, std::move(origin));
   if (state->recording()) {
     state->unshared_record().start = start;
-    BeginRecord(impl, *state, subject, options, decision.rate);
+    BeginRecord(impl, *state, subject, options, fate.sampling.rate);
   }
   RunState* const recorded = state.get();
   return {.run = std::move(state), .recorded = recorded};

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include <weft/tracing/run.h>
 
+#include "root_lot.h"
 #include "run_state.h"
+#include "times.h"
 #include "unrecorded_run.h"
 
 namespace weft {
@@ -23,7 +26,10 @@ struct Surroundings {
   /// The tracer that applies, `option` first, which may be null or point to null; null: none, or
   /// the global one while it is off. Borrowed from `option`, or from what is around.
   TracerRef FindTracer(const std::shared_ptr<Tracer>* option) const noexcept;
-  bool Enabled(const Tracer& tracer) const noexcept;
+  bool Enabled(const Tracer& tracer) const noexcept {
+    if (ambient != nullptr && *ambient && (*ambient)->enabled) return *(*ambient)->enabled;
+    return tracer.enabled();
+  }
 };
 
 /// The node that `parent` asks for, null for a root.
@@ -44,20 +50,27 @@ bool RepeatsParent(Tracer& tracer, const Surroundings& surroundings,
 
 /// What a run is.
 struct RunSubject {
-  std::string_view name{};  ///< Empty: the kind's.
-  std::shared_ptr<const RunTemplate> kind{};
-  bool lot_fell = false;  ///< On this root, says StartUnrecordedRoot.
+  std::string_view name{};                                   ///< Empty: the kind's.
+  const std::shared_ptr<const RunTemplate>* kind = nullptr;  ///< May be or point to null.
 };
 
-/// What StartUnrecordedRoot says of a root.
-struct UnrecordedRoot {
-  std::shared_ptr<UnrecordedRun> run;  ///< Counted. Null: the run is to be started by StartRun.
-  bool lot_fell = false;
+/// Whether a root is in the sample, and what had to be made for this to be known.
+struct RootDecision {
+  SamplingDecision sampling;
+  RunId id{};                    ///< Nil: not made.
+  std::optional<Times> times{};  ///< When the id was made.
+  const RootLot* lot = nullptr;  ///< That was cast; null: none.
 };
 
-/// A root there that hands nothing of its own down, if it is out of its tracer's sample, which
-/// holds none back.
-UnrecordedRoot StartUnrecordedRoot(const Surroundings& surroundings, const RunSubject& subject);
+/// A root there that says nothing of its own, if it is out of the sample and nothing is held back.
+/// Null: it is to be started by StartRun, which is given what `decided` is now.
+std::shared_ptr<UnrecordedRun> StartUnrecordedRoot(TracerRef& tracer,
+                                                   const Surroundings& surroundings,
+                                                   const RunSubject& subject,
+                                                   std::optional<RootDecision>& decided);
+
+/// What a root that says nothing of its own hands down. `ambient`: what is around it, or null.
+std::shared_ptr<const TraceBaggage> RootBaggage(const Tracer::Impl& tracer, const Ambient* ambient);
 
 struct StartedRun {
   std::shared_ptr<LocalRun> run;
@@ -65,8 +78,8 @@ struct StartedRun {
 };
 
 /// A run that is in progress from now on. `options` may be null.
-StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, RunSubject subject,
-                    RunOptions* options);
+StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, const RunSubject& subject,
+                    RunOptions* options, std::optional<RootDecision> decided);
 
 }  // namespace internal
 }  // namespace v0

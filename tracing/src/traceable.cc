@@ -29,39 +29,46 @@ JsonObject Apply(const std::function<JsonObject(JsonObject)>& change, JsonObject
   }
 }
 
+/// What one call says besides.
+void Add(const CallOptions& call, RunOptions& options) {
+  options.parent = call.parent;
+  options.tags.insert(options.tags.end(), call.tags.begin(), call.tags.end());
+  for (const auto& [key, value] : call.metadata) options.metadata.insert_or_assign(key, value);
+  if (call.project) options.project = call.project;
+  if (call.tracer) options.tracer = call.tracer;
+}
+
 }  // namespace
 
-TraceableState::TraceableState(std::string name, TraceableOptions traceable_options,
-                               SourceLocation location)
-    : options(std::move(traceable_options)),
+TraceableState::TraceableState(std::string name, TraceableOptions options, SourceLocation location)
+    : argument_names(std::move(options.arguments)),
+      change_inputs(std::move(options.inputs)),
+      change_outputs(std::move(options.outputs)),
       kind(std::make_shared<const RunTemplate>(std::move(name), options.run_type)),
+      shared{.tags = std::move(options.tags),
+             .metadata = std::move(options.metadata),
+             .project = std::move(options.project),
+             .tracer = std::move(options.tracer)},
       where(location) {}
 
-RunOptions TraceableState::OptionsFor(CallOptions* call) const {
-  RunOptions run;
-  run.tags = options.tags;
-  if (!options.metadata.empty()) run.metadata = options.metadata;
-  run.project = options.project;
-  run.tracer = options.tracer;
-  if (call == nullptr) return run;
-  run.parent = call->parent;
-  run.tags.insert(run.tags.end(), call->tags.begin(), call->tags.end());
-  for (const auto& [key, value] : call->metadata) run.metadata.insert_or_assign(key, value);
-  if (call->project) run.project = call->project;
-  if (call->tracer) run.tracer = call->tracer;
-  return run;
+Run TraceableState::Start(const CallOptions* call, bool make_current) const {
+  if (call == nullptr && make_current) return Run(kind, shared, where);
+  RunOptions options = shared;
+  options.make_current = make_current;
+  if (call != nullptr) Add(*call, options);
+  return Run(kind, std::move(options), where);
 }
 
 void TraceableState::SetInputs(Run& run, JsonArray arguments) const noexcept {
-  if (arguments.empty() && !options.inputs) return;
-  run.SetInputs(Apply(options.inputs, NameArguments(options.arguments, std::move(arguments))));
+  if (arguments.empty() && !change_inputs) return;
+  run.SetInputs(Apply(change_inputs, NameArguments(argument_names, std::move(arguments))));
 }
 
 void TraceableState::SetMessage(Run& run, Json message) const noexcept {
-  if (!message.is_object() || !options.arguments.empty()) {
+  if (!message.is_object() || !argument_names.empty()) {
     return SetInputs(run, JsonArray{std::move(message)});
   }
-  run.SetInputs(Apply(options.inputs, std::move(message.get_object())));
+  run.SetInputs(Apply(change_inputs, std::move(message.get_object())));
 }
 
 void TraceableState::SetOutput(Run& run, Json output) const noexcept {
@@ -71,7 +78,7 @@ void TraceableState::SetOutput(Run& run, Json output) const noexcept {
 JsonObject TraceableState::OutputsOf(Json output) const noexcept {
   JsonObject outputs = output.is_object() ? std::move(output.get_object())
                                           : JsonObject{{"output", std::move(output)}};
-  return Apply(options.outputs, std::move(outputs));
+  return Apply(change_outputs, std::move(outputs));
 }
 
 JsonObject Unshowable(const std::exception* error) {

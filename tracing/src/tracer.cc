@@ -102,9 +102,6 @@ Tracer::Impl::Impl(TracerOptions tracer_options, std::shared_ptr<const internal:
   // Ids of a generator decide themselves, if there is anything to decide.
   if (!options.ids) rules = dynamic_cast<const internal::SamplingRules*>(sampler.get());
   if (!sampler && (!options.ids || rate == 0)) root_lot = internal::RootLot::Of(rate);
-  leaves_roots_out = options.enabled && (rules != nullptr || root_lot) && !options.hide_metadata &&
-                     !detects_context_loss && (baggage->project || baggage->address) &&
-                     (options.exporters.empty() || !options.error_promotion);
   if (options.exporters.empty()) return;
   if (detects_context_loss) internal::DetectContextLoss();
   const bool may_leave_out = sampler != nullptr || rate < 1.0;

@@ -36,8 +36,6 @@ struct Tracer::Impl {
   /// Runs out of the sample; null when none are held.
   std::unique_ptr<internal::PromotionBuffer> held;
   internal::ForkMark fork_mark;
-  /// Nothing is held back, nor looked at where it is out of the sample.
-  bool leaves_roots_out = false;
   const internal::SamplingRules* rules = nullptr;  ///< `sampler`, if it is one of these.
   std::optional<internal::RootLot> root_lot;       ///< Where there is no sampler.
   // Every thread changes these; what stands above, every thread reads. So not on one cache line.
@@ -74,10 +72,10 @@ struct Tracer::Impl {
   RunId NewId(std::chrono::system_clock::time_point start) const noexcept {
     return options.ids ? options.ids->New(start) : RunId::New(start);
   }
-  /// For a root that `lot` did not fall on.
-  RunId NewIdOutside(const internal::RootLot& lot,
+  /// For a root that `lot`, which may be null, did not fall on.
+  RunId NewIdOutside(const internal::RootLot* lot,
                      std::chrono::system_clock::time_point start) const noexcept {
-    return options.ids ? options.ids->New(start) : lot.IdOutside(start);
+    return lot != nullptr && !options.ids ? lot->IdOutside(start) : NewId(start);
   }
   /// False: surely none, whatever else is known of it.
   bool MaySample() const noexcept;

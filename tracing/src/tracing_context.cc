@@ -33,9 +33,6 @@ internal::AmbientPtr Extend(const internal::AmbientPtr* outer, TracingContextOpt
     std::erase_if(ambient->baggage, [&key = key](const auto& had) { return had.first == key; });
     ambient->baggage.emplace_back(key, std::move(value));
   }
-  ambient->names_only_tracer = ambient->tracer && !ambient->enabled && !ambient->project &&
-                               ambient->tags.empty() && ambient->metadata.empty() &&
-                               ambient->baggage.empty();
   return ambient;
 }
 

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "start_run.h"
 #include "tracer_impl.h"
 
 namespace weft {
@@ -87,39 +88,36 @@ struct RecyclingAllocator {
 
 }  // namespace
 
-std::shared_ptr<UnrecordedRun> UnrecordedRun::MakeRoot(TracerRef&& tracer,
-                                                       const AmbientPtr* ambient,
-                                                       std::chrono::system_clock::time_point start,
-                                                       const RootLot* lot) {
+std::shared_ptr<UnrecordedRun> UnrecordedRun::Make(TracerRef&& tracer, const AmbientPtr* ambient,
+                                                   std::chrono::system_clock::time_point start,
+                                                   const RunId& id, const RootLot* lot) {
   return std::allocate_shared<UnrecordedRun>(RecyclingAllocator<UnrecordedRun>(), std::move(tracer),
-                                             ambient, start, lot);
+                                             ambient, start, id, lot);
 }
 
 std::shared_ptr<UnrecordedRun> UnrecordedRun::Make(TracerRef&& tracer, const AmbientPtr* ambient,
                                                    std::chrono::system_clock::time_point start,
-                                                   const RunId& id, Origin origin) {
-  auto run = MakeRoot(std::move(tracer), ambient, start);
-  run->id_ = id;
+                                                   const RunId& id, const RootLot* lot,
+                                                   Origin origin) {
+  auto run = Make(std::move(tracer), ambient, start, id, lot);
   if (origin.baggage.own) run->origin_ = std::make_unique<const Origin>(std::move(origin));
   return run;
 }
 
-const std::shared_ptr<const TraceBaggage>& UnrecordedRun::own_baggage() const noexcept {
-  return origin_ ? origin_->baggage.own : tracer()->impl().baggage;
-}
-
 const std::shared_ptr<const TraceBaggage>& UnrecordedRun::inherited() const noexcept {
-  return origin_ && origin_->baggage.inherited ? origin_->baggage.inherited : own_baggage();
+  return origin_ && origin_->baggage.inherited ? origin_->baggage.inherited
+                                               : context().shared_baggage();
 }
 
 void UnrecordedRun::Identify() const noexcept {
   std::call_once(identified_, [this] {
     const Tracer::Impl& impl = tracer()->impl();
-    RunId id = id_;
-    if (id.IsNil()) id = lot_ != nullptr ? impl.NewIdOutside(*lot_, start_) : impl.NewId(start_);
+    const RunId id = id_.IsNil() ? impl.NewIdOutside(lot_, start_) : id_;
     const RunContext parent = origin_ ? origin_->parent : RunContext();
     // Without a parent this is the context of a root.
-    SetContext(parent.Child(id, start_, own_baggage()).WithSampled(false));
+    SetContext(
+        parent.Child(id, start_, origin_ ? origin_->baggage.own : RootBaggage(impl, ambient()))
+            .WithSampled(false));
   });
 }
 

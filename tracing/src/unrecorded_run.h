@@ -30,34 +30,33 @@ class UnrecordedRun final : public LocalRun {
  public:
   struct Origin {
     RunContext parent{};  ///< Empty: the run is a root.
-    Baggage baggage{};    ///< None: the tracer's; of roots only.
+    Baggage baggage{};    ///< None: RootBaggage; of roots only.
   };
 
   /// Makes one, in memory of such a run that ended on this thread if there is some. `id` nil: not
-  /// known yet.
+  /// known yet. `lot`: null, or the tracer's that did not fall on it.
   static std::shared_ptr<UnrecordedRun> Make(TracerRef&& tracer, const AmbientPtr* ambient,
                                              std::chrono::system_clock::time_point start,
-                                             const RunId& id, Origin origin);
-  /// `lot`: null, or the tracer's that did not fall on it.
-  static std::shared_ptr<UnrecordedRun> MakeRoot(TracerRef&& tracer, const AmbientPtr* ambient,
-                                                 std::chrono::system_clock::time_point start,
-                                                 const RootLot* lot = nullptr);
+                                             const RunId& id, const RootLot* lot);
+  static std::shared_ptr<UnrecordedRun> Make(TracerRef&& tracer, const AmbientPtr* ambient,
+                                             std::chrono::system_clock::time_point start,
+                                             const RunId& id, const RootLot* lot, Origin origin);
 
   UnrecordedRun(TracerRef&& tracer, const AmbientPtr* ambient,
-                std::chrono::system_clock::time_point start, const RootLot* lot) noexcept
-      : LocalRun(std::move(tracer), ambient), start_(start), lot_(lot) {}
+                std::chrono::system_clock::time_point start, const RunId& id,
+                const RootLot* lot) noexcept
+      : LocalRun(std::move(tracer), ambient), start_(start), lot_(lot), id_(id) {}
 
   const std::shared_ptr<const TraceBaggage>& inherited() const noexcept override;
 
  private:
   void Identify() const noexcept override;
-  const std::shared_ptr<const TraceBaggage>& own_baggage() const noexcept;
 
   const std::chrono::system_clock::time_point start_;
   const RootLot* const lot_;
   mutable std::once_flag identified_;
-  std::unique_ptr<const Origin> origin_;  // Null: a root with the tracer's baggage.
-  RunId id_{};                            // Nil: not known yet.
+  std::unique_ptr<const Origin> origin_;  // Null: a root with RootBaggage.
+  const RunId id_;                        // Nil: not known yet.
 };
 
 }  // namespace internal

@@ -31,7 +31,10 @@ namespace internal {
 class LocalRun;
 class RunNode;
 class RunState;
+class TracerRef;
+struct RootDecision;
 struct RunSubject;
+struct Surroundings;
 
 /// What became of a peer's word that a trace is to be kept.
 enum class KeepSignal : std::uint8_t { kFollowed, kIgnored, kLimited };
@@ -96,7 +99,10 @@ class [[nodiscard]] Run {
   Run(std::string_view name, RunOptions options,
       SourceLocation where = SourceLocation::Current()) noexcept;
   /// A run of a kind; name and type are the kind's, `options.run_type` is not looked at.
-  Run(std::shared_ptr<const RunTemplate> kind, RunOptions options,
+  Run(const std::shared_ptr<const RunTemplate>& kind, RunOptions&& options,
+      SourceLocation where = SourceLocation::Unknown()) noexcept;
+  /// The same with options that many runs share: they are copied only for a run that is recorded.
+  Run(const std::shared_ptr<const RunTemplate>& kind, const RunOptions& options,
       SourceLocation where = SourceLocation::Unknown()) noexcept;
   Run(Run&& other) noexcept;
   Run& operator=(Run&& other) noexcept;
@@ -174,8 +180,13 @@ class [[nodiscard]] Run {
  private:
   friend Context WithRun(const Context& base, const Run& run) noexcept;
 
-  void Begin(ContextView here, internal::RunSubject subject, RunOptions* options,
-             SourceLocation where) noexcept;
+  /// `options` may be null. `own`: the same, if they may be moved from, or null.
+  void Begin(ContextView here, internal::RunSubject subject, const RunOptions* options,
+             RunOptions* own, SourceLocation where) noexcept;
+  void BeginInFull(ContextView here, internal::TracerRef tracer,
+                   const internal::Surroundings& surroundings, const internal::RunSubject& subject,
+                   RunOptions* options, std::optional<internal::RootDecision> decided,
+                   SourceLocation where) noexcept;
   void Leave() noexcept;
   void Finish() noexcept;
   const std::shared_ptr<internal::RunNode>& node() const noexcept;

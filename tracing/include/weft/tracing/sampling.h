@@ -25,13 +25,38 @@ bool SampledByTraceId(std::string_view trace_id, double rate) noexcept;
 /// XXH3-128 of the text modulo 1,000,000.
 std::uint32_t SamplingBucket(std::string_view trace_id) noexcept;
 
+namespace internal {
+
+/// Makes the id of a trace for the first who asks.
+class TraceIdSource {
+ public:
+  virtual const RunId& Get() const noexcept = 0;
+
+ protected:
+  ~TraceIdSource() = default;
+};
+
+}  // namespace internal
+
 /// What a Sampler knows: of the root of a trace that begins here, or of the first run below a
 /// caller in another process. Runs below those are decided with them.
-struct SamplingQuestion {
-  RunId trace_id;
-  std::string_view project;  ///< Empty: an agent's address stands in its place.
-  std::string_view method;   ///< `/package.Service/Method` for the run of a call; else empty.
-  std::string_view name;     ///< Of the run.
+class SamplingQuestion {
+ public:
+  explicit SamplingQuestion(const RunId& trace_id) noexcept : known_(trace_id) {}
+  /// Lifetime: of `source`.
+  explicit SamplingQuestion(const internal::TraceIdSource& source) noexcept : source_(&source) {}
+
+  /// Cost: that of a trace that begins here is made when it is asked for, which takes about as
+  /// long as all else of a run that is not in the sample.
+  const RunId& trace_id() const noexcept { return source_ != nullptr ? source_->Get() : known_; }
+
+  std::string_view project{};  ///< Empty: an agent's address stands in its place.
+  std::string_view method{};   ///< `/package.Service/Method` for the run of a call; else empty.
+  std::string_view name{};     ///< Of the run.
+
+ private:
+  RunId known_{};
+  const internal::TraceIdSource* source_ = nullptr;  // Null: `known_`.
 };
 
 struct SamplingDecision {

@@ -47,17 +47,21 @@ namespace internal {
 
 /// What the calls of one Traceable share.
 struct TraceableState : std::enable_shared_from_this<TraceableState> {
-  TraceableState(std::string name, TraceableOptions traceable_options, SourceLocation location);
+  TraceableState(std::string name, TraceableOptions options, SourceLocation location);
 
-  RunOptions OptionsFor(CallOptions* call) const;
+  /// The run of a call; `call` may be null.
+  Run Start(const CallOptions* call, bool make_current) const;
   void SetInputs(Run& run, JsonArray arguments) const noexcept;
   /// A single protobuf message: its fields are the inputs.
   void SetMessage(Run& run, Json message) const noexcept;
   void SetOutput(Run& run, Json output) const noexcept;
   JsonObject OutputsOf(Json output) const noexcept;
 
-  TraceableOptions options;
+  std::vector<std::string> argument_names;
+  std::function<JsonObject(JsonObject)> change_inputs;   ///< May be null.
+  std::function<JsonObject(JsonObject)> change_outputs;  ///< May be null.
   std::shared_ptr<const RunTemplate> kind;
+  RunOptions shared;     ///< By all calls.
   SourceLocation where;  ///< Of the Traceable.
 };
 
@@ -102,12 +106,10 @@ void RecordInputs(const TraceableState& state, Run& run, const Args&... args) no
 }
 
 template <typename F, typename... Args>
-decltype(auto) CallTraced(const TraceableState& state, CallOptions* call, F& function,
+decltype(auto) CallTraced(const TraceableState& state, const CallOptions* call, F& function,
                           Args&&... args) {
   using Result = std::invoke_result_t<F&, Args...>;
-  RunOptions options = state.OptionsFor(call);
-  options.make_current = !kIsFuture<std::decay_t<Result>> && !kIsGenerator<Result>;
-  Run run(state.kind, std::move(options), state.where);
+  Run run = state.Start(call, !kIsFuture<std::decay_t<Result>> && !kIsGenerator<Result>);
   if (run.recording()) RecordInputs<std::remove_const_t<F>>(state, run, args...);
   try {
     if constexpr (kIsFuture<std::decay_t<Result>>) {
