@@ -184,7 +184,7 @@ Run& Run::operator=(Run&& other) noexcept {
 
 Run::~Run() { Finish(); }
 
-void Run::Begin(ContextView here, internal::RunSubject subject, const RunOptions* options,
+void Run::Begin(ContextView here, const internal::RunSubject& subject, const RunOptions* options,
                 RunOptions* own, SourceLocation where) noexcept {
   const auto surroundings = internal::Surroundings::Of(here);
   internal::TracerRef tracer =

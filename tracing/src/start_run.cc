@@ -181,10 +181,10 @@ SamplingQuestion QuestionOf(const Id& id, const std::optional<std::string>& proj
 }
 
 /// Null: the id of a root decides.
-const RootLot* LotOf(const Tracer::Impl& tracer, const std::optional<std::string>& project,
-                     const RunSubject& subject) noexcept {
-  if (tracer.rules == nullptr) return tracer.root_lot ? &*tracer.root_lot : nullptr;
-  return tracer.rules->LotOf(QuestionOf(RunId(), project, subject));
+[[gnu::noinline]] const RootLot* LotByRules(const SamplingRules& rules,
+                                            const std::optional<std::string>& project,
+                                            const RunSubject& subject) noexcept {
+  return rules.LotOf(QuestionOf(RunId(), project, subject));
 }
 
 /// The id of a root that no lot left out, made for the first who asks.
@@ -225,7 +225,11 @@ inline void DecideRoot(const Tracer::Impl& tracer, const std::optional<std::stri
                        const std::optional<system_clock::time_point>* start,
                        RootDecision& root) noexcept {
   // What is held back has an id anyway.
-  if (!tracer.held) root.lot = LotOf(tracer, project, subject);
+  if (!tracer.held) {
+    root.lot = tracer.rules != nullptr ? LotByRules(*tracer.rules, project, subject)
+               : tracer.root_lot       ? &*tracer.root_lot
+                                       : nullptr;
+  }
   root.sampling.sampled = root.lot != nullptr ? root.lot->Cast() : tracer.MaySample();
   if (root.sampling.sampled) AskForRoot(tracer, project, subject, start, root);
 }
@@ -293,8 +297,7 @@ Surroundings Surroundings::Of(ContextView context) noexcept {
   return {context.Find(kRunKey), context.Find(kAmbientKey)};
 }
 
-TracerRef Surroundings::FindTracer(const std::shared_ptr<Tracer>* option) const noexcept {
-  if (option != nullptr && *option) return TracerRef(option);
+TracerRef Surroundings::FindTracerAround() const noexcept {
   const LocalRun* const local = run != nullptr && *run ? (*run)->AsLocal() : nullptr;
   const Ambient* const around = ambient != nullptr ? ambient->get() : nullptr;
   const bool run_is_inner = local != nullptr && local->ambient() == around;

@@ -10,6 +10,7 @@
 #include "root_lot.h"
 #include "run_state.h"
 #include "times.h"
+#include "tracer_impl.h"
 #include "unrecorded_run.h"
 
 namespace weft {
@@ -18,18 +19,25 @@ namespace internal {
 
 /// Where a run about to start finds itself.
 struct Surroundings {
-  const RunNodePtr* run = nullptr;  ///< The current run's node; null: none.
-  const AmbientPtr* ambient = nullptr;
+  const RunNodePtr* run;  ///< The current run's node; null: none.
+  const AmbientPtr* ambient;
 
   static Surroundings Of(ContextView context) noexcept;
 
   /// The tracer that applies, `option` first, which may be null or point to null; null: none, or
   /// the global one while it is off. Borrowed from `option`, or from what is around.
-  TracerRef FindTracer(const std::shared_ptr<Tracer>* option) const noexcept;
+  TracerRef FindTracer(const std::shared_ptr<Tracer>* option) const noexcept {
+    if (option != nullptr && *option) return TracerRef(option);
+    return run != nullptr || ambient != nullptr ? FindTracerAround()
+                                                : TracerRef(EnabledGlobalTracer());
+  }
   bool Enabled(const Tracer& tracer) const noexcept {
     if (ambient != nullptr && *ambient && (*ambient)->enabled) return *(*ambient)->enabled;
     return tracer.enabled();
   }
+
+ private:
+  TracerRef FindTracerAround() const noexcept;
 };
 
 /// The node that `parent` asks for, null for a root.

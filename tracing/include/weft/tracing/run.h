@@ -181,7 +181,7 @@ class [[nodiscard]] Run {
   friend Context WithRun(const Context& base, const Run& run) noexcept;
 
   /// `options` may be null. `own`: the same, if they may be moved from, or null.
-  void Begin(ContextView here, internal::RunSubject subject, const RunOptions* options,
+  void Begin(ContextView here, const internal::RunSubject& subject, const RunOptions* options,
              RunOptions* own, SourceLocation where) noexcept;
   void BeginInFull(ContextView here, internal::TracerRef tracer,
                    const internal::Surroundings& surroundings, const internal::RunSubject& subject,
