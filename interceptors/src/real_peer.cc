@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "context_room.h"
 #include "network.h"
 
 namespace weft {
@@ -18,6 +19,7 @@ using internal::IpAddress;
 using internal::Network;
 
 constexpr ContextKey<std::string> kRealPeerKey;
+using RealPeerRoom = internal::ContextRoom<std::string>;
 
 constexpr std::string_view kUnix = "unix";
 
@@ -82,6 +84,7 @@ class RealPeerMiddleware final : public Middleware {
 
   std::string_view name() const noexcept override { return "real_peer"; }
   HookSet hooks() const noexcept override { return HooksOf<RealPeerMiddleware>(); }
+  CallStateType call_state() const noexcept override { return RealPeerRoom::State(); }
 
   void OnReceiveMetadata(Call& call, const MetadataView& metadata) noexcept override {
     if (call.side() == CallSide::kClient) return;
@@ -94,7 +97,7 @@ class RealPeerMiddleware final : public Middleware {
     } else if (address || (trusts_unix_ && connection.starts_with(kUnix))) {
       real = ByNetworks(address, header);
     }
-    if (real) call.SetContext(call.context().With(kRealPeerKey, ToString(*real)));
+    if (real) RealPeerRoom::Fill(call, kRealPeerKey, ToString(*real));
   }
 
  private:

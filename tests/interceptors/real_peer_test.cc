@@ -77,6 +77,15 @@ TEST_P(RealPeerTest, IsTheConnectionsAddressWhenThatIsNotTrusted) {
   EXPECT_EQ(PeerOf({"6.6.6.6"}), "127.0.0.1");
 }
 
+TEST_P(RealPeerTest, AContextThatOutlivesItsCallAndServerHasTheAddress) {
+  Serve({.hops = 1});
+  Context kept;
+  server_->progress().during_work = [&kept] { kept = Context::Current(); };
+  EXPECT_EQ(Call({"2001:db8:1234:5678::1"}), grpc::StatusCode::OK);
+  server_.reset();
+  EXPECT_EQ(RealPeerOf(kept), "2001:db8:1234:5678::1");
+}
+
 TEST_P(RealPeerTest, CountsHopsFromTheEnd) {
   Serve({.hops = 2});
   EXPECT_EQ(PeerOf({"6.6.6.6, 203.0.113.9, 8.8.8.8"}), "203.0.113.9");
