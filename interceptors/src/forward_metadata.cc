@@ -24,7 +24,8 @@ constexpr std::size_t kPairOverhead = 32;  // as HTTP/2 counts
 /// Received pairs, in one piece of memory: two lengths and two texts each.
 class Headers {
  public:
-  Headers() noexcept = default;
+  // Not defaulted: for each call that would fill the bytes below with zeros.
+  Headers() noexcept : size_(0) {}
   Headers(Headers&& other) noexcept
       : size_(std::exchange(other.size_, 0)),
         charge_(std::exchange(other.charge_, 0)),
@@ -81,7 +82,7 @@ class Headers {
     return long_ != nullptr;
   }
 
-  std::size_t size_ = 0;
+  std::size_t size_;
   std::size_t charge_ = 0;
   std::unique_ptr<char[]> long_;
   std::array<char, 144> short_;  // two or three headers
