@@ -138,16 +138,24 @@ void AppendField(Line& line, std::string_view name, std::string_view value) {
 
 constexpr std::size_t kMostTime = 24;  // 20 digits at most, and the fraction
 
+constexpr std::array<char, 200> kTwoDigits = [] {
+  std::array<char, 200> digits{};
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    digits[i] = static_cast<char>('0' + (i % 2 == 0 ? i / 20 : i / 2 % 10));
+  }
+  return digits;
+}();
+
 // Microseconds, without zeros at the end.
 char* PutMilliseconds(char* out, std::chrono::system_clock::duration duration) noexcept {
   const std::int64_t nanos = std::chrono::nanoseconds(duration).count();
   const auto micros = (static_cast<std::uint64_t>(std::max<std::int64_t>(nanos, 0)) + 500) / 1000;
-  out = std::to_chars(out, out + kMostTime, micros / 1000).ptr;
-  const auto rest = static_cast<unsigned>(micros % 1000);
+  const std::uint64_t whole = micros / 1000;
+  out = std::to_chars(out, out + kMostTime, whole).ptr;
+  const auto rest = static_cast<unsigned>(micros - whole * 1000);
   if (rest == 0) return out;
   out[0] = '.';
-  out[1] = static_cast<char>('0' + rest / 100);
-  out[2] = static_cast<char>('0' + rest / 10 % 10);
+  std::memcpy(out + 1, &kTwoDigits[rest / 10 * 2], 2);
   out[3] = static_cast<char>('0' + rest % 10);
   return out + (out[3] != '0' ? 4 : out[2] != '0' ? 3 : 2);
 }
@@ -189,7 +197,7 @@ class LoggingMiddleware final : public Middleware {
 
   void OnEnd(Call& call, const CallReport& report) noexcept override try {
     const grpc::StatusCode code = report.status.error_code();
-    const LogLevel level = options_.level ? options_.level(code) : LogLevelOf(code);
+    const LogLevel level = LevelOf(code);
     if (level < options_.least) return;
     if (code == grpc::StatusCode::OK && options_.one_of > 1 &&
         ended_ok_.fetch_add(1, std::memory_order_relaxed) % options_.one_of != 0) {
@@ -203,14 +211,22 @@ class LoggingMiddleware final : public Middleware {
   }
 
  private:
+  LogLevel LevelOf(grpc::StatusCode code) const {
+    if (options_.level) return options_.level(code);
+    // Most calls, without a jump through a table.
+    return code == grpc::StatusCode::OK ? LogLevel::kInfo : LogLevelOf(code);
+  }
+
   static void Write(LogLevel level, const Call& call, const CallReport& report, Line& line) {
-    line << call.method_state<Heads>()[static_cast<std::size_t>(level)];
+    constexpr std::size_t kMost = 256;  // names, the longest code, time and ids: 160
+    const std::string_view head = call.method_state<Heads>()[static_cast<std::size_t>(level)];
+    char* out = Put(line.Room(head.size() + kMost), head);
     const Context& context = call.context();
     if (const std::string_view peer = RealPeerOf(context); !peer.empty()) {
+      line.SetEnd(out);
       AppendField(line, "peer.address", peer);
+      out = line.Room(kMost);
     }
-    constexpr std::size_t kMost = 256;  // names, the longest code, time and ids: 160
-    char* out = line.Room(kMost);
     if (report.status.error_code() == grpc::StatusCode::OK) {
       out = Put(out, " grpc.code=OK grpc.time_ms=");
     } else {
@@ -228,7 +244,7 @@ class LoggingMiddleware final : public Middleware {
       const std::string error = report.status.error_message();
       if (!error.empty()) AppendField(line, "grpc.error", error);
     }
-    if (call.exception() != nullptr) {
+    if (call.exception()) {
       AppendField(line, "exception", ExceptionText(call.exception()));
     }
   }
@@ -245,9 +261,8 @@ std::string_view LogLevelName(LogLevel level) noexcept {
 }
 
 LogLevel LogLevelOf(grpc::StatusCode code) noexcept {
-  // Most calls, without a jump through a table.
-  if (code == grpc::StatusCode::OK) return LogLevel::kInfo;
   switch (code) {
+    case grpc::StatusCode::OK:
     case grpc::StatusCode::CANCELLED:
     case grpc::StatusCode::INVALID_ARGUMENT:
     case grpc::StatusCode::NOT_FOUND:
