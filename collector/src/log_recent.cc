@@ -6,11 +6,8 @@
 namespace weft::collector {
 namespace {
 
-// What an operation takes, with its parts.
-constexpr std::uint64_t kOpBytes = sizeof(RunOp) + 3 * sizeof(Part);
-
 std::uint64_t BytesOf(const Record& record) {
-  return sizeof(Record) + record.payload.size() + kOpBytes * record.header.ops.size();
+  return sizeof(Record) + record.payload.size() + sizeof(RunOp) * record.header.ops.size();
 }
 
 }  // namespace

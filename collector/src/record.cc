@@ -122,7 +122,7 @@ class Reader {
   bool ok_ = true;
 };
 
-void WriteParts(const std::vector<Part>& parts, std::uint64_t& end, Writer& out) {
+void WriteParts(const PartList& parts, std::uint64_t& end, Writer& out) {
   out.Varint(parts.size());
   for (const Part& part : parts) {
     out.Byte(static_cast<std::uint8_t>(part.field));
@@ -136,7 +136,7 @@ void WriteParts(const std::vector<Part>& parts, std::uint64_t& end, Writer& out)
 }
 
 bool ReadParts(Reader& in, std::uint64_t decoded_size, std::uint64_t& end,
-               std::vector<Part>& parts) {
+               PartList& parts) {
   parts.resize(in.Count(3));
   for (Part& part : parts) {
     part.field = in.Choice(PartField::kScope);

@@ -155,7 +155,8 @@ class PayloadEditor {
       part.length = text.size();
       out_ += text;
     }
-    std::erase_if(op.parts, [](const Part& part) { return part.offset == kGone; });
+    const auto is_gone = [](const Part& part) { return part.offset == kGone; };
+    op.parts.erase(std::remove_if(op.parts.begin(), op.parts.end(), is_gone), op.parts.end());
     return true;
   }
 

@@ -100,7 +100,6 @@ class Decoder {
   void Add(std::size_t index, std::string_view bytes) {
     const std::size_t appended_before = appended_.size();
     RunOp op;
-    op.parts.reserve(6);
     absl::Status status = ReadOp(bytes, &op);
     if (status.ok()) {
       result_.header.ops.push_back(std::move(op));

@@ -81,12 +81,11 @@ void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const 
 void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
                        const RunPlace& place, bool replaces, RoundWriter& writer) {
   const RunOp& span = record.record.header.ops[index];
-  std::vector<RunOp> ops = AppendRun(span, record.payload, ids, place, &writer.text(),
-                                     {.prices = options_.prices.get()});
-  if (replaces) ops.front().kind = OpKind::kPatch;
-  std::uint32_t covers = 1;
-  const bool is_placed = !place.dotted_order.empty() && !place.trace_id.IsNil();
-  for (RunOp& op : ops) writer.AddWritten(std::move(op), std::exchange(covers, 0), is_placed);
+  const std::size_t first = writer.ops().size();
+  AppendRun(span, record.payload, ids, place, &writer.ops(), &writer.text(),
+            {.prices = options_.prices.get()});
+  if (replaces) writer.ops()[first].kind = OpKind::kPatch;
+  writer.AddWritten(1, !place.dotted_order.empty() && !place.trace_id.IsNil());
 }
 
 void PlacedSpans::Collect() {

@@ -61,11 +61,13 @@ void RoundWriter::Reserve(std::size_t operations, std::size_t bytes) {
   added_.reserve(operations);
 }
 
-void RoundWriter::AddWritten(RunOp op, std::uint32_t covers, bool is_placed) {
-  const std::uint64_t start = op.parts.empty() ? text().size() : op.parts.front().offset;
-  for (Part& part : op.parts) part.offset -= start;
-  made_.record.header.ops.push_back(std::move(op));
-  added_.push_back({start, covers, is_placed});
+void RoundWriter::AddWritten(std::uint32_t covers, bool is_placed) {
+  while (added_.size() < ops().size()) {
+    RunOp& op = ops()[added_.size()];
+    const std::uint64_t start = op.parts.empty() ? text().size() : op.parts.front().offset;
+    for (Part& part : op.parts) part.offset -= start;
+    added_.push_back({start, std::exchange(covers, 0), is_placed});
+  }
 }
 
 void RoundWriter::Finish() {

@@ -90,12 +90,15 @@ class RoundWriter {
 
   /// Parts of `op` count in `payload`. The operation stands for so many of the log.
   void Add(RunOp op, std::string_view payload, std::uint32_t covers);
-  /// Where to write the text of an operation that AddWritten adds. Its parts count in it, and stand
-  /// there behind each other. `is_placed` as of OutgoingOp.
+  /// Where to write operations and their texts for AddWritten. Parts count in the text, and stand
+  /// there behind each other.
+  std::vector<RunOp>& ops() { return made_.record.header.ops; }
   std::string& text() { return made_.payload; }
   /// Room for what will be added.
   void Reserve(std::size_t operations, std::size_t bytes);
-  void AddWritten(RunOp op, std::uint32_t covers, bool is_placed);
+  /// Adds what was written since the last one was added: a run, which stands for so many operations
+  /// of the log, and what belongs to it. `is_placed` as of OutgoingOp.
+  void AddWritten(std::uint32_t covers, bool is_placed);
   void Finish();
 
  private:

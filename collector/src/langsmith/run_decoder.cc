@@ -177,7 +177,6 @@ void Decoder::AddRun(OpKind kind, RunId id, std::string_view label,
   draft.op.run_id = id;
   draft.label = label;
   draft.index = index;
-  draft.op.parts.reserve(6);
   RunFacts facts;
   absl::Status status = facts.Read(json);
   const bool unreadable = !status.ok();

@@ -37,8 +37,8 @@ bool IsNewToken(std::string_view name) {
 class RunWriter {
  public:
   RunWriter(const RunOp& op, const RunPlace& place, SpanView& span, const SpanToRunOptions& options,
-            std::string& text)
-      : op_(op), place_(place), span_(span), options_(options), text_(text) {
+            std::vector<RunOp>& ops, std::string& text)
+      : op_(op), place_(place), span_(span), options_(options), ops_(ops), text_(text) {
     span_.run_type = RunTypeOf(span_.attributes);
     RunOp& run = ops_.emplace_back();
     run.run_id = place_.run_id;
@@ -46,17 +46,16 @@ class RunWriter {
     run.is_root = place_.parent_run_id.IsNil();
     run.has_error = op_.has_error;
     run.project = op_.project;
-    run.parts.reserve(4);
   }
 
-  std::vector<RunOp> Write() {
+  void Write() {
     WriteRun();
     const SpanUsage usage = UsageOf(span_.attributes, options_.prices);
     WriteInputs();
     WriteOutputs(usage.json);
     for (SpanAttachment& attachment : AttachmentsOf(span_.attributes)) {
       Append(PartField::kAttachment, attachment.content);
-      Part& part = ops_.front().parts.back();
+      Part& part = ops_.back().parts.back();
       part.name = std::move(attachment.name);
       part.mime_type = std::move(attachment.mime_type);
     }
@@ -64,7 +63,6 @@ class RunWriter {
     Append(PartField::kEvents, Events());
     WriteExtra(usage);
     for (const std::string& text : feedback) AppendFeedback(text);
-    return std::move(ops_);
   }
 
  private:
@@ -205,8 +203,8 @@ class RunWriter {
   const RunPlace& place_;
   SpanView& span_;
   const SpanToRunOptions& options_;
+  std::vector<RunOp>& ops_;  ///< The last one is being written.
   std::string& text_;
-  std::vector<RunOp> ops_;
 };
 
 }  // namespace
@@ -215,15 +213,14 @@ SpanRun SpanToRun(const RunOp& op, std::string_view payload, const RunPlace& pla
                   const SpanToRunOptions& options) {
   SpanRun run;
   const SpanIds ids = ReadSpanIds(SlicesOf(op, payload).span);
-  run.ops = AppendRun(op, payload, ids, place, &run.payload, options);
+  AppendRun(op, payload, ids, place, &run.ops, &run.payload, options);
   return run;
 }
 
-std::vector<RunOp> AppendRun(const RunOp& op, std::string_view payload, const SpanIds& ids,
-                             const RunPlace& place, std::string* out,
-                             const SpanToRunOptions& options) {
+void AppendRun(const RunOp& op, std::string_view payload, const SpanIds& ids, const RunPlace& place,
+               std::vector<RunOp>* ops, std::string* text, const SpanToRunOptions& options) {
   SpanView span(SlicesOf(op, payload), ids);
-  return RunWriter(op, place, span, options, *out).Write();
+  RunWriter(op, place, span, options, *ops, *text).Write();
 }
 
 }  // namespace weft::collector

@@ -46,10 +46,9 @@ struct SpanToRunOptions {
 SpanRun SpanToRun(const RunOp& op, std::string_view payload, const RunPlace& place,
                   const SpanToRunOptions& options = {});
 
-/// The same of a span whose ids were read, with the text at the end of `out`, in which the parts
-/// count.
-std::vector<RunOp> AppendRun(const RunOp& op, std::string_view payload, const SpanIds& ids,
-                             const RunPlace& place, std::string* out,
-                             const SpanToRunOptions& options = {});
+/// The same of a span whose ids were read: the operations come to the end of `ops`, and what they
+/// say to the end of `text`, in which the parts count.
+void AppendRun(const RunOp& op, std::string_view payload, const SpanIds& ids, const RunPlace& place,
+               std::vector<RunOp>* ops, std::string* text, const SpanToRunOptions& options = {});
 
 }  // namespace weft::collector

@@ -125,7 +125,6 @@ class RequestWalk {
     if (ids.is_root && !ids.names_run_id) op.child_run_id = PaddedRunId(ids.span_id);
     op.has_error = ids.has_error;
     op.project = ids.project.empty() ? project_ : ids.project;
-    op.parts.reserve(3);
     AddPart(PartField::kSpan, span, &op);
     AddPart(PartField::kResource, resource_, &op);
     AddPart(PartField::kScope, scope_, &op);

@@ -15,7 +15,8 @@ namespace weft::collector {
 class RareText {
  public:
   RareText() = default;
-  RareText(const RareText& other) : RareText(other.str()) {}
+  RareText(const RareText& other)
+      : text_(other.empty() ? nullptr : std::make_unique<const std::string>(other.str())) {}
   RareText(RareText&&) noexcept = default;
   // NOLINTNEXTLINE(google-explicit-constructor): it stands for the text.
   RareText(std::string text)

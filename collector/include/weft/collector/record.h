@@ -11,6 +11,7 @@
 #include <absl/status/statusor.h>
 
 #include <weft/collector/rare_text.h>
+#include <weft/collector/short_list.h>
 #include <weft/tracing/run_id.h>
 
 namespace weft::collector {
@@ -51,6 +52,10 @@ struct Part {
   friend bool operator==(const Part&, const Part&) = default;
 };
 
+/// Most operations have so many at most: a run with three fields, or a span with resource and
+/// scope.
+using PartList = ShortList<Part, 4>;
+
 /// The numbers are on disk.
 enum class OpKind : std::uint8_t { kPost = 0, kPatch = 1, kFeedback = 2 };
 
@@ -68,7 +73,7 @@ struct RunOp {
   bool has_error = false;
   bool keep = false;
   std::string project{};  ///< As the operation says; empty = not said.
-  std::vector<Part> parts{};
+  PartList parts{};
 
   friend bool operator==(const RunOp&, const RunOp&) = default;
 };
