@@ -249,6 +249,36 @@ TEST(RunDecoderTest, AcceptsTimesWithOneToSixDigitsAndIdsInAnyCase) {
   }
 }
 
+TEST(RunDecoderTest, LooksAtEveryDigitOfATime) {
+  const std::string digits = "20260910T002640013001";
+  const auto is_taken = [](const std::string& time) {
+    const auto decoded =
+        Single(Object({Member("id", kRootId), Member("dotted_order", time + kRootId)}));
+    return decoded.runs.ops.size() == 1;
+  };
+  for (std::size_t size = 0; size <= digits.size() + 1; ++size) {
+    const std::string time = (digits + "9").substr(0, size);
+    EXPECT_EQ(is_taken(time + "Z"), size >= 16 && size <= digits.size()) << time;
+    if (size < 16 || size > digits.size()) continue;
+    EXPECT_FALSE(is_taken(time + "z")) << time;
+    for (std::size_t at = 0; at < size; ++at) {
+      for (const char wrong : {'/', ':', 'T', '0', ' ', '\x7f', 'p'}) {
+        std::string text = time;
+        text[at] = wrong;
+        const bool valid = at == 8 ? wrong == 'T' : wrong == '0';
+        EXPECT_EQ(is_taken(text + "Z"), valid) << text;
+      }
+    }
+  }
+}
+
+TEST(RunDecoderTest, ReadsADottedOrderWithEscapes) {
+  const auto decoded = Single(
+      Object({Member("id", kRootId), Member("dotted_order", "2\\u003026" + kRootPart.substr(4))}));
+  ASSERT_THAT(decoded.runs.ops, SizeIs(1)) << decoded.Reason();
+  EXPECT_TRUE(decoded.runs.ops[0].is_root);
+}
+
 TEST(RunDecoderTest, TakesAnAgentsAddressForTheProject) {
   const auto decoded = Single(Object(
       {Member("id", kRootId), Member("address", "lrn:agents/my-bot/environments/Production")}));
@@ -330,6 +360,29 @@ TEST(JsonScannerTest, AgreesWithSimdjsonAboutWhatIsJson) {
     const JsonState fast = CheckJson(std::string_view(padded).substr(0, text.size()), 64, &error);
     const JsonState slow = CheckJson(text, 0, &error);
     EXPECT_EQ(fast, slow) << text;
+  }
+}
+
+TEST(JsonScannerTest, FindsWhatEndsPlainTextAtEveryPlace) {
+  for (std::size_t before = 0; before < 40; ++before) {
+    for (const std::size_t after : {0, 1, 7, 8, 15, 16, 17, 40}) {
+      for (int c = 0; c < 256; ++c) {
+        const std::string start = "\"" + std::string(before, 'a');
+        const std::string text = start + static_cast<char>(c) + std::string(after, 'z') + "\"";
+        std::string error;
+        const JsonState state = CheckJson(text, 0, &error);
+        const std::string byte = "byte " + std::to_string(start.size());
+        if (c == '\\') {
+          EXPECT_EQ(state, JsonState::kInvalid);
+        } else if (c == '"') {
+          EXPECT_EQ(error.substr(0, error.find(':')), "byte " + std::to_string(start.size() + 1));
+        } else if (c < 0x20) {
+          EXPECT_EQ(error, byte + ": control character in a string");
+        } else {
+          EXPECT_EQ(state, c < 0x80 ? JsonState::kValid : JsonState::kRepairable) << c;
+        }
+      }
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <chrono>
 #include <cstdint>
 #include <cstring>
@@ -121,6 +122,25 @@ TEST(RunIdTest, RefusesWhatIsNoHyphenatedUuid) {
         "01a0b35e-7a00-7000-80000-0000000001", "g1a0b35e-7a00-7000-8000-000000000001",
         "01a0b35e_7a00_7000_8000_000000000001", "{1a0b35e-7a00-7000-8000-00000000000}"}) {
     EXPECT_FALSE(RunId::Parse(text).has_value()) << text;
+  }
+}
+
+TEST(RunIdTest, LooksAtEveryCharacter) {
+  const std::string good = "01a2b3c4-d5e6-7f89-a0b1-c2d3e4f56789";
+  ASSERT_EQ(RunId::Parse(good)->ToString(), good);
+  for (std::size_t at = 0; at < good.size(); ++at) {
+    for (int c = 0; c < 256; ++c) {
+      std::string text = good;
+      text[at] = static_cast<char>(c);
+      const bool is_hyphen = good[at] == '-';
+      const bool valid = is_hyphen ? c == '-' : std::isxdigit(c) != 0;
+      const auto id = RunId::Parse(text);
+      ASSERT_EQ(id.has_value(), valid) << at << ": " << c;
+      text[at] = static_cast<char>(std::tolower(c));
+      if (valid) {
+        ASSERT_EQ(id->ToString(), text);
+      }
+    }
   }
 }
 

@@ -73,6 +73,33 @@ inline std::array<char, 32> HexDigits(const std::array<std::uint8_t, 16>& bytes)
   return std::bit_cast<std::array<char, 32>>(text);
 }
 
+/// The 16 bytes that 32 digits are, either case, all at once. False: other characters. The digits
+/// come as words of memory: from narrow stores the processor would wait to load wide ones.
+inline bool ReadHexDigits(const std::array<std::uint64_t, 4>& digits,
+                          std::array<std::uint8_t, 16>& out) noexcept {
+  using Bytes [[gnu::vector_size(16)]] = std::uint8_t;
+  using Words [[gnu::vector_size(16)]] = std::uint64_t;
+  const auto front = std::bit_cast<Bytes>(Words{digits[0], digits[1]});
+  const auto back = std::bit_cast<Bytes>(Words{digits[2], digits[3]});
+  const Bytes first = __builtin_shufflevector(front, back, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20,
+                                              22, 24, 26, 28, 30);
+  const Bytes second = __builtin_shufflevector(front, back, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21,
+                                               23, 25, 27, 29, 31);
+  Bytes valid = ~Bytes{};
+  const auto value_of = [&valid](Bytes characters) {
+    const Bytes digit = characters - '0';
+    const Bytes letter = (characters | 0x20) - 'a';
+    const auto is_digit = static_cast<Bytes>(digit < 10);
+    const auto is_letter = static_cast<Bytes>(letter < 6);
+    valid &= is_digit | is_letter;
+    return static_cast<Bytes>((digit & is_digit) | ((letter + 10) & is_letter));
+  };
+  const Bytes bytes = value_of(first) << 4 | value_of(second);
+  out = std::bit_cast<std::array<std::uint8_t, 16>>(bytes);
+  const auto words = std::bit_cast<Words>(valid);
+  return (words[0] & words[1]) == ~std::uint64_t{0};
+}
+
 }  // namespace internal
 }  // namespace v0
 }  // namespace weft

@@ -81,6 +81,20 @@ std::uint64_t FromLittleEndian(std::uint64_t value) noexcept {
   return value;
 }
 
+template <typename Word>
+Word WordAt(std::string_view text, std::size_t at) noexcept {
+  Word word;
+  std::memcpy(&word, text.data() + at, sizeof word);
+  return word;
+}
+
+/// As if they stood behind each other in memory.
+std::uint64_t Joined(std::uint32_t first, std::uint32_t second) noexcept {
+  constexpr bool kIsLittle = std::endian::native == std::endian::little;
+  const std::uint64_t low = kIsLittle ? first : second, high = kIsLittle ? second : first;
+  return low | high << 32;
+}
+
 void StoreLittleEndian(std::uint64_t value, char* out) noexcept {
   value = FromLittleEndian(value);
   std::memcpy(out, &value, sizeof(value));
@@ -116,14 +130,13 @@ std::optional<RunId> RunId::Parse(std::string_view text) noexcept {
   for (const std::size_t at : kHyphens) {
     if (text[at] != '-') return std::nullopt;
   }
+  const std::array<std::uint64_t, 4> digits = {
+      WordAt<std::uint64_t>(text, 0),
+      Joined(WordAt<std::uint32_t>(text, 9), WordAt<std::uint32_t>(text, 14)),
+      Joined(WordAt<std::uint32_t>(text, 19), WordAt<std::uint32_t>(text, 24)),
+      WordAt<std::uint64_t>(text, 28)};
   RunId id;
-  const std::span<std::uint8_t> out(id.bytes);
-  const bool ok = internal::ReadHex(text.substr(0, 8), out.subspan(0, 4)) &&
-                  internal::ReadHex(text.substr(9, 4), out.subspan(4, 2)) &&
-                  internal::ReadHex(text.substr(14, 4), out.subspan(6, 2)) &&
-                  internal::ReadHex(text.substr(19, 4), out.subspan(8, 2)) &&
-                  internal::ReadHex(text.substr(24, 12), out.subspan(10, 6));
-  return ok ? std::optional<RunId>(id) : std::nullopt;
+  return internal::ReadHexDigits(digits, id.bytes) ? std::optional<RunId>(id) : std::nullopt;
 }
 
 std::string RunId::ToString() const {

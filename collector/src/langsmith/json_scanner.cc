@@ -8,22 +8,56 @@
 #include <simdjson.h>
 #include <boost/json.hpp>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace weft::collector {
 namespace {
 
+/// Marks the bytes of a block that end a run of plain ASCII in a string: a quote, a backslash, a
+/// control character, a byte of a longer character. The lowest mark tells the first of them; behind
+/// it there may be wrong ones.
+#if defined(__SSE2__)
+constexpr std::size_t kBlock = 16;
+constexpr int kMarkBits = 1;
+
+std::uint32_t SpecialBytes(const char* block) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block));
+  const __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+  const __m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+  // As signed numbers the bytes of longer characters are below 0.
+  const __m128i other = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+  const __m128i marks = _mm_or_si128(_mm_or_si128(quote, backslash), other);
+  return static_cast<std::uint32_t>(_mm_movemask_epi8(marks));
+}
+#else
+constexpr std::size_t kBlock = 8;
+constexpr int kMarkBits = 8;
 constexpr std::uint64_t kOnes = 0x0101010101010101;
 constexpr std::uint64_t kHighs = 0x8080808080808080;
 
-/// Of 8 bytes the first one that ends a run of plain ASCII in a string: a quote, a backslash, a
-/// control character, a byte of a longer character. 8: none does.
-int FirstSpecialByte(std::uint64_t word) {
+std::uint64_t SpecialBytes(const char* block) {
+  std::uint64_t word;
+  std::memcpy(&word, block, sizeof word);
   const std::uint64_t quote = word ^ (kOnes * '"');
   const std::uint64_t backslash = word ^ (kOnes * '\\');
   const std::uint64_t found = ((word - kOnes * 0x20) & ~word) | ((quote - kOnes) & ~quote) |
                               ((backslash - kOnes) & ~backslash) | word;
   static_assert(std::endian::native == std::endian::little);
-  // Borrows of the subtractions mark bytes behind the first one only.
-  return std::countr_zero(found & kHighs) / 8;
+  return found & kHighs;
+}
+#endif
+
+/// The first byte in [at, end) that is not plain, or of the last bytes that are no block the first.
+/// Steps do not depend on what was read, so that the processor can be ahead.
+const char* SkipPlainBlocks(const char* at, const char* end) {
+  for (; static_cast<std::size_t>(end - at) >= kBlock; at += kBlock) {
+    if (const auto marks = SpecialBytes(at); marks != 0) {
+      return at + std::countr_zero(marks) / kMarkBits;
+    }
+  }
+  return at;
 }
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
@@ -241,13 +275,7 @@ bool JsonScanner::Key() {
 bool JsonScanner::String() {
   ++next_;
   for (;;) {
-    int plain = 8;
-    while (plain == 8 && end_ - next_ >= 8) {
-      std::uint64_t word;
-      std::memcpy(&word, next_, sizeof word);
-      plain = FirstSpecialByte(word);
-      next_ += plain;
-    }
+    next_ = SkipPlainBlocks(next_, end_);
     if (next_ == end_) return Fail("ends inside a string");
     const auto c = static_cast<unsigned char>(*next_);
     if (c == '"') {

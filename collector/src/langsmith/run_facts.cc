@@ -2,6 +2,7 @@
 #include "langsmith/run_facts.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "langsmith/json_scanner.h"
 
@@ -43,25 +44,39 @@ struct DottedOrder {
   RunId first, last_but_one, last;
 };
 
+bool AreEightDigits(const char* at) {
+  std::uint64_t word;
+  std::memcpy(&word, at, sizeof word);
+  constexpr std::uint64_t kHighHalves = 0xf0f0f0f0f0f0f0f0, kZeros = 0x3030303030303030;
+  const std::uint64_t past_nine = word + 0x0606060606060606;
+  return (word & kHighHalves) == kZeros && (past_nine & kHighHalves) == kZeros;
+}
+
 bool IsTimestamp(std::string_view text) {
   constexpr std::string_view kForm = "00000000T000000";
   if (text.size() <= kForm.size() + 1 || text.size() > kForm.size() + 7 || text.back() != 'Z') {
     return false;
   }
-  text.remove_suffix(1);
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool digit = text[i] >= '0' && text[i] <= '9';
-    if (i == 8 ? text[i] != 'T' : !digit) return false;
-  }
-  return true;
+  if (text[8] != 'T' || !AreEightDigits(text.data())) return false;
+  // At least seven digits, at most thirteen.
+  const std::string_view time = text.substr(9, text.size() - 10);
+  if (time.size() < 8) return AreEightDigits(("0" + std::string(time)).data());
+  return AreEightDigits(time.data()) && AreEightDigits(time.data() + time.size() - 8);
 }
 
 absl::Status ReadDottedOrder(std::string_view json, DottedOrder* order) {
-  const auto text = JsonStringValue(json);
-  if (!text) return Breach({"dotted_order: ", Shown(json), " is not a string"});
-  for (std::size_t at = 0; at <= text->size();) {
-    const std::size_t end = std::min(text->find('.', at), text->size());
-    const std::string_view part = std::string_view(*text).substr(at, end - at);
+  std::string unescaped;
+  std::string_view text;
+  if (json.size() >= 2 && json.front() == '"' && json.find('\\') == std::string_view::npos) {
+    text = json.substr(1, json.size() - 2);
+  } else if (auto value = JsonStringValue(json)) {
+    text = unescaped = *std::move(value);
+  } else {
+    return Breach({"dotted_order: ", Shown(json), " is not a string"});
+  }
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('.', at), text.size());
+    const std::string_view part = text.substr(at, end - at);
     const std::size_t time = part.size() > kUuidLength ? part.size() - kUuidLength : 0;
     const auto id = RunId::Parse(part.substr(time));
     if (!id || !IsTimestamp(part.substr(0, time))) {
@@ -120,23 +135,37 @@ absl::Status CheckDottedOrder(const DottedOrder& order, RunId* parent, RunOp* op
 
 }  // namespace
 
+// By its length, for most members are none of these.
+std::string_view* RunFacts::SlotOf(std::string_view key) {
+  const auto only = [key](std::string_view name, std::string_view* slot) {
+    return key == name ? slot : nullptr;
+  };
+  switch (key.size()) {
+    case 2:
+      return only("id", &id);
+    case 5:
+      return only("error", &error);
+    case 6:
+      return only("run_id", &run_id);
+    case 7:
+      return only("address", &address);
+    case 8:
+      return only("trace_id", &trace_id);
+    case 12:
+      return key == "dotted_order" ? &dotted_order : only("session_name", &session_name);
+    case 13:
+      return only("parent_run_id", &parent_run_id);
+    default:
+      return nullptr;
+  }
+}
+
 absl::Status RunFacts::Read(std::string_view json) {
   JsonScanner scanner(json);
   if (!scanner.EnterObject()) return Breach({"expected a JSON object"});
-  const std::pair<std::string_view, std::string_view*> wanted[] = {
-      {"id", &id},
-      {"trace_id", &trace_id},
-      {"parent_run_id", &parent_run_id},
-      {"dotted_order", &dotted_order},
-      {"session_name", &session_name},
-      {"address", &address},
-      {"error", &error},
-      {"run_id", &run_id},
-  };
   while (const auto member = scanner.NextMember()) {
-    for (const auto& [name, slot] : wanted) {
-      if (member->key == name) *slot = member->value == "null" ? std::string_view() : member->value;
-    }
+    std::string_view* const slot = SlotOf(member->key);
+    if (slot != nullptr) *slot = member->value == "null" ? std::string_view() : member->value;
   }
   if (!scanner.Finish()) return Breach({scanner.error()});
   defects = scanner.defects();

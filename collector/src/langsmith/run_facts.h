@@ -29,6 +29,9 @@ struct RunFacts {
 
   /// Walks an object and validates all of it. The error names the byte.
   absl::Status Read(std::string_view json);
+
+ private:
+  std::string_view* SlotOf(std::string_view key);
 };
 
 /// Members to put into a run object in the place of what it has under these names: name, JSON text.
