@@ -85,17 +85,18 @@ char* Put(char* out, std::string_view text) noexcept {
 // An id in lower case; peers may write them in upper case. What an id consists of (digits, letters
 // and hyphens) is not changed otherwise.
 char* PutId(char* out, const char* id) noexcept {
-  const auto lower = [&](std::size_t at, auto word) {
-    std::memcpy(&word, id + at, sizeof(word));
-    word |= static_cast<decltype(word)>(0x2020202020202020);
-    std::memcpy(out + at, &word, sizeof(word));
+  using TwoWords [[gnu::vector_size(16)]] = std::uint64_t;
+  const auto lower = [&](std::size_t at, auto bits) {
+    auto text = bits;
+    std::memcpy(&text, id + at, sizeof(text));
+    text |= bits;
+    std::memcpy(out + at, &text, sizeof(text));
   };
+  constexpr std::uint64_t kLower = 0x2020202020202020;
   static_assert(RunId::kTextSize == 36);
-  lower(0, std::uint64_t{});
-  lower(8, std::uint64_t{});
-  lower(16, std::uint64_t{});
-  lower(24, std::uint64_t{});
-  lower(32, std::uint32_t{});
+  lower(0, TwoWords{kLower, kLower});
+  lower(16, TwoWords{kLower, kLower});
+  lower(32, static_cast<std::uint32_t>(kLower));
   return out + RunId::kTextSize;
 }
 
