@@ -31,7 +31,7 @@ std::uint64_t WordAt(const char* text) noexcept {
 bool SameSecret(std::string_view given, std::string_view secret) noexcept {
   constexpr std::size_t kWord = sizeof(std::uint64_t);
   const std::size_t size = given.size();
-  if (size == 0 || size != secret.size()) return false;
+  if (size != secret.size()) return false;
   std::uint64_t difference = 0;
   if (size < kWord) {
     for (std::size_t i = 0; i < size; ++i) {
@@ -53,16 +53,18 @@ class ApiKeys {
   ApiKeys(std::map<std::string, Identity>&& secrets, std::string header)
       : header_(std::move(header)) {
     for (auto& [secret, identity] : secrets) {
+      if (secret.empty()) continue;
       callers_.push_back({secret, std::make_shared<const Identity>(std::move(identity))});
     }
   }
 
   /// Null: nobody's.
   const std::shared_ptr<const Identity>* Find(const MetadataView& metadata) const noexcept {
-    const std::string_view given = metadata.GetOnly(header_).value_or("");
+    const std::optional<std::string_view> given = metadata.GetOnly(header_);
+    if (!given) return nullptr;
     const std::shared_ptr<const Identity>* found = nullptr;
     for (const Caller& caller : callers_) {
-      if (SameSecret(given, caller.secret)) found = &caller.identity;
+      if (SameSecret(*given, caller.secret)) found = &caller.identity;
     }
     return found;
   }
