@@ -96,36 +96,40 @@ void FormData::Append(std::string_view name, std::string_view type, std::string_
   std::string written_name;
   if (!IsHeaderName(name)) name = written_name = HeaderName(name);
   if (!IsHeaderText(type)) type = "application/octet-stream";
-  AppendPart({name}, type, content);
+  std::string behind_name = "\"\r\nContent-Type: ";
+  behind_name.append(type).append("\r\nContent-Length: ");
+  AppendPart({name}, behind_name, content);
 }
 
 void FormData::AppendJson(std::string_view operation, std::string_view id, std::string_view field,
                           std::string_view json) {
-  AppendPart({operation, id, field}, "application/json", json);
+  constexpr std::string_view kBehindName =
+      "\"\r\nContent-Type: application/json\r\nContent-Length: ";
+  AppendPart({operation, id, field}, kBehindName, json);
 }
 
-void FormData::AppendPart(const std::array<std::string_view, 3>& name, std::string_view type,
+void FormData::AppendPart(const std::array<std::string_view, 3>& name, std::string_view behind_name,
                           std::string_view content) {
-  std::array<char, 20> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), content.size()).ptr;
-  const std::string_view pieces[] = {before_name_,
-                                     name[0],
-                                     name[1],
-                                     name[2],
-                                     "\"\r\nContent-Type: ",
-                                     type,
-                                     "\r\nContent-Length: ",
-                                     {digits.data(), static_cast<std::size_t>(end - digits.data())},
-                                     "\r\n\r\n",
-                                     content,
-                                     "\r\n"};
-  // Most parts are small: the room is made once for all that they are made of.
+  constexpr std::string_view kEnd = "\r\n\r\n";
+  std::array<char, 24> length;
+  char* const end = std::to_chars(length.data(), length.data() + 20, content.size()).ptr;
+  kEnd.copy(end, kEnd.size());
+  const std::string_view pieces[] = {
+      before_name_, name[0],
+      name[1],      name[2],
+      behind_name,  {length.data(), static_cast<std::size_t>(end - length.data()) + kEnd.size()}};
   std::size_t size = 0;
   for (const std::string_view piece : pieces) size += piece.size();
-  const std::size_t start = body_.size();
-  body_.resize(start + size);
-  char* out = body_.data() + start;
-  for (const std::string_view piece : pieces) out = std::copy(piece.begin(), piece.end(), out);
+  // Put together here, the header of a part is one piece for the body.
+  std::array<char, 320> header;
+  if (size <= header.size()) {
+    char* out = header.data();
+    for (const std::string_view piece : pieces) out = std::copy(piece.begin(), piece.end(), out);
+    body_.append(header.data(), size);
+  } else {
+    for (const std::string_view piece : pieces) body_.append(piece);
+  }
+  body_.append(content).append("\r\n", 2);
 }
 
 std::string FormData::Finish() && {

@@ -32,7 +32,8 @@ class FormData {
   std::string Finish() &&;
 
  private:
-  void AppendPart(const std::array<std::string_view, 3>& name, std::string_view type,
+  // `behind_name` up to the length of the content.
+  void AppendPart(const std::array<std::string_view, 3>& name, std::string_view behind_name,
                   std::string_view content);
 
   std::string boundary_;
