@@ -64,8 +64,11 @@ class Attributes {
 
   /// Those whose keys begin with `prefix`, in the order of their keys.
   std::vector<Entry*> Under(std::string_view prefix) {
-    const bool absent = prefix.size() >= kHead && (heads_ & HeadBitOf(prefix)) == 0;
-    return absent ? std::vector<Entry*>() : SearchUnder(prefix);
+    return MayHaveUnder(prefix) ? SearchUnder(prefix) : std::vector<Entry*>();
+  }
+  /// False: there is none. For who would ask for many keys.
+  bool MayHaveUnder(std::string_view prefix) const {
+    return prefix.size() < kHead || (heads_ & HeadBitOf(prefix)) != 0;
   }
   auto& all() { return entries_; }
   bool empty() const { return entries_.empty(); }

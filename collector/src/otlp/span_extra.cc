@@ -30,6 +30,8 @@ constexpr std::string_view kStatusCodes[] = {"", "OK", "ERROR"};
 constexpr std::string_view kSpanKinds[] = {"",       "INTERNAL", "SERVER",
                                            "CLIENT", "PRODUCER", "CONSUMER"};
 
+constexpr std::size_t kUsualParamsBytes = 128;
+
 // Shown as they are: a viewer reads hops between services from them.
 constexpr std::string_view kProviderKeys[] = {"gen_ai.provider.name", "gen_ai.system",
                                               "llm.provider", "llm.system"};
@@ -237,20 +239,25 @@ std::string LinksOf(SpanView& span) {
 void SetNanoseconds(const SpanView& span, Members& metadata) {
   const SpanIds& ids = span.ids;
   const std::uint64_t start = ids.start_unix_ns != 0 ? ids.start_unix_ns : ids.end_unix_ns;
+  const std::uint64_t end = ids.end_unix_ns != 0 ? std::max(start, ids.end_unix_ns) : 0;
+  const auto has_rest = [](const SpanEvent& event) {
+    return !event.used && event.time_unix_ns % 1000 != 0;
+  };
+  if (start % 1000 == 0 && end % 1000 == 0 &&
+      std::none_of(span.events.begin(), span.events.end(), has_rest)) {
+    return;
+  }
   std::string list;
-  bool any = false;
   const auto add = [&](std::uint64_t time) {
-    const std::uint64_t rest = time % 1000;
-    any |= rest != 0;
     char text[5] = {list.empty() ? '[' : ','};
-    list.append(text, std::to_chars(text + 1, std::end(text), rest).ptr);
+    list.append(text, std::to_chars(text + 1, std::end(text), time % 1000).ptr);
   };
   add(start);
-  add(ids.end_unix_ns != 0 ? std::max(start, ids.end_unix_ns) : 0);
+  add(end);
   for (const SpanEvent& event : span.events) {
     if (!event.used) add(event.time_unix_ns);
   }
-  if (any) metadata.Set("otel_time_ns", list + "]");
+  metadata.Set("otel_time_ns", list + "]");
 }
 
 // With these the run becomes the span again that it was. A span whose status is not set says none.
@@ -313,6 +320,7 @@ void SetOthers(SpanView& span, const MetadataOptions& options, Members& metadata
 
 std::string InvocationParamsOf(Attributes& attributes) {
   std::string json;
+  json.reserve(kUsualParamsBytes);
   Members params(json);
   MergeJson(attributes, "llm.invocation_parameters", params);
   static constexpr std::pair<std::string_view, std::string_view> kNames[] = {

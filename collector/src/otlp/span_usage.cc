@@ -19,6 +19,11 @@ namespace {
 
 using Keys = std::initializer_list<std::string_view>;
 
+// Of all keys below.
+constexpr std::string_view kUsagePrefixes[] = {"gen_ai.usage.", "llm.token_count.",
+                                               "llm.usage.",    "ai.usage.",
+                                               "llm.cost.",     "langsmith.usage_metadata"};
+
 // The first of the keys that holds a number, however it was sent.
 std::optional<std::int64_t> FirstCount(Attributes& attributes, Keys keys) {
   for (const std::string_view key : keys) {
@@ -117,6 +122,11 @@ void AddComputedCost(double input_tokens, double output_tokens, std::string_view
 }  // namespace
 
 SpanUsage UsageOf(Attributes& attributes, const Prices* prices) {
+  // Most spans tell none.
+  const bool tells_any =
+      std::any_of(std::begin(kUsagePrefixes), std::end(kUsagePrefixes),
+                  [&](std::string_view prefix) { return attributes.MayHaveUnder(prefix); });
+  if (!tells_any) return {};
   constexpr std::string_view kWhole = "langsmith.usage_metadata";
   if (attributes.Has(kWhole)) {
     const std::string whole = JsonOf(attributes.Value(kWhole));
