@@ -460,6 +460,25 @@ Round ExpireWhatWaits(const RecordHeader& header, const std::string& payload, Lo
   return round;
 }
 
+TEST_F(SpanForwardingTest, ARecordStaysAtHandUntilNoneOfItIsLeft) {
+  AppendRuns(1, 3);
+  Round::Loaded loaded;
+  loaded.record = log_->Read(log_->Begin()).value();
+  const Position position = loaded.record.position;
+  RecordCache cache(log_);
+  const RecordCache::Entry added = cache.Add(std::move(loaded));
+  cache.Spend(position, 0);
+  cache.Spend(position, 2);
+  EXPECT_EQ(cache.Find(position), added);
+  cache.Spend(position, 1);
+  const RecordCache::Entry again = cache.Find(position);
+  ASSERT_NE(again, nullptr);
+  EXPECT_NE(again, added) << "it was read again";
+  EXPECT_EQ(again->record.header, added->record.header);
+  cache.Spend(position, 5);
+  EXPECT_NE(cache.Find(position), again);
+}
+
 TEST_F(SpanForwardingTest, WhatRetentionDeletesWhileItWaitsIsExpired) {
   LogOptions options = SmallLog(directory_.path() / "small");
   options.retention_bytes = 1 << 20;

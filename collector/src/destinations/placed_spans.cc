@@ -49,10 +49,12 @@ void PlacedSpans::Take(Round::Loaded record, Round& round) {
   ids_.clear();
   for (const RunOp& op : ops) ids_.push_back(ReadSpanIds(SlicesOf(op, entry->payload).span));
   ids_seq_ = entry->record.position.seq;
+  std::size_t gone = 0;
   {
     RoundWriter writer(round, entry->record.header, entry->record.position);
-    for (std::uint32_t i = 0; i < ops.size(); ++i) Place(*entry, i, ids_[i], &writer);
+    for (std::uint32_t i = 0; i < ops.size(); ++i) gone += Place(*entry, i, ids_[i], &writer);
   }
+  records_.Spend(entry->record.position, gone);
   Drain(round);
 }
 
@@ -64,8 +66,8 @@ const SpanIds& PlacedSpans::IdsOf(const Round::Loaded& record, std::uint32_t ind
   return ids_.front();
 }
 
-// `writer` null: it can only wait.
-void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
+// False: it waits. That is all that it can do where `writer` is null.
+bool PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
                         RoundWriter* writer) {
   const OpPlace place{record.record.position, index};
   const bool replaces = places_.ReplacesMadeUp(ids);
@@ -76,6 +78,7 @@ void PlacedSpans::Place(const Round::Loaded& record, std::uint32_t index, const 
   } else {
     places_.Wait(ids, place, now_us_);
   }
+  return settled.has_value();
 }
 
 void PlacedSpans::Emit(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
@@ -104,6 +107,7 @@ void PlacedSpans::Drain(Round& round) {
       ++round.expired;
       continue;
     }
+    std::size_t gone = 0;
     {
       RoundWriter writer(round, record->record.header, position);
       const auto is_of_another = [&](const OpPlace& place) { return place.position != position; };
@@ -113,9 +117,10 @@ void PlacedSpans::Drain(Round& round) {
       while (!ready_.empty() && ready_.front().position == position) {
         const std::uint32_t index = ready_.front().index;
         ready_.pop_front();
-        Place(*record, index, IdsOf(*record, index), &writer);
+        gone += Place(*record, index, IdsOf(*record, index), &writer);
       }
     }
+    records_.Spend(position, gone);
     Collect();
   }
 }

@@ -48,7 +48,7 @@ class PlacedSpans final : public Stage {
 
  private:
   const SpanIds& IdsOf(const Round::Loaded& record, std::uint32_t index);
-  void Place(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
+  bool Place(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
              RoundWriter* writer);
   void Emit(const Round::Loaded& record, std::uint32_t index, const SpanIds& ids,
             const RunPlace& place, bool replaces, RoundWriter& writer);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "destinations/stage.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -15,21 +16,33 @@ std::uint64_t SteadyMicroseconds() {
 RecordCache::Entry RecordCache::Add(Round::Loaded record) {
   const std::uint64_t seq = record.record.position.seq;
   auto entry = std::make_shared<const Round::Loaded>(std::move(record));
-  const auto [place, added] = entries_.try_emplace(seq, entry);
-  if (!added) return place->second;
+  const auto [place, added] = entries_.try_emplace(seq, Cached{entry, 0});
+  place->second.left = entry->record.header.ops.size();
+  if (!added) return place->second.record;
   bytes_ += entry->payload.size();
   while (bytes_ > max_bytes_ && entries_.size() > 1) {
     auto oldest = entries_.begin();
-    if (oldest->second == entry) ++oldest;
-    bytes_ -= oldest->second->payload.size();
-    entries_.erase(oldest);
+    if (oldest->second.record == entry) ++oldest;
+    Forget(oldest);
   }
   return entry;
 }
 
+void RecordCache::Forget(std::map<std::uint64_t, Cached>::iterator cached) {
+  bytes_ -= cached->second.record->payload.size();
+  entries_.erase(cached);
+}
+
+void RecordCache::Spend(Position position, std::size_t operations) {
+  const auto known = operations == 0 ? entries_.end() : entries_.find(position.seq);
+  if (known == entries_.end()) return;
+  known->second.left -= std::min(known->second.left, operations);
+  if (known->second.left == 0) Forget(known);
+}
+
 RecordCache::Entry RecordCache::Find(Position position) {
   const auto known = entries_.find(position.seq);
-  if (known != entries_.end()) return known->second;
+  if (known != entries_.end()) return known->second.record;
   absl::StatusOr<Record> record = log_->Read(position);
   if (!record.ok() || record->position != position) return nullptr;
   absl::StatusOr<std::string> payload = record->Decoded();

@@ -72,11 +72,21 @@ class RecordCache {
   Entry Add(Round::Loaded record);
   /// From memory or from the log; null when the log no longer has it.
   Entry Find(Position position);
+  /// So many more operations of the record will not be asked for. Once that is all of them it is
+  /// forgotten, so that the next one finds its memory still in the processor's caches.
+  void Spend(Position position, std::size_t operations);
 
  private:
+  struct Cached {
+    Entry record;
+    std::size_t left;  ///< Operations that may be asked for.
+  };
+
+  void Forget(std::map<std::uint64_t, Cached>::iterator cached);
+
   const std::shared_ptr<Log> log_;
   const std::uint64_t max_bytes_;
-  std::map<std::uint64_t, Entry> entries_;  ///< The first one goes first.
+  std::map<std::uint64_t, Cached> entries_;  ///< The first one goes first.
   std::uint64_t bytes_ = 0;
 };
 
