@@ -2,6 +2,7 @@
 #include "log_block_writer.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,15 +14,19 @@ namespace {
 
 // No device has larger ones.
 constexpr std::size_t kBlock = 4096;
-// A group goes in one write, with what its first and last block have besides.
-constexpr std::size_t kBufferBytes = (1 << 20) + 2 * kBlock;
+// A group goes in one write, with what its first and last block have besides. A page of the larger
+// kind, which the kernel hands to the device as one piece instead of 512.
+constexpr std::size_t kBufferBytes = 2 << 20;
 
 std::uint64_t BlockOf(std::uint64_t offset) { return offset & ~std::uint64_t{kBlock - 1}; }
 
 }  // namespace
 
 BlockWriter::BlockWriter(FileSystem& files)
-    : files_(files), buffer_(static_cast<char*>(std::aligned_alloc(kBlock, kBufferBytes))) {}
+    : files_(files), buffer_(static_cast<char*>(std::aligned_alloc(kBufferBytes, kBufferBytes))) {
+  // Where there are no such pages, small ones do, too.
+  if (buffer_) ::madvise(buffer_.get(), kBufferBytes, MADV_HUGEPAGE);
+}
 
 absl::Status BlockWriter::Open(const std::filesystem::path& path, std::uint64_t end) {
   absl::StatusOr<File> file = OpenFile(path, O_RDWR | O_DIRECT);

@@ -2,6 +2,7 @@
 #include "log_read_ahead.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -30,7 +31,11 @@ bool ReadAhead::Open(std::uint64_t segment, const std::filesystem::path& path) {
   begin_ = end_ = 0;
   segment_ = 0;
   absl::StatusOr<File> file = OpenFile(path, O_RDONLY | O_DIRECT);
-  if (!buffer_) buffer_.reset(static_cast<char*>(std::aligned_alloc(kBlock, kBytes)));
+  if (!buffer_) {
+    buffer_.reset(static_cast<char*>(std::aligned_alloc(kBytes, kBytes)));
+    // Where there are no such pages, small ones do, too.
+    if (buffer_) ::madvise(buffer_.get(), kBytes, MADV_HUGEPAGE);
+  }
   refused_ = absl::IsInvalidArgument(file.status()) || !buffer_;
   if (refused_ || !file.ok()) return false;
   file_ = *std::move(file);

@@ -19,7 +19,8 @@ namespace weft::collector {
 /// Threads: one at a time.
 class ReadAhead {
  public:
-  static constexpr std::size_t kBytes = 1 << 20;
+  /// A page of the larger kind, which the kernel hands to the device as one piece instead of 512.
+  static constexpr std::size_t kBytes = 2 << 20;
 
   /// `size` bytes at `offset` of the file, and what is known behind them, of a segment whose first
   /// `limit` bytes do not change any more. Empty where the file system does not take that, and for
