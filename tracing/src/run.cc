@@ -197,7 +197,8 @@ void Run::Begin(ContextView here, const internal::RunSubject& subject, const Run
     return;
   }
   std::optional<internal::RootDecision> decided;
-  if (SaysNothing(options)) {
+  const bool says_nothing = SaysNothing(options);
+  if (says_nothing) {
     if (auto root = internal::StartUnrecordedRoot(tracer, surroundings, subject, decided)) {
       local_ = root.get();
       return local_->Enter(here, std::move(root));
@@ -208,10 +209,11 @@ void Run::Begin(ContextView here, const internal::RunSubject& subject, const Run
     node_ = *surroundings.run;
     return;
   }
+  // Shared options are of a kind, which has the type.
   std::optional<RunOptions> copy;
-  if (own != options) own = &copy.emplace(*options);
+  if (own != options && !(says_nothing && options->inputs.empty())) own = &copy.emplace(*options);
   if (own != nullptr && own->tracer) tracer = internal::TracerRef(std::move(own->tracer));
-  BeginInFull(here, std::move(tracer), surroundings, subject, own, std::move(decided), where);
+  BeginInFull(here, std::move(tracer), surroundings, subject, own, decided, where);
 }
 
 [[gnu::noinline]] void Run::BeginInFull(ContextView here, internal::TracerRef tracer,
@@ -224,7 +226,7 @@ void Run::Begin(ContextView here, const internal::RunSubject& subject, const Run
   const bool lost =
       impl.detects_context_loss && internal::LacksContext(here, surroundings, options);
   internal::StartedRun started =
-      internal::StartRun(std::move(tracer), surroundings, subject, options, std::move(decided));
+      internal::StartRun(std::move(tracer), surroundings, subject, options, decided);
   local_ = started.run.get();
   state_ = started.recorded;
   if (lost) internal::MarkContextLoss(*local_->tracer(), state_, where);
