@@ -317,7 +317,10 @@ class ExportStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc
       writing_ = true;
       response_ = std::move(responses_.front());
       responses_.pop_front();
-      StartWrite(&response_);
+      // What waited together goes out together.
+      grpc::WriteOptions options;
+      if (!responses_.empty()) options.set_buffer_hint();
+      StartWrite(&response_, options);
     }
     const bool room = unanswered_bytes_ < state_->options.max_stream_bytes &&
                       unanswered_ < 2 * kMaxWindow && responses_.size() < 2 * kMaxWindow;

@@ -253,6 +253,31 @@ TEST_F(WeftReceiverTest, AnswersAStreamBatchByBatchInTheOrderOfTheLog) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+TEST_F(WeftReceiverTest, AnswersThatWaitForEachOtherAllArriveWhileTheStreamIsOpen) {
+  Start();
+  const auto context = Context();
+  const auto stream = stub_->ExportStream(context.get());
+  v1::ExportStreamResponse response;
+  ASSERT_TRUE(stream->Read(&response));
+  constexpr std::uint64_t kBatches = 60;
+  for (std::uint64_t id = 1; id <= kBatches; ++id) {
+    v1::ExportStreamRequest request;
+    request.set_batch_id(id);
+    *request.mutable_batch()->add_operations() = Post(NewId());
+    ASSERT_TRUE(stream->Write(request));
+  }
+  ASSERT_TRUE(ingest_.WaitForBatches(kBatches));
+  for (std::uint64_t id = 1; id <= kBatches; ++id) ingest_.Answer(0);
+  for (std::uint64_t id = 1; id <= kBatches; ++id) {
+    ASSERT_TRUE(stream->Read(&response));
+    EXPECT_EQ(response.batch_id(), id);
+    EXPECT_EQ(response.result().code(), grpc::StatusCode::OK);
+  }
+  stream->WritesDone();
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_TRUE(stream->Finish().ok());
+}
+
 TEST_F(WeftReceiverTest, ReportsWhatIsRejectedBehindIt) {
   Start();
   const auto context = Context();
