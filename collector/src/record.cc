@@ -135,8 +135,7 @@ void WriteParts(const PartList& parts, std::uint64_t& end, Writer& out) {
   }
 }
 
-bool ReadParts(Reader& in, std::uint64_t decoded_size, std::uint64_t& end,
-               PartList& parts) {
+bool ReadParts(Reader& in, std::uint64_t decoded_size, std::uint64_t& end, PartList& parts) {
   parts.resize(in.Count(3));
   for (Part& part : parts) {
     part.field = in.Choice(PartField::kScope);
