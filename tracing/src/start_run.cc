@@ -420,8 +420,8 @@ void BeginRecord(const Tracer::Impl& tracer, RunState& state, const RunSubject& 
 
 }  // namespace
 
-StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, const RunSubject& subject,
-                    RunOptions* options, std::optional<RootDecision> decided) {
+StartedRun StartRun(TracerRef&& tracer, const Surroundings& surroundings, const RunSubject& subject,
+                    RunOptions* options, std::optional<RootDecision>& decided) {
   Tracer::Impl& impl = tracer->impl();
   // The current run's node is borrowed from the context; one of an explicit parent lives here.
   RunNode* parent = surroundings.run != nullptr ? surroundings.run->get() : nullptr;
@@ -440,12 +440,13 @@ StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, const Ru
     return options != nullptr && options->start ? *options->start : now;
   };
 
-  RootDecision fate = decided.value_or(RootDecision());
+  const bool is_decided = decided.has_value();
+  RootDecision& fate = is_decided ? *decided : decided.emplace();
   if (has_parent) {
     fate.sampling = parent->is_remote()
                         ? DecideBelow(impl, parent->context().trace_id(), *baggage.own, subject)
                         : SamplingDecision{.sampled = parent->sampled()};
-  } else if (!decided) {
+  } else if (!is_decided) {
     DecideRoot(impl, plain ? impl.baggage->project : baggage.own->project, subject,
                options != nullptr ? &options->start : nullptr, fate);
   }

@@ -85,9 +85,9 @@ struct StartedRun {
   RunState* recorded = nullptr;  ///< The same run; null: it is not recorded.
 };
 
-/// A run that is in progress from now on. `options` may be null.
-StartedRun StartRun(TracerRef tracer, const Surroundings& surroundings, const RunSubject& subject,
-                    RunOptions* options, std::optional<RootDecision> decided);
+/// A run that is in progress from now on. `options` may be null. `decided` is completed.
+StartedRun StartRun(TracerRef&& tracer, const Surroundings& surroundings, const RunSubject& subject,
+                    RunOptions* options, std::optional<RootDecision>& decided);
 
 }  // namespace internal
 }  // namespace v0
