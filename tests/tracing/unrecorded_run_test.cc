@@ -479,7 +479,8 @@ TEST_F(AroundTest, CostsARootOutOfTheSampleNoAllocation) {
 #if defined(__SANITIZE_ADDRESS__)
   GTEST_SKIP() << "there every run has memory of its own";
 #endif
-  const auto tracer = MakeTracer({.sampling_rate = 0, .error_promotion = false});
+  const auto tracer =
+      MakeTracer({.sampling_rate = 0, .error_promotion = false, .detect_context_loss = false});
   const TracingContext context(
       {.project = "other", .tags = {"canary"}, .metadata = {{"user_id", "u-1"}}, .tracer = tracer});
   { const Run first("root"); }
